@@ -1,0 +1,35 @@
+# Everything happens in .venv; Python 3.11 or newer is all that is needed.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help setup demo test check bench clean
+
+help:  ## this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+setup: .venv/ready  ## install matboard and its tools into .venv
+
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("matboard needs Python 3.11 or newer; try: make PYTHON=python3.11 setup" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt "torch==2.13.0"
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@touch $@
+
+demo: setup  ## learn a border on one tiny model, judge it on six, write a report
+	$(BIN)/matboard demo
+
+test: setup  ## the tests
+	$(BIN)/python -m pytest
+
+check: setup  ## style, types, and which part may import which
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: setup  ## speed, as ratios measured side by side
+	$(BIN)/python benchmarks/bench.py
+
+clean:  ## remove .venv and caches, keep runs
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -1,0 +1,44 @@
+"""matboard: visual prompts, small inputs learned once that make frozen vision models better at a task.
+
+Importing this package loads nothing heavy; each public name is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "AccuracyMatrix": "matboard.metrics",
+    "Canvas": "matboard.prompts.canvas",
+    "Fit": "matboard.transfer.fit",
+    "GradientDescent": "matboard.transfer.optimisers",
+    "MatboardError": "matboard.errors",
+    "NormalisedGradient": "matboard.transfer.optimisers",
+    "Objective": "matboard.transfer.objectives",
+    "PixelPrompt": "matboard.prompts.pixel",
+    "Sample": "matboard.tasks.task",
+    "Schedule": "matboard.transfer.optimisers",
+    "Task": "matboard.tasks.task",
+    "TransferTable": "matboard.transfer.evaluate",
+    "VisualPrompt": "matboard.prompts.artifact",
+    "evaluate": "matboard.transfer.evaluate",
+    "fit": "matboard.transfer.fit",
+    "load_guide": "matboard.zoo",
+    "load_model": "matboard.zoo",
+    "load_prompt": "matboard.prompts.artifact",
+    "load_task": "matboard.tasks",
+}
+__all__ = ["__version__", *_PUBLIC]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'matboard' has no attribute {name!r}")
+    return getattr(import_module(_PUBLIC[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

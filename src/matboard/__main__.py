@@ -1,0 +1,5 @@
+"""``python -m matboard``."""
+
+from matboard.cli import main
+
+main()

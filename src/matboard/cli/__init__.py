@@ -1,0 +1,64 @@
+"""The command line: one file a subcommand; each parses, calls one workflow and prints.
+
+Exit codes: 0 done, 2 bad input or configuration, 130 interrupted (run the same command again to go on), 1 anything else.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from typing import Annotated
+
+import typer
+
+from matboard import __version__
+from matboard.cli.apply import apply
+from matboard.cli.console import fail
+from matboard.cli.demo import demo
+from matboard.cli.evaluate import evaluate
+from matboard.cli.fit import fit
+from matboard.cli.listing import list_names
+from matboard.cli.report import report
+from matboard.cli.zoo import zoo
+from matboard.errors import MatboardError
+
+app = typer.Typer(
+    name="matboard",
+    help="Visual prompts: a border of pixels, learned once, that makes frozen vision-language models better at a task.\n\n"
+    "Start with [bold]matboard demo[/bold]; then [bold]matboard fit[/bold] a prompt on one model, "
+    "[bold]matboard evaluate[/bold] it on others, [bold]matboard apply[/bold] it to pictures.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (demo, fit, evaluate, apply, report):
+    app.command()(command)
+app.command("list")(list_names)
+app.add_typer(zoo, name="zoo")
+
+
+def _version(asked: bool | None) -> None:
+    if asked:
+        typer.echo(f"matboard {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[bool | None, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = None,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Entry point of the ``matboard`` command."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        app()
+    except MatboardError as error:
+        fail(str(error))
+        sys.exit(2)
+    except KeyboardInterrupt:
+        fail("Interrupted.")
+        sys.exit(130)

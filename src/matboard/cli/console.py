@@ -1,0 +1,82 @@
+"""What every subcommand prints through: bars on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from matboard.workflows.progress import Progress
+
+out = Console()
+err = Console(stderr=True)
+PLAIN_INTERVAL = 10.0
+"""Seconds between progress lines where there is no terminal; a guess at what a log can bear."""
+
+
+def fail(message: str) -> None:
+    """One error sentence on stderr."""
+    err.print(Text.assemble(("error", "bold red"), f": {message}"), soft_wrap=True)
+
+
+def data_dir() -> Path | None:
+    """Where local data sets lie (``MATBOARD_DATA``)."""
+    value = os.environ.get("MATBOARD_DATA")
+    return Path(value) if value else None
+
+
+def cache_dir() -> Path:
+    """Where built models lie (``MATBOARD_CACHE``, else ``~/.cache/matboard``)."""
+    return Path(os.environ.get("MATBOARD_CACHE") or Path.home() / ".cache" / "matboard")
+
+
+def drive(events: Iterator[Progress], resume_hint: str = "Run the same command again to go on where it stopped.") -> None:
+    """Run a workflow to its end and show where it stands. Ctrl-C saves, says how to go on, and exits with 130."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # its bars for loading weights would tear ours
+    try:
+        _bars(events) if err.is_terminal else _lines(events)
+    except KeyboardInterrupt:
+        fail(f"Interrupted; everything so far is saved. {resume_hint}")
+        raise typer.Exit(130) from None
+    finally:
+        close = getattr(events, "close", None)
+        if close is not None:
+            close()
+
+
+def _bars(events: Iterator[Progress]) -> None:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[detail]}"),
+    )
+    with Progress(*columns, console=err) as bars:
+        stages = {}
+        for event in events:
+            if event.stage not in stages:
+                stages[event.stage] = bars.add_task(event.stage, total=event.total, detail="")
+            bars.update(stages[event.stage], completed=event.done, detail=event.detail)
+
+
+def _lines(events: Iterator[Progress]) -> None:
+    stage, shown = "", 0.0
+    for event in events:
+        now = time.monotonic()
+        if event.stage != stage or event.done == event.total or now - shown > PLAIN_INTERVAL:
+            err.print(f"{event.stage}: {event.done}/{event.total} {event.detail}", markup=False, highlight=False, soft_wrap=True)
+            stage, shown = event.stage, now

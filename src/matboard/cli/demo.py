@@ -1,0 +1,27 @@
+"""``matboard demo``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from matboard.cli.console import cache_dir, drive, err, out
+from matboard.cli.fit import show_results
+
+
+def demo(run: Annotated[Path, typer.Option("--out", help="Run folder.")] = Path("runs/demo")) -> None:
+    """Learn a border on one tiny model and see whether it helps five others; nothing is downloaded.
+
+    VP, EVP and TVP are learned on tiny-MiniGPT-4 and judged on all six models of the tiny zoo, with baselines and intervals.
+    """
+    from matboard.workflows.demo import demo_config
+    from matboard.workflows.study import study
+
+    err.print(f"run folder: {run}", highlight=False)
+    drive(study(demo_config(), run, cache=cache_dir()))
+    show_results(run)
+    from matboard.report import write_report
+
+    out.print(f"report: {write_report(run)}", highlight=False, soft_wrap=True)

@@ -1,0 +1,46 @@
+"""``matboard evaluate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from matboard.cli.console import cache_dir, data_dir, drive
+from matboard.cli.fit import show_results
+
+
+def evaluate(
+    prompt: Annotated[str, typer.Argument(help="A prompt folder, the TVP authors' .pth file, or a Hub id.", show_default=False)],
+    models: Annotated[str, typer.Option(help="Names, Hub ids or folders, separated by commas.", show_default=False)],
+    tasks: Annotated[str, typer.Option(help="Names, folders or JSONL files, separated by commas.", show_default=False)],
+    run: Annotated[Path, typer.Option("--out", help="Run folder.", show_default=False)],
+    test: Annotated[int | None, typer.Option(min=1, help="At most so many test samples a task.", show_default="all")] = None,
+    scorers: Annotated[str, typer.Option(help="ranking, generation, or both.")] = "ranking",
+    batch_size: Annotated[int, typer.Option(min=1)] = 32,
+) -> None:
+    """Judge a prompt on models and tasks, beside the baselines without which a gain means nothing.
+
+    Example: [bold]matboard evaluate runs/demo/prompt --models tiny-blip2,tiny-bliva --tasks scenes-counting --out runs/judged[/bold]
+    """
+    from matboard.workflows.judge import judge
+
+    drive(
+        judge(
+            prompt,
+            _split(models),
+            _split(tasks),
+            run,
+            test=test,
+            scorers=_split(scorers),
+            batch_size=batch_size,
+            data_dir=data_dir(),
+            cache=cache_dir(),
+        )
+    )
+    show_results(run)
+
+
+def _split(words: str) -> list[str]:
+    return [word.strip() for word in words.split(",") if word.strip()]

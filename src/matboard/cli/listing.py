@@ -1,0 +1,54 @@
+"""``matboard list``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+from matboard.cli.console import cache_dir, out
+
+
+def list_names(
+    what: Annotated[
+        Literal["models", "tasks", "prompts", "objectives"],
+        typer.Argument(help="models, tasks, prompts or objectives.", show_default=False),
+    ],
+) -> None:
+    """Names that other commands understand."""
+    lines = {"models": _models, "tasks": _tasks, "prompts": _prompts, "objectives": _objectives}[what]()
+    for line in lines:
+        out.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _models() -> list[str]:
+    from matboard.zoo.names import describe
+
+    return [*describe(cache_dir()), "any Hub id or folder of a transformers image-text-to-text model"]
+
+
+def _tasks() -> list[str]:
+    from matboard.tasks import TASKS
+
+    return [
+        *TASKS,
+        "a folder of class folders (or of train/ and test/ holding them)",
+        "a JSONL file with image, question, answer, candidates, caption",
+    ]
+
+
+def _prompts() -> list[str]:
+    return [
+        "border  a ring of pixels around the shrunk picture (VP, EVP, TVP); prompt.width",
+        "patch   a square over the picture; prompt.width is its side",
+        "full    an additive pattern over the whole picture",
+        "any of them with prompt.resolution: learned small, upsampled",
+        "value ranges: clamped (default), sigmoid, free",
+    ]
+
+
+def _objectives() -> list[str]:
+    from matboard.workflows.config import METHODS
+
+    methods = [f"{name:4} {', '.join(f'{k}={v}' for k, v in defaults.items())}" for name, defaults in METHODS.items()]
+    return [*methods, "forms of the three losses: objective.preset=paper (default) or authors-code"]

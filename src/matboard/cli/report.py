@@ -1,0 +1,22 @@
+"""``matboard report``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from matboard.cli.console import out
+
+
+def report(
+    run: Annotated[Path, typer.Argument(help="A run folder.", show_default=False)],
+    page: Annotated[
+        Path | None, typer.Option("--out", help="Where to write. Default: report.html in the run folder.", show_default=False)
+    ] = None,
+) -> None:
+    """Write one self-contained HTML page about a run."""
+    from matboard.report import write_report
+
+    out.print(f"report: {write_report(run, page)}", highlight=False, soft_wrap=True)

@@ -1,0 +1,32 @@
+"""``matboard zoo``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+from matboard.cli.console import cache_dir, err, out
+
+zoo = typer.Typer(no_args_is_help=True, help="Small vision-language models to try prompts on.")
+
+
+@zoo.command("list")
+def list_models() -> None:
+    """Every model of the zoo, and whether it is ready to use."""
+    from matboard.zoo.names import describe
+
+    for line in describe(cache_dir()):
+        out.print(line, highlight=False, soft_wrap=True)
+
+
+@zoo.command()
+def build(
+    which: Annotated[Literal["mini"], typer.Argument(help="mini: real pretrained eyes and language models, joined by our connectors.")],
+    names: Annotated[list[str] | None, typer.Argument(help="Only these models.", show_default="all")] = None,
+) -> None:
+    """Fetch frozen parts, join them with the shipped connectors, write transformers folders."""
+    from matboard.zoo import build_mini
+
+    for path in build_mini(names, cache_dir(), lambda line: err.print(line, highlight=False, soft_wrap=True)):
+        out.print(str(path), highlight=False, soft_wrap=True)

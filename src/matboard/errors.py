@@ -1,0 +1,71 @@
+"""Every exception that matboard raises on purpose.
+
+MatboardError                 what came, what was expected, what to do
+└── InputError                the user's input is wrong (exit code 2)
+    ├── ConfigError           a configuration key or value
+    │   └── UnknownName       a name that no registry holds
+    ├── ImageError            a picture that cannot be decoded safely
+    ├── TaskError             a task, split or sample
+    ├── PromptError           a prompt artefact
+    ├── ModelError            a model that cannot be loaded or driven
+    │   └── PreprocessingMismatch   our differentiable twin differs from the official processor
+    └── RunError              a run folder that cannot be created, resumed or read
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class MatboardError(Exception):
+    """Base of every deliberate error; its text is a full sentence for a person."""
+
+
+class InputError(MatboardError):
+    """The user's input is wrong; the command line answers with exit code 2."""
+
+
+class ConfigError(InputError):
+    """A configuration key or value is wrong."""
+
+
+class UnknownName(ConfigError):
+    """A name that no registry holds.
+
+    Args:
+        kind: what was looked up, e.g. ``"task"``.
+        name: what came.
+        known: what could have come.
+    """
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        names = sorted(known)
+        near = difflib.get_close_matches(name, names, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        super().__init__(f"Unknown {kind} {name!r}.{hint} Known: {', '.join(names)}.")
+        self.kind, self.name, self.known = kind, name, names
+
+
+class ImageError(InputError):
+    """A picture cannot be decoded safely."""
+
+
+class TaskError(InputError):
+    """A task, split or sample is wrong."""
+
+
+class PromptError(InputError):
+    """A prompt artefact is wrong."""
+
+
+class ModelError(InputError):
+    """A model cannot be loaded or driven."""
+
+
+class PreprocessingMismatch(ModelError):
+    """The differentiable twin of an image processor differs from the official one."""
+
+
+class RunError(InputError):
+    """A run folder cannot be created, resumed or read."""

@@ -1,0 +1,80 @@
+"""Guides: CLIP-like models that hold pictures and captions in one space."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+from matboard.errors import ModelError
+from matboard.models.contracts import Guide, Pictures
+from matboard.models.huggingface import load_part
+from matboard.models.preprocessing import Preprocessor
+
+
+class ClipGuide(Guide):
+    """A frozen transformers dual encoder (CLIP, SigLIP and their like).
+
+    Args:
+        model: has ``get_image_features``, ``get_text_features`` and ``logit_scale``; it is set to eval mode and frozen.
+        image_processor: its official image processor.
+        tokenizer: its tokenizer.
+        name: as the user calls it.
+
+    Raises:
+        ModelError: the model is no dual encoder.
+    """
+
+    def __init__(self, model: Any, image_processor: Any, tokenizer: Any, *, name: str = "") -> None:
+        missing = [part for part in ("get_image_features", "get_text_features", "logit_scale") if not hasattr(model, part)]
+        if missing:
+            raise ModelError(f"{type(model).__name__} is no guide: it has no {' and no '.join(missing)}; give a CLIP or SigLIP model.")
+        self.name = name or model.config.name_or_path or model.config.model_type
+        self.model = model.eval().requires_grad_(False)
+        self.preprocess, self.tokenizer = Preprocessor(image_processor), tokenizer
+        self.logit_scale = float(model.logit_scale.exp())
+
+    def image_features(self, images: Pictures) -> Float[Tensor, "batch dim"]:
+        """See `Guide.image_features`. Raises PreprocessingMismatch for a tensor where there is no faithful twin."""
+        inputs = self.preprocess(images, self.model.device, self.model.dtype)
+        return _normalised(self.model.get_image_features(**inputs))
+
+    def text_features(self, captions: Sequence[str]) -> Float[Tensor, "batch dim"]:
+        """See `Guide.text_features`; captions are cut at the text tower's length. Raises ModelError without captions."""
+        if not captions:
+            raise ModelError("There are no captions to embed; give at least one.")
+        fixed = "siglip" in self.model.config.model_type  # trained on, and scored with, padded texts (arXiv 2303.15343)
+        limit = self.model.config.get_text_config().max_position_embeddings
+        options = {"padding": "max_length" if fixed else True, "truncation": True, "max_length": limit, "return_tensors": "pt"}
+        with torch.no_grad():
+            texts = self.tokenizer(list(captions), **options).to(self.model.device)
+            return _normalised(self.model.get_text_features(**texts))
+
+
+def load_guide(id_or_folder: str, *, dtype: torch.dtype | str | None = None, device: torch.device | str | None = None) -> ClipGuide:
+    """A guide from the Hub or from a folder.
+
+    Args:
+        dtype: of the weights; float32 unless given.
+        device: where it shall run; a GPU where there is one.
+
+    Raises:
+        ModelError: nothing there, a part is missing, or it is no dual encoder.
+    """
+    from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
+
+    place = str(id_or_folder)
+    model = load_part(AutoModel, "model", place, dtype=dtype or torch.float32)
+    processor = load_part(AutoImageProcessor, "image processor", place, backend="pil")
+    tokenizer = load_part(AutoTokenizer, "tokenizer", place)
+    model = model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    return ClipGuide(model, processor, tokenizer, name=place)
+
+
+def _normalised(output: Any) -> Tensor:
+    """Unit-length embeddings in float32; transformers 5 wraps them in an output object."""
+    return F.normalize(getattr(output, "pooler_output", output).float(), dim=-1)

@@ -1,0 +1,1 @@
+"""What is learned: pixel prompts, the canvas they are composed on, and the artefact they become."""

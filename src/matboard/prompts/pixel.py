@@ -1,0 +1,151 @@
+"""A pixel prompt that learns: a perturbation of the placed picture (arXiv 2404.11207, Eq. 2).
+
+| theirs | ours |
+|---|---|
+| X | ``images`` |
+| T_p(X) | the placed picture: X shrunk, padded with black to the canvas |
+| δ_p | `PixelPrompt.perturbation` |
+| X_p = T_p(X) + δ_p | `PixelPrompt.forward` |
+
+The paper leaves X_p unbounded, here range ``free``. By default X_p is clamped to what an 8-bit picture can carry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from matboard.errors import ConfigError, UnknownName
+from matboard.prompts.artifact import RANGES, VisualPrompt
+from matboard.prompts.canvas import Canvas, Patch, area, region, scaled, valid_range
+
+Images: TypeAlias = Float[Tensor, "batch 3 height width"]
+
+
+class PixelPrompt(nn.Module):
+    """A border, patch or full-frame prompt, added to the placed picture.
+
+    Args:
+        canvas: where it is composed; a border needs a width, the other layouts width 0.
+        layout: ``border``, ``patch`` or ``full``.
+        range: ``clamped`` clamps the composed canvas to [0, 1], straight through for the gradient; ``sigmoid`` makes the border σ(δ),
+            or the perturbation of a picture 2σ(δ) − 1; ``free`` bounds nothing, as in the paper, and cannot be saved as a picture.
+        patch: where a patch lies; for that layout only.
+        resolution: learn ``resolution × resolution`` values, upsampled bilinearly; None learns every pixel.
+        generator: draws a perturbation uniform over the valid range to start from; None starts from δ = 0, as the paper does.
+
+    Attributes:
+        delta: the only parameter, ``3 side side``.
+        mask: ``1 size size``, 1 where the prompt acts.
+
+    Raises:
+        UnknownName: no such layout or range.
+        ConfigError: an impossible geometry or resolution.
+    """
+
+    mask: Tensor
+
+    def __init__(
+        self,
+        canvas: Canvas = Canvas(),  # noqa: B008  (frozen)
+        layout: str = "border",
+        range: str = "clamped",
+        patch: Patch | None = None,
+        resolution: int | None = None,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        if range not in RANGES:
+            raise UnknownName("value range", range, RANGES)
+        self.canvas, self.layout, self.range, self.patch, self.resolution = canvas, layout, range, patch, resolution
+        self.register_buffer("mask", torch.from_numpy(region(canvas, layout, patch)).float()[None], persistent=False)
+        self._rows, self._columns = area(canvas, patch)
+        self._side = self._rows.stop - self._rows.start
+        if resolution is not None and not 1 <= resolution <= self._side:
+            raise ConfigError(f"A resolution of {resolution} came; expected 1 to {self._side}, the side of what it is upsampled to.")
+        self.delta = nn.Parameter(torch.zeros(3, resolution or self._side, resolution or self._side))
+        if generator is not None:
+            low, high = valid_range(layout)
+            uniform = torch.rand(self.delta.shape, generator=generator)
+            self.delta.data = self._inverse(low + (high - low) * uniform)
+
+    def perturbation(self) -> Float[Tensor, "3 size size"]:
+        """δ_p: what is added to the placed picture; exactly zero where the prompt does not act."""
+        values = F.interpolate(self.delta[None], size=self._side, mode="bilinear")[0] if self.resolution else self.delta
+        if self.range == "sigmoid":
+            low, high = valid_range(self.layout)
+            values = low + (high - low) * values.sigmoid()
+        size = self.canvas.size
+        around = (self._columns.start, size - self._columns.stop, self._rows.start, size - self._rows.stop)
+        return F.pad(values, around) * self.mask
+
+    def forward(self, images: Images) -> Float[Tensor, "batch 3 size size"]:
+        """X_p, ``batch 3 size size``: in [0, 1] unless the range is ``free``; differentiable in the images and in ``delta``.
+
+        Args:
+            images: in [0, 1]. Of ``inner × inner`` pixels they are placed as they are, so that pictures shrunk by `Canvas.shrink`
+                are composed exactly as `VisualPrompt.apply` does. Of any other size they are first resized here, by torch's bicubic
+                filter, which differs from Pillow's in rounding.
+        """
+        prompted = self.place(images) + self.perturbation()
+        return prompted if self.range == "free" else clamp_straight_through(prompted)
+
+    def place(self, images: Images) -> Float[Tensor, "batch 3 size size"]:
+        """T_p(X), Eq. 2 without the prompt: ``batch 3 size size``."""
+        if images.shape[-2:] != (self.canvas.inner, self.canvas.inner):
+            images = _fit(images, self.canvas.inner, self.canvas.policy)
+        return F.pad(images, (self.canvas.width,) * 4)
+
+    @torch.no_grad()
+    def project_(self) -> None:
+        """Pull a ``clamped`` prompt's values back to where they can change a picture, so that they cannot drift; call after each update."""
+        if self.range == "clamped":
+            self.delta.clamp_(*valid_range(self.layout))
+
+    def to_artifact(self, config: Mapping[str, Any] | None = None) -> VisualPrompt:
+        """What is learned so far, to be saved or applied; ``config`` is what to remember about it. Raises PromptError if not finite."""
+        learned = {"resolution": self.resolution} if self.resolution else {}
+        with torch.no_grad():
+            perturbation = self.perturbation().float().cpu()
+        if self.range == "clamped":
+            perturbation = perturbation.clamp(*valid_range(self.layout))
+        return VisualPrompt(self.canvas, perturbation.numpy(), self.layout, self.range, self.patch, {**learned, **(config or {})})
+
+    @classmethod
+    def from_artifact(cls, artifact: VisualPrompt) -> PixelPrompt:
+        """A prompt with the artefact's perturbation, every pixel of it learnable."""
+        prompt = cls(artifact.canvas, artifact.layout, artifact.range, artifact.patch)
+        values = torch.tensor(artifact.perturbation[:, prompt._rows, prompt._columns])
+        prompt.delta.data = prompt._inverse(values)
+        return prompt
+
+    def _inverse(self, values: Float[Tensor, "3 side side"]) -> Float[Tensor, "3 side side"]:
+        """The δ whose perturbation has these values."""
+        if self.range != "sigmoid":
+            return values
+        low, high = valid_range(self.layout)
+        return torch.logit((values - low) / (high - low), eps=torch.finfo(torch.float32).eps)
+
+
+def clamp_straight_through(values: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """Clamped to [0, 1] forwards, the identity backwards (straight-through, arXiv 1308.3432): a saturated pixel still learns."""
+    return values.clamp(0, 1).detach() + (values - values.detach())
+
+
+def _fit(images: Images, side: int, policy: str) -> Float[Tensor, "batch 3 side side"]:
+    """`Canvas.shrink` for tensors: differentiable, bicubic with antialiasing, clamped because bicubic overshoots."""
+    height, width = images.shape[-2:]
+    if policy == "crop":
+        short = min(height, width)
+        top, left = (height - short) // 2, (width - short) // 2
+        images = images[..., top : top + short, left : left + short]
+        height = width = short
+    columns, rows = scaled(width, height, side, policy)
+    resized = F.interpolate(images, size=(rows, columns), mode="bicubic", antialias=True).clamp(0, 1)
+    left, top = (side - columns) // 2, (side - rows) // 2
+    return F.pad(resized, (left, side - columns - left, top, side - rows - top))

@@ -1,0 +1,102 @@
+"""What the classification data sets share: pictures in named classes, from local files or the Hugging Face Hub."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from matboard.errors import TaskError
+from matboard.tasks.packed import by_part, npz_rows, parquet_rows
+from matboard.tasks.readers import class_folders, folder_rows
+from matboard.tasks.rows import CAPTION, QUESTION, Reading, Row, assemble
+from matboard.tasks.task import Metric, Task
+
+
+@dataclass(frozen=True)
+class HubTable:
+    """A data set on the Hub, read from the parquet files that the Hub makes of every data set (branch ``refs/convert/parquet``).
+
+    Attributes:
+        repo, config: where; the files are ``config/split/*.parquet``.
+        splits: the training and the test split.
+        image, label: columns.
+    """
+
+    repo: str
+    config: str
+    splits: tuple[str, str] = ("train", "test")
+    image: str = "image"
+    label: str = "label"
+
+    def download(self) -> tuple[list[Path], str]:
+        """The files in the Hub's cache, and, where there are none, why."""
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HfHubHTTPError
+
+        patterns = [f"{self.config}/{split}/*.parquet" for split in self.splits]
+        try:
+            folder = Path(snapshot_download(self.repo, repo_type="dataset", revision="refs/convert/parquet", allow_patterns=patterns))
+        except (OSError, HfHubHTTPError) as error:
+            return [], type(error).__name__
+        return [path for pattern in patterns for path in sorted(folder.glob(pattern))], "it holds no such files"
+
+
+@dataclass(frozen=True)
+class ImageClasses:
+    """A classification data set.
+
+    Attributes:
+        name: in the registry, and how its local files' names begin.
+        classes: the class names as a person says them, in the order of the labels; the candidates.
+        hub: where it is on the Hub.
+        folders: class folder → class name, where the folder is not the name itself.
+        question, caption: the wording; ``{name}`` in the caption is the class name.
+        metric, mirror: see Task.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    hub: HubTable
+    folders: Mapping[str, str] = field(default_factory=dict)
+    question: str = QUESTION
+    caption: str = CAPTION
+    metric: Metric = "accuracy"
+    mirror: bool = True
+
+    def load(self, data_dir: Path | None = None) -> Task:
+        """The task, from ``data_dir`` where the files are there, from the Hub otherwise.
+
+        ``data_dir`` holds packed files (``NAME_train.npz`` and ``NAME_test.npz`` or ``_val``; several a part are joined), or part folders
+        of class folders, in a folder ``NAME`` or by themselves. Raises TaskError where the pictures are neither here nor there.
+        """
+        reading = (self._local(data_dir) if data_dir is not None else None) or self._from_hub(data_dir)
+        worded = replace(reading, rows=[self._worded(row) for row in reading.rows])
+        return replace(assemble(self.name, worded), metric=self.metric, mirror=self.mirror)
+
+    def _worded(self, row: Row) -> Row:
+        answer = self.folders.get(row.answer, row.answer)
+        return replace(row, answer=answer, candidates=self.classes, question=self.question, caption=self.caption.format(name=answer))
+
+    def _local(self, data_dir: Path) -> Reading | None:
+        if not data_dir.is_dir():
+            raise TaskError(f"The data folder {data_dir} does not exist; create it, or leave it out to use the Hub.")
+        packed = by_part(sorted(data_dir.glob(f"{self.name}_*.npz")))
+        if {"train", "test"} <= set(packed):
+            return npz_rows(packed)
+        known = {*self.classes, *self.folders}
+        for root in (data_dir / self.name, data_dir):
+            if root.is_dir() and set(class_folders(root)) and set(class_folders(root)) <= known:
+                return folder_rows(root)
+        return None
+
+    def _from_hub(self, data_dir: Path | None) -> Reading:
+        paths, reason = self.hub.download()
+        if not paths:
+            elsewhere = "no data folder was given" if data_dir is None else f"they are not in {data_dir}"
+            raise TaskError(
+                f"The pictures of task {self.name!r} could not be had from the Hub as {self.hub.repo} ({reason}), and {elsewhere}. "
+                f"Pass data_dir, or set MATBOARD_DATA, to a folder with {self.name}_train.npz and {self.name}_test.npz, "
+                f"or with {self.name}/train/ and {self.name}/test/."
+            )
+        return parquet_rows(by_part(paths), image=self.hub.image, label=self.hub.label, classes=self.classes)

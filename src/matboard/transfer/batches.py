@@ -1,0 +1,123 @@
+"""Which pictures a training step sees, and how: a pure function of seed and step.
+
+Nothing random is carried from one step to the next, so a run resumed at any step, or split over processes, sees what
+the uninterrupted single process would have seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from PIL.Image import Image
+from torch import Tensor
+
+from matboard.prompts.canvas import Canvas
+from matboard.tasks.task import Sample
+
+
+@dataclass(frozen=True)
+class View:
+    """One way of looking at a training picture ("input diversity" of EVP and TVP: random flip and crop).
+
+    Attributes:
+        offset: where along its long side the square crop lies, 0 to 1; 0.5 is the centre.
+        mirror: flipped left to right.
+    """
+
+    offset: float = 0.5
+    mirror: bool = False
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one step of one process sees."""
+
+    indices: tuple[int, ...]
+    views: tuple[View, ...]
+    samples: tuple[Sample, ...]
+    images: Float[Tensor, "batch 3 inner inner"]
+
+    @property
+    def questions(self) -> list[str]:
+        return [s.question for s in self.samples]
+
+    @property
+    def answers(self) -> list[str]:
+        return [s.answer for s in self.samples]
+
+
+@dataclass
+class Batches:
+    """Training batches of a task.
+
+    Args:
+        samples: the training part.
+        canvas: geometry; pictures come shrunk to its inner square, by the very code that deploys the prompt.
+        size: samples of a whole step, over all processes.
+        diversity: random crop of non-square pictures, and a random flip where ``mirror`` allows it.
+        mirror: the task's answers survive a flip.
+        cache_bytes: decoded and shrunk pictures kept in memory; beyond it the work is done again.
+    """
+
+    samples: Sequence[Sample]
+    canvas: Canvas
+    size: int
+    seed: int
+    diversity: bool = True
+    mirror: bool = True
+    cache_bytes: int = 2 << 30
+    _cache: dict[int, Image] = field(default_factory=dict, init=False, repr=False)
+    _small: dict[tuple[int, View], NDArray[np.uint8]] = field(default_factory=dict, init=False, repr=False)
+    _cached: int = field(default=0, init=False, repr=False)
+    _order: tuple[int, list[int]] | None = field(default=None, init=False, repr=False)
+
+    def at(self, step: int, process: int = 0, processes: int = 1) -> Batch:
+        """The share of step ``step`` (from 0) that falls to one of several processes."""
+        draws = np.random.default_rng([self.seed, 1, step]).random((self.size, 2))[process::processes]
+        indices = tuple(self._index(step * self.size + i) for i in range(process, self.size, processes))
+        pictures = [self.picture(i) for i in indices]
+        views = tuple(self._view(picture, *draw) for picture, draw in zip(pictures, draws.tolist()))
+        shrunk = [self._shrunk(*seen) for seen in zip(indices, pictures, views)]
+        images = torch.from_numpy(np.stack(shrunk)).permute(0, 3, 1, 2).float() / 255
+        return Batch(indices, views, tuple(self.samples[i] for i in indices), images)
+
+    def picture(self, index: int) -> Image:
+        """A decoded training picture."""
+        picture = self._cache.get(index)
+        if picture is None:
+            picture = self.samples[index].load()
+            if self._fits(3 * picture.width * picture.height):
+                self._cache[index] = picture
+        return picture
+
+    def _shrunk(self, index: int, picture: Image, view: View) -> NDArray[np.uint8]:
+        """``inner inner 3``; kept, unless its crop was drawn at random and will hardly be drawn again."""
+        kept = self._small.get((index, view))
+        if kept is None:
+            kept = np.asarray(self.canvas.shrink(picture, offset=view.offset, mirror=view.mirror))
+            if view.offset == 0.5 and self._fits(kept.nbytes):
+                self._small[index, view] = kept
+        return kept
+
+    def _fits(self, size: int) -> bool:
+        if self._cached + size > self.cache_bytes:
+            return False
+        self._cached += size
+        return True
+
+    def _index(self, position: int) -> int:
+        epoch, place = divmod(position, len(self.samples))
+        if self._order is None or self._order[0] != epoch:
+            self._order = epoch, np.random.default_rng([self.seed, 0, epoch]).permutation(len(self.samples)).tolist()
+        return int(self._order[1][place])
+
+    def _view(self, picture: Image, offset: float, flip: float) -> View:
+        if not self.diversity:
+            return View()
+        cropped = self.canvas.policy == "crop" and picture.width != picture.height
+        return View(offset=offset if cropped else 0.5, mirror=self.mirror and flip < 0.5)

@@ -1,0 +1,200 @@
+"""What a study asks for: a YAML file plus ``key.sub=value`` words, checked whole before anything heavy starts.
+
+A *study* learns one prompt for each method and seed, and judges all of them on the same models and tasks. A single fit is
+a study of one.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from matboard.errors import ConfigError
+
+MethodName = Literal["vp", "evp", "tvp"]
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PromptConfig(_Strict):
+    """The prompt's form. Defaults are the paper's: a border of 30 on a canvas of 224."""
+
+    layout: Literal["border", "patch", "full"] = "border"
+    size: int = Field(224, gt=1)
+    width: int = Field(30, ge=0)
+    policy: Literal["crop", "squash", "letterbox"] = "crop"
+    resolution: int | None = Field(None, gt=0)
+    range: Literal["clamped", "sigmoid", "free"] = "clamped"
+
+
+class MethodConfig(_Strict):
+    """One way of learning. What is left out is the method's own default (``METHODS``)."""
+
+    lr: float | None = Field(None, gt=0)
+    optimiser: Literal["gradient_descent", "normalised_gradient"] | None = None
+    schedule: Literal["constant", "cosine"] | None = None
+    warmup: int | None = Field(None, ge=0)
+    diversity: bool | None = None
+    norm_scope: Literal["full", "prompt"] | None = None
+    consistency_weight: float | None = Field(None, ge=0)
+    enrichment_weight: float | None = Field(None, ge=0)
+
+
+class ObjectiveConfig(_Strict):
+    """Forms of the three losses: a preset, and single switches over it (see ``transfer.objectives.Objective``)."""
+
+    preset: Literal["paper", "authors-code"] = "paper"
+    task_form: Literal["sample_sum", "token_mean"] | None = None
+    terminator: bool | None = None
+    consistency_form: Literal["half_squared", "l2_mean_tokens"] | None = None
+    consistency_tap: str | None = None
+    consistency_reference: Literal["full", "shrunk"] | None = None
+    enrichment_form: Literal["exponential", "scaled_cosine"] | None = None
+    temperature: float | None = None
+
+
+class TaskConfig(_Strict):
+    """A task and how much of it is used."""
+
+    name: str
+    train: int | None = Field(None, gt=0)
+    test: int | None = Field(None, gt=0)
+    seed: int = 0
+
+
+class EvaluateConfig(_Strict):
+    """What prompts are judged on. Sources are always judged too."""
+
+    models: list[str] = []
+    tasks: list[TaskConfig] = []
+    scorers: list[Literal["ranking", "generation"]] = ["ranking"]
+    batch_size: int = Field(32, gt=0)
+    examples: int = Field(8, ge=0)
+
+
+def _only_tvp() -> dict[MethodName, MethodConfig]:
+    return {"tvp": MethodConfig()}
+
+
+class StudyConfig(_Strict):
+    """A whole study. See ``experiments/`` for examples."""
+
+    title: str = ""
+    sources: list[str] = Field(min_length=1)
+    task: TaskConfig
+    guide: str | None = None
+    methods: dict[MethodName, MethodConfig] = Field(default_factory=_only_tvp, min_length=1)
+    seeds: list[int] = Field(default_factory=lambda: [0], min_length=1)
+    steps: int = Field(200, gt=0)
+    batch_size: int = Field(16, gt=0)
+    precision: Literal["float32", "bfloat16"] = "float32"
+    prompt: PromptConfig = PromptConfig()
+    objective: ObjectiveConfig = ObjectiveConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+    checkpoint_every: int = Field(25, gt=0)
+    diagnose_every: int = Field(10, ge=0)
+
+    @model_validator(mode="after")
+    def _distinct(self) -> StudyConfig:
+        for name in ("sources", "seeds"):
+            values = getattr(self, name)
+            if len(set(values)) < len(values):
+                raise ValueError(f"{name} names something twice: {values}")
+        return self
+
+
+METHODS: dict[str, dict[str, Any]] = {
+    # VP (Bahng et al.): lr 40, momentum 0.9, cosine per step; their warm-up is 1,000 of about 200,000 steps, here none.
+    "vp": {"optimiser": "gradient_descent", "lr": 40.0, "schedule": "cosine", "diversity": False},
+    # EVP (Wu et al.) as the TVP authors run it: lr 10, constant within an epoch, input diversity.
+    "evp": {"optimiser": "normalised_gradient", "lr": 10.0, "schedule": "constant", "diversity": True},
+    # TVP: EVP + FCA + TSE; 0.005 and 0.001 are the authors' for MiniGPT-4 on CIFAR-10 with their forms of the losses.
+    "tvp": {
+        "optimiser": "normalised_gradient",
+        "lr": 10.0,
+        "schedule": "constant",
+        "diversity": True,
+        "consistency_weight": 0.005,
+        "enrichment_weight": 0.001,
+    },
+}
+
+
+def load_config(path: Path, words: Sequence[str] = ()) -> StudyConfig:
+    """Read a YAML file and lay ``key.sub=value`` words over it.
+
+    Raises:
+        ConfigError: the file is missing or no YAML mapping, a word has no ``=``, or a key or value is wrong; every wrong
+            key is named in full.
+    """
+    try:
+        raw = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"The configuration {path} cannot be read: {error}.") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not valid YAML: {error}.") from error
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{path} holds {type(raw).__name__}; expected keys and values, such as 'sources: [tiny-minigpt4]'.")
+    for word in words:
+        _lay(raw, word)
+    return parse(StudyConfig, raw, str(path))
+
+
+def parse(model: type[Model], raw: Mapping[str, Any], origin: str) -> Model:
+    """Check a mapping against a configuration class. Raises ConfigError that names every wrong key and value in full."""
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        lines = [_explain(model, dict(e)) for e in error.errors()]
+        raise ConfigError(f"{origin}: " + "; ".join(lines) + ".") from error
+
+
+def _lay(raw: dict[str, Any], word: str) -> None:
+    key, equals, value = word.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"{word!r} is no setting; expected key.sub=value, such as steps=100 or prompt.width=20.")
+    *parents, last = key.split(".")
+    place = raw
+    for parent in parents:
+        below = place.setdefault(parent, {})
+        if below is None:
+            below = place[parent] = {}
+        if not isinstance(below, dict):
+            raise ConfigError(f"{word!r}: {parent!r} holds {below!r}, which has no keys below it.")
+        place = below
+    try:
+        place[last] = yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise ConfigError(f"{word!r} is no setting: {value!r} is not valid YAML.") from None
+
+
+def _explain(model: type[BaseModel], error: dict[str, Any]) -> str:
+    path = ".".join(str(part) for part in error["loc"] if part != "[key]")
+    if error["type"] == "extra_forbidden":
+        known = _known(model, error["loc"][:-1])
+        near = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
+        return f"unknown key {path!r}" + (f", did you mean {near[0]!r}?" if near else f"; known here: {', '.join(known)}")
+    if error["type"] == "missing":
+        return f"key {path!r} is missing"
+    came = f" (came: {error['input']!r})" if error["type"] != "value_error" else ""
+    return f"{path or 'configuration'}: {error['msg'].removeprefix('Value error, ')}{came}"
+
+
+def _known(model: type[BaseModel], location: Sequence[int | str]) -> list[str]:
+    """Keys that are right at a place of the configuration."""
+    for part in location:
+        if isinstance(part, int) or part in METHODS:
+            continue
+        candidates = (
+            [model.model_fields[part].annotation, *get_args(model.model_fields[part].annotation)] if part in model.model_fields else []
+        )
+        model = next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), model)
+    return list(model.model_fields)

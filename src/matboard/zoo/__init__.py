@@ -1,0 +1,65 @@
+"""Small vision-language models to try prompts on, and one door to every model: `load_model`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from matboard.errors import ModelError, UnknownName
+from matboard.zoo.names import MINI, MINI_GUIDE, TINY, TINY_GUIDE, folder_of
+
+if TYPE_CHECKING:
+    from matboard.models.contracts import Guide, VisionLanguageModel
+
+
+def load_model(name: str, *, cache: Path | None = None, **options: Any) -> VisionLanguageModel:
+    """Load a frozen vision-language model by zoo name, folder or Hub id.
+
+    Args:
+        cache: where built zoo models lie; default ``~/.cache/matboard``.
+        options: for `matboard.models.huggingface.load`: dtype, device, template, trust_remote_code.
+
+    Raises:
+        ModelError: it cannot be had or driven.
+    """
+    from matboard.models.huggingface import load
+
+    model = load(str(resolve(name, cache)), **options)
+    model.name = name
+    return model
+
+
+def load_guide(name: str, *, cache: Path | None = None, **options: Any) -> Guide:
+    """Load an image-text model in one space (CLIP, SigLIP) by zoo name, folder or Hub id. Options: dtype, device. Raises ModelError."""
+    from matboard.models.guide import load_guide as load
+
+    place = resolve(name, cache)
+    if name == MINI_GUIDE:
+        from matboard.zoo import mini_guide
+
+        return mini_guide.load(Path(place), **options)
+    return load(str(place), **options)
+
+
+def resolve(name: str, cache: Path | None = None) -> Path | str:
+    """Folder of a zoo model; any other name as it came. Raises ModelError for a mini model not built, UnknownName."""
+    if name in TINY or name == TINY_GUIDE:
+        return Path(__file__).parent / "weights" / "tiny" / name
+    if name in MINI or name == MINI_GUIDE:
+        folder = folder_of(name, cache or Path.home() / ".cache" / "matboard")
+        if not (folder / "config.json").exists():
+            raise ModelError(f"{name} is not built yet: expected {folder}. Run: matboard zoo build mini {name}")
+        return folder
+    if "/" not in name and not Path(name).exists():
+        raise UnknownName("model", name, [*TINY, *MINI, TINY_GUIDE, MINI_GUIDE, "a folder", "a Hub id (owner/name)"])
+    return name
+
+
+def build_mini(names: Sequence[str] | None, cache: Path, progress: Callable[[str], None]) -> list[Path]:
+    """Build models of the mini zoo, by default all and their guide. Raises UnknownName, and ModelError for a part that cannot be had."""
+    from matboard.zoo import mini, mini_guide
+
+    wanted = names or [*MINI, MINI_GUIDE]
+    built = mini.build([name for name in wanted if name != MINI_GUIDE], cache, progress)
+    return built + ([mini_guide.build(cache, progress)] if MINI_GUIDE in wanted else [])

@@ -1,0 +1,154 @@
+"""What the frozen eyes see: views of the training pictures, and their tokens, computed once and kept on disk.
+
+Connectors are trained on these tokens, so the eye costs nothing in training. A share of the views shows the picture shrunk on a black
+canvas, as a visual prompt's border does, and a share shows it at CIFAR's 32 pixels, so that neither is foreign later.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import io
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from PIL.Image import Resampling, Transpose
+
+CANVAS, INNER = 224, 164
+"""The prompts' default canvas and the picture's side inside a border of 30 (TVP's 224 and 30)."""
+
+
+@dataclass(frozen=True)
+class View:
+    """How one picture is shown to an eye.
+
+    Attributes:
+        crop: keep a random square of at least half the side.
+        small: go through 32 × 32 pixels.
+        framed: shrink on a black canvas.
+        flip: mirror half of the pictures.
+    """
+
+    crop: bool = False
+    small: bool = False
+    framed: bool = False
+    flip: bool = True
+
+    def __call__(self, picture: Image.Image, rng: np.random.Generator) -> Image.Image:
+        """The picture as this view shows it, RGB."""
+        flip, scale, x, y = self.flip and rng.random() < 0.5, rng.uniform(0.5, 1.0), rng.random(), rng.random()
+        if flip:
+            picture = picture.transpose(Transpose.FLIP_LEFT_RIGHT)
+        if self.crop or self.small:
+            side = int(min(picture.size) * (scale if self.crop else 1))
+            left, top = int((picture.width - side) * x), int((picture.height - side) * y)
+            picture = picture.crop((left, top, left + side, top + side))
+        if self.small:
+            picture = picture.resize((32, 32), Resampling.BICUBIC)
+        return framed(picture) if self.framed else picture
+
+
+def framed(picture: Image.Image) -> Image.Image:
+    """The picture's central square, 164 × 164, in the middle of a black 224 × 224 canvas."""
+    side = min(picture.size)
+    left, top = (picture.width - side) // 2, (picture.height - side) // 2
+    inner = picture.resize((INNER, INNER), Resampling.BICUBIC, box=(left, top, left + side, top + side))
+    canvas = Image.new("RGB", (CANVAS, CANVAS))
+    canvas.paste(inner, ((CANVAS - INNER) // 2,) * 2)
+    return canvas
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Encoded pictures joined in one npz, and their labels."""
+
+    data: NDArray[np.uint8]
+    offsets: NDArray[np.int64]
+    labels: NDArray[np.int32]
+    classes: tuple[str, ...]
+    counts: NDArray[np.int32] | None = None
+
+    @classmethod
+    def load(cls, path: Path) -> Packed:
+        """Read a packed set: ``data``, ``offsets``, ``labels``, ``classes`` and, where objects were counted, ``counts``."""
+        with np.load(path, allow_pickle=False) as z:
+            counts = z["counts"] if "counts" in z.files else None
+            return cls(z["data"], z["offsets"], z["labels"], tuple(map(str, z["classes"])), counts)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, i: int) -> Image.Image:
+        return Image.open(io.BytesIO(self.data[self.offsets[i] : self.offsets[i + 1]].tobytes())).convert("RGB")
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Some pictures of one packed set under one view.
+
+    Attributes:
+        source: the packed set's file name without ending.
+        number: tells pieces of one source apart, and seeds them.
+        step, start: every ``step``-th picture from ``start`` on.
+        only: keep pictures of these labels.
+    """
+
+    source: str
+    number: int
+    view: View
+    step: int = 1
+    start: int = 0
+    only: tuple[int, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """File name of the cached tokens, without ending."""
+        return f"{self.source}-{self.number}"
+
+    def indices(self, labels: NDArray[np.int32]) -> NDArray[np.int64]:
+        """Which pictures of the set belong to the piece."""
+        index = np.arange(self.start, len(labels), self.step)
+        return index[np.isin(labels[index], self.only)] if self.only else index
+
+
+@contextmanager
+def _alone(lock: Path | None) -> Iterator[None]:
+    """Hold a file lock, so that heavy work takes turns."""
+    if lock is None:
+        yield
+        return
+    with lock.open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+@torch.no_grad()
+def cache_piece(
+    piece: Piece, eye: Callable[[torch.Tensor], torch.Tensor], processor: Any, data: Path, out: Path, lock: Path | None = None
+) -> Path:
+    """Tokens of a piece's pictures, float16 ``picture token dim``, in ``out/<piece>.npy``; kept if it is there already.
+
+    Args:
+        eye: normalised pixels → tokens.
+        processor: the eye's official image processor.
+    """
+    target = out / f"{piece.name}.npy"
+    if target.exists():
+        return target
+    packed = Packed.load(data / f"{piece.source}.npz")
+    rng = np.random.default_rng([piece.number, *piece.source.encode()])
+    index, rows = piece.indices(packed.labels), []
+    with _alone(lock):
+        for chunk in np.array_split(index, max(1, len(index) // 16)):
+            pictures = [piece.view(packed[i], rng) for i in chunk.tolist()]
+            rows.append(eye(processor(pictures, return_tensors="pt")["pixel_values"]).half().numpy())
+    out.mkdir(parents=True, exist_ok=True)
+    np.save(target.with_suffix(".part.npy"), np.concatenate(rows))
+    target.with_suffix(".part.npy").rename(target)
+    return target

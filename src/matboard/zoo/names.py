@@ -1,0 +1,42 @@
+"""What the zoo holds, said without loading torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+TINY = {
+    "tiny-minigpt4": "eye, Q-Former, LLaMA",
+    "tiny-instructblip": "the same eye, a Q-Former that reads the question, LLaMA",
+    "tiny-blip2": "an eye of its own, Q-Former, T5",
+    "tiny-vpgtrans": "the eye of tiny-minigpt4, Q-Former, a narrower LLaMA",
+    "tiny-bliva": "the same eye, Q-Former and patch tokens, LLaMA",
+    "tiny-visualglm": "an eye of its own, Q-Former, GLM",
+}
+MINI = {
+    "mini-llava-clip112": "CLIP ViT-B/16 at 112 px, MLP, SmolLM2-135M",
+    "mini-llava-cnn": "EfficientNet-Lite0, MLP, SmolLM2-135M",
+    "mini-minigpt4-clip224": "CLIP ViT-B/16 at 224 px, Q-Former, a small language model of our own",
+    "mini-instructblip-clip112": "CLIP ViT-B/16 at 112 px, a Q-Former that reads the question, a small language model of our own",
+    "mini-bliva-cnn": "EfficientNet-Lite0, Q-Former and patch tokens, a small language model of our own",
+}
+TINY_GUIDE, MINI_GUIDE = "tiny-guide", "mini-guide"
+GUIDES = {
+    TINY_GUIDE: "a guide: CLIP in small, trained on scenes",
+    MINI_GUIDE: "a guide: CLIP ViT-B/16's image tower, a text side fitted to it",
+}
+
+
+def describe(cache: Path) -> list[str]:
+    """One line a model: name, what it is, whether it is ready."""
+    tiny = [f"{name:26}shipped    {what}" for name, what in {**TINY, TINY_GUIDE: GUIDES[TINY_GUIDE]}.items()]
+    built = {**MINI, MINI_GUIDE: GUIDES[MINI_GUIDE]}
+    return tiny + [f"{name:26}{_state(folder_of(name, cache))}{what}" for name, what in built.items()]
+
+
+def folder_of(name: str, cache: Path) -> Path:
+    """Where a model of the mini zoo lies once it is built."""
+    return cache / "zoo" / name
+
+
+def _state(folder: Path) -> str:
+    return "built      " if (folder / "config.json").exists() else "to build   "

@@ -1,0 +1,178 @@
+"""Loading from folders, wording, and every sentence the adapter says when something is wrong."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers as hf
+from families import FAMILIES, Parts, tokenizer
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+
+from matboard.errors import ModelError, PreprocessingMismatch
+from matboard.models.families import FAMILIES as FACTS
+from matboard.models.families import Family, Picture
+from matboard.models.huggingface import HuggingFaceVLM, load
+from matboard.models.preprocessing import probe, to_tensor
+from matboard.models.wording import Wording
+
+CHAT = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{% for part in m.content %}"
+    "{% if part.type == 'image' %}<image>{% else %}{{ part.text }}{% endif %}{% endfor %}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+def save(parts: Parts, folder: Path) -> Path:
+    parts.model.save_pretrained(folder)
+    parts.image_processor.save_pretrained(folder)
+    parts.tokenizer.save_pretrained(folder)
+    if parts.qformer_tokenizer is not None:
+        parts.qformer_tokenizer.save_pretrained(folder / "qformer_tokenizer")
+    return folder
+
+
+@pytest.mark.parametrize("family", ["blip2_t5", "bliva", "llava", "qwen2_5_vl", "smolvlm", "internvl"])
+def test_a_saved_folder_loads_and_says_the_same(family: str, tmp_path: Path) -> None:
+    parts = FAMILIES[family]()
+    loaded = load(str(save(parts, tmp_path)), device="cpu")
+    direct = HuggingFaceVLM(parts.model, parts.image_processor, parts.tokenizer, parts.qformer_tokenizer)
+    pictures = [probe(40, 40)]
+    for images in (pictures, to_tensor(pictures)):
+        torch.testing.assert_close(loaded.answer_loss(images, ["a?"], ["a cat"]), direct.answer_loss(images, ["a?"], ["a cat"]))
+    assert loaded.name == str(tmp_path) and loaded.encoder == direct.encoder
+    assert next(loaded.model.parameters()).dtype == torch.float32
+
+
+def test_the_whole_processor_saved_at_once_loads_too(tmp_path: Path) -> None:
+    parts = FAMILIES["instructblip_llama"]()
+    parts.model.save_pretrained(tmp_path)
+    parts.official.save_pretrained(tmp_path)
+    assert load(str(tmp_path), device="cpu").answer_loss([probe(40, 40)], ["a?"], ["a cat"]).isfinite().all()
+
+
+def test_a_folder_says_itself_how_it_wants_to_be_asked(tmp_path: Path) -> None:
+    parts = FAMILIES["llava"]()
+    parts.tokenizer.chat_template = CHAT
+    folder = str(save(parts, tmp_path))
+    assert load(folder, device="cpu").wording.prompt("why?") == "<|im_start|>user\n<image>why?<|im_end|>\n<|im_start|>assistant\n"
+    (tmp_path / "chat_template.jinja").unlink()
+    (tmp_path / "chat_template.json").write_text('{"chat_template": "<image>older: {{ messages[0].content[1].text }}"}')
+    assert load(folder, device="cpu").wording.prompt("why?") == "<image>older: why?"
+    assert load(folder, device="cpu", template="Q: {question}{image} A:").wording.prompt("why?") == "Q: why?<image> A:"
+
+
+def test_what_is_missing_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="'no/such' yields no model; expected a Hub id or a folder that transformers saved"):
+        load("no/such")
+    folder = save(FAMILIES["bliva"](), tmp_path)
+    shutil.rmtree(folder / "qformer_tokenizer")
+    with pytest.raises(ModelError, match="yields no Q-Former tokenizer"):
+        load(str(folder), device="cpu")
+    for file in folder.glob("*token*"):
+        file.unlink()
+    with pytest.raises(ModelError, match="yields no tokenizer"):
+        load(str(folder), device="cpu")
+    (folder / "preprocessor_config.json").unlink()
+    with pytest.raises(ModelError, match="yields no image processor"):
+        load(str(folder), device="cpu")
+
+
+def test_models_that_cannot_be_driven_are_refused() -> None:
+    text = hf.LlamaForCausalLM(hf.LlamaConfig(vocab_size=8, hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1))
+    with pytest.raises(ModelError, match="LlamaForCausalLM cannot encode pictures apart from text"):
+        HuggingFaceVLM(text, None, tokenizer())
+    parts = FAMILIES["instructblip_llama"]()
+    with pytest.raises(ModelError, match="has a Q-Former that reads the question: give its qformer_tokenizer"):
+        HuggingFaceVLM(parts.model, parts.image_processor, parts.tokenizer)
+
+
+@pytest.fixture(scope="module")
+def llava() -> HuggingFaceVLM:
+    parts = FAMILIES["llava"]()
+    return HuggingFaceVLM(parts.model, parts.image_processor, parts.tokenizer)
+
+
+def test_wrong_calls_say_what_came(llava: HuggingFaceVLM) -> None:
+    images = torch.rand(2, 3, 28, 28)
+    with pytest.raises(ModelError, match=r"one to one, at least one of each; got \[2, 1, 2\]"):
+        llava.answer(images, ["a"], ["b", "c"])
+    with pytest.raises(ModelError, match="An empty answer to 'a' has no likelihood"):
+        llava.answer(images, ["a", "a"], ["b", " "])
+    with pytest.raises(ModelError, match="The answer 'an <image>' holds the image token '<image>'"):
+        llava.answer(images, ["a", "a"], ["b", "an <image>"])
+    with pytest.raises(ModelError, match=r"the same number of candidates, at least one; got \[1, 2\]"):
+        llava.candidate_log_likelihoods(images, ["a", "a"], [["b"], ["b", "c"]])
+    with pytest.raises(ModelError, match="An empty answer to 'a' has no likelihood"):
+        llava.candidate_log_likelihoods(images, ["a", "a"], [["b"], [""]])
+    with pytest.raises(ModelError, match="more than one '<image>'; keep it out of the question"):
+        llava.answer(images, ["a", "an <image>"], ["b", "c"])
+    with pytest.raises(ModelError, match="does not say where the question goes"):
+        Wording(tokenizer(), Family(), 4, "Answer:")
+
+
+def test_a_processor_without_a_faithful_twin_judges_but_does_not_train(llava: HuggingFaceVLM) -> None:
+    class Inverting(hf.CLIPImageProcessorPil):  # type: ignore[misc]
+        def rescale(self, image: Any, scale: float, **_: Any) -> Any:
+            return 1 - image * scale
+
+    strange = HuggingFaceVLM(llava.model, Inverting(size={"shortest_edge": 28}, crop_size={"height": 28, "width": 28}), llava.tokenizer)
+    assert strange.answer_loss([probe(40, 40)], ["a?"], ["a cat"]).isfinite().all()
+    with pytest.raises(PreprocessingMismatch, match=r"Inverting differs from it by \d+\.\d levels of 255 .*refuse to train through it"):
+        strange.answer_loss(torch.rand(1, 3, 28, 28), ["a?"], ["a cat"])
+
+
+def test_duplicate_candidates_score_alike(llava: HuggingFaceVLM) -> None:
+    scores = llava.candidate_log_likelihoods(torch.rand(1, 3, 28, 28), ["a"], [["a cat", "dog", "a cat"]])[0]
+    assert scores[0] == scores[2] != scores[1]
+
+
+def wording(template: str | None = None, chat: str | None = None, family: Family | None = None) -> Wording:
+    words = tokenizer()
+    words.chat_template = chat
+    return Wording(words, family or FACTS["llava"], words.convert_tokens_to_ids("<image>"), template)
+
+
+def test_the_answer_is_what_would_be_read_after_the_prompt() -> None:
+    spaced, broken = wording("{question} Answer:"), wording("{question}\n")
+    ids = spaced.tokenizer("is this a photo? Answer: a cat", add_special_tokens=False)["input_ids"]
+    assert list(spaced.answer_ids("is this a photo?", "a cat", False)) == ids[-len(spaced.answer_ids("is this a photo?", "a cat", False)) :]
+    assert spaced.tokenizer.decode(spaced.answer_ids("q", "a cat", False)) == " a cat"
+    assert broken.tokenizer.decode(broken.answer_ids("q", "a cat", False)) == "a cat"
+    assert spaced.answer_ids("q", "a cat", True) == (*spaced.answer_ids("q", "a cat", False), spaced.tokenizer.eos_token_id)
+
+
+def test_no_beginning_of_text_is_added_twice() -> None:
+    for template in ("{bos}{image} {question}", "{image} {question}"):
+        asked = wording(template)
+        assert asked.prompt_ids("a", Picture(2)).count(asked.tokenizer.bos_token_id) == 1
+
+
+def test_a_chat_template_that_knows_no_pictures_gets_one_anyway() -> None:
+    plain = wording(chat="{% for m in messages %}[{{ m.content }}]{% endfor %}")
+    assert plain.prompt("why?") == "[<image>\nwhy?]"
+
+
+def test_a_picture_that_is_not_placed_stands_first() -> None:
+    assert wording("{question} A:").prompt("why?") == "<image>why? A:"
+    blip = wording("{question} A:", family=FACTS["blip-2"])
+    assert blip.prompt_ids("why?", Picture(3))[:4] == (*[blip.tokenizer.convert_tokens_to_ids("<image>")] * 3, blip.tokenizer.bos_token_id)
+
+
+def test_a_grid_of_tiles_is_spelled_out() -> None:
+    text = FACTS["idefics3"].expand(Picture(6, rows=1, columns=2), "*")
+    around = "<fake_token_around_image>"
+    assert text == f"{around}<row_1_col_1>**{around}<row_1_col_2>**\n\n{around}<global-img>**{around}"
+
+
+def test_an_image_token_that_older_folders_leave_out_is_added() -> None:
+    words = hf.PreTrainedTokenizerFast(tokenizer_object=Tokenizer(WordLevel({"a": 0, "b": 1}, unk_token="a")))
+    assert Wording(words, FACTS["blip-2"], 2).token == "<image>" and words.convert_tokens_to_ids("<image>") == 2
+    with pytest.raises(ModelError, match="they do not belong together"):
+        Wording(tokenizer(), FACTS["blip-2"], 10_000)
+    with pytest.raises(ModelError, match="names no image token"):
+        Wording(tokenizer(), FACTS["blip-2"], None)

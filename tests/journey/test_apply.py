@@ -1,0 +1,170 @@
+"""``matboard apply``: pictures and folders in, prompted PNG files out."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from typer.testing import CliRunner
+
+from matboard.cli.apply import apply
+from matboard.prompts.artifact import load_prompt
+from matboard.prompts.canvas import Canvas
+from matboard.prompts.pixel import PixelPrompt
+from matboard.workflows.apply import distinct_names
+
+
+def run(*words: object):
+    app = typer.Typer()
+    app.command()(apply)
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+def paint(file: Path, color: str = "red", size: tuple[int, int] = (30, 20)) -> Path:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, color).save(file)
+    return file
+
+
+def written(out: Path) -> set[str]:
+    return {str(file.relative_to(out)) for file in out.rglob("*") if file.is_file()}
+
+
+@pytest.fixture(scope="module")
+def prompt(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("prompt")
+    PixelPrompt(Canvas(32, 4)).to_artifact().noise(0).save_pretrained(folder)
+    return folder
+
+
+def test_files_and_folders_keep_their_structure(prompt, tmp_path):
+    paint(tmp_path / "in" / "a.jpg")
+    paint(tmp_path / "in" / "deep" / "er" / "b.png", "blue")
+    single = paint(tmp_path / "single.gif")
+    result = run(prompt, tmp_path / "in", single, "--out", tmp_path / "out")
+    assert result.exit_code == 0 and "3 written" in result.stdout and "0 skipped" in result.stdout
+    assert written(tmp_path / "out") == {"a.png", "deep/er/b.png", "single.png"}
+    with Image.open(tmp_path / "out" / "deep" / "er" / "b.png") as picture:
+        expected = load_prompt(prompt).apply(Image.new("RGB", (30, 20), "blue"))
+        assert picture.format == "PNG" and np.array_equal(np.asarray(picture), np.asarray(expected))
+
+
+def test_bad_pictures_are_skipped_counted_and_named(prompt, tmp_path):
+    paint(tmp_path / "in" / "good.png")
+    (tmp_path / "in" / "half.png").write_bytes((tmp_path / "in" / "good.png").read_bytes()[:60])
+    (tmp_path / "in" / "text.jpg").write_text("no")
+    result = run(prompt, tmp_path / "in", tmp_path / "gone.png", "--out", tmp_path / "out")
+    assert result.exit_code == 0 and "1 written" in result.stdout and "3 skipped" in result.stdout
+    assert written(tmp_path / "out") == {"good.png"}
+    for sentence in ("text.jpg is not a picture", "half.png", "gone.png does not exist"):
+        assert sentence in result.stderr
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize("inputs", [["empty"], ["gone"], ["bad.png"]])
+def test_nothing_written_is_exit_code_2(prompt, tmp_path, inputs):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "bad.png").write_text("no")
+    result = run(prompt, *(tmp_path / name for name in inputs), "--out", tmp_path / "out")
+    assert result.exit_code == 2 and "0 written" in result.stdout and f"skipped: {tmp_path / inputs[0]}" in result.stderr
+
+
+def test_colliding_names_lose_nothing(prompt, tmp_path):
+    colors = {"a.jpg": "red", "a.png": "blue", "A.gif": "lime", "a.jpg.png": "white", "b.png": "black"}
+    for name, color in colors.items():
+        paint(tmp_path / "in" / name, color)
+    paint(tmp_path / "other" / "b.png", "yellow")
+    result = run(prompt, tmp_path / "in", tmp_path / "other", tmp_path / "in" / "a.png", "--out", tmp_path / "out")
+    assert result.exit_code == 0 and "6 written" in result.stdout
+    assert written(tmp_path / "out") == {"A.gif.png", "a.jpg-2.png", "a.jpg.png", "a.png.png", "b.png.png", "b.png-2.png"}
+    centres = {tuple(np.asarray(Image.open(file))[16, 16] // 128) for file in (tmp_path / "out").iterdir()}
+    assert len(centres) == 6
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.from_regex(r"[aA](\.jpg|\.png|-2|/a\.gif){1,3}", fullmatch=True).map(Path), unique=True, max_size=12))
+def test_no_two_pictures_share_a_result(places):
+    names = distinct_names(places)
+    assert len({str(name).casefold() for name in names}) == len(places)
+    assert all(name.suffix == ".png" and name.parent == place.parent for name, place in zip(names, places, strict=True))
+
+
+def test_existing_results_stay_unless_told(prompt, tmp_path):
+    source, target = paint(tmp_path / "a.jpg"), paint(tmp_path / "out" / "a.png", "green")
+    before = target.read_bytes()
+    result = run(prompt, source, "--out", tmp_path / "out")
+    assert result.exit_code == 2 and "has a result already" in result.stderr and target.read_bytes() == before
+    assert run(prompt, source, "--out", tmp_path / "out", "--overwrite").exit_code == 0 and target.read_bytes() != before
+
+
+def test_a_source_is_never_replaced(prompt, tmp_path):
+    source = paint(tmp_path / "a.png")
+    beside = paint(tmp_path / "b.jpg")
+    before = source.read_bytes()
+    result = run(prompt, tmp_path, "--out", tmp_path, "--overwrite")
+    assert result.exit_code == 0 and f"The result of {source} would replace an input" in result.stderr
+    assert source.read_bytes() == before and beside.exists() and (tmp_path / "b.png").exists()
+
+
+def test_a_result_never_replaces_another_source(prompt, tmp_path):
+    source = paint(tmp_path / "in" / "sub" / "a.jpg")
+    other = paint(tmp_path / "out" / "sub" / "a.png", "blue")
+    before = other.read_bytes()
+    result = run(prompt, tmp_path / "in", other, "--out", tmp_path / "out", "--overwrite")
+    assert result.exit_code == 0 and f"The result of {source} would replace an input" in result.stderr
+    assert other.read_bytes() == before and written(tmp_path / "out") == {"sub/a.png", "a.png"}
+
+
+def test_results_inside_the_input_are_no_input(prompt, tmp_path):
+    paint(tmp_path / "a.jpg")
+    for _ in range(2):
+        run(prompt, tmp_path, "--out", tmp_path / "out", "--overwrite")
+    assert written(tmp_path / "out") == {"a.png"}
+
+
+def test_out_that_cannot_be_written(prompt, tmp_path):
+    (tmp_path / "out").write_text("a file")
+    result = run(prompt, paint(tmp_path / "a.jpg"), "--out", tmp_path / "out")
+    assert result.exit_code == 2 and "cannot be written" in result.stderr
+    assert (tmp_path / "out").read_text() == "a file"
+
+
+def matboard(*words: object) -> subprocess.CompletedProcess:
+    script = "import sys\nfrom matboard.cli import main\ntry:\n    main()\nfinally:\n    print('torch' in sys.modules)"
+    return subprocess.run([sys.executable, "-c", script, *map(str, words)], capture_output=True, text=True)
+
+
+def test_torch_is_never_imported(prompt, tmp_path):
+    done = matboard("apply", prompt, paint(tmp_path / "a.jpg"), "--out", tmp_path / "out")
+    assert done.returncode == 0 and done.stdout.splitlines()[-1] == "False" and (tmp_path / "out" / "a.png").exists()
+
+
+def test_a_wrong_prompt_is_one_sentence(tmp_path):
+    (tmp_path / "empty").mkdir()
+    done = matboard("apply", tmp_path / "empty", paint(tmp_path / "a.jpg"), "--out", tmp_path / "out")
+    assert done.returncode == 2 and "prompt_config.json cannot be read" in done.stderr and "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_ctrl_c_says_how_to_go_on(prompt, tmp_path):
+    """A named pipe keeps apply waiting for a picture until the interrupt comes."""
+    good, pipe = paint(tmp_path / "a.jpg"), tmp_path / "pipe.png"
+    os.mkfifo(pipe)
+    command = [sys.executable, "-c", "from matboard.cli import main; main()", "apply", prompt, good, pipe, "--out", tmp_path / "out"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 20
+        while not (tmp_path / "out" / "a.png").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(0.3)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=20)
+    assert process.returncode == 130 and "Interrupted; 1 of 2 pictures are written. The same command goes on with the rest." in errors
+    assert written(tmp_path / "out") == {"a.png"}

@@ -1,0 +1,123 @@
+"""Tasks: what is refused, how they are drawn from, and how they are found by name."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+from PIL import Image
+
+from matboard.errors import TaskError, UnknownName
+from matboard.tasks import TASKS, Sample, Task, balanced_indices, load_task, scenes
+
+
+def picture() -> Image.Image:
+    return Image.new("RGB", (8, 8))
+
+
+def sample(id: str, answer: str = "cat", **changed: object) -> Sample:
+    fields = {"question": "This is a photo of a", "candidates": ("cat", "dog"), "group": answer, **changed}
+    return Sample(id, picture, answer=answer, **fields)
+
+
+def task(train: int = 12, test: int = 4) -> Task:
+    parts = {
+        part: tuple(sample(f"{part}/{i}", "cat" if i % 3 else "dog") for i in range(n)) for part, n in (("train", train), ("test", test))
+    }
+    return Task("pets", **parts)
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"id": " "}, "has no id; give every sample its own"),
+        ({"question": ""}, "Sample 'a' has an empty question; write one, or leave it out to ask the default"),
+        ({"answer": ""}, "has an empty answer; write one, or remove the sample"),
+        ({"candidates": ("cat",)}, "has one candidate, 'cat'; ranking needs at least two"),
+        ({"candidates": ("cat", "")}, "has an empty candidate at position 2; remove it"),
+        ({"candidates": ("cat", "dog", "cat")}, "has the candidate 'cat' more than once; candidates must differ"),
+        ({"candidates": ("cow", "dog")}, "has the answer 'cat', which is not among its candidates: cow, dog"),
+        ({"candidates": tuple(map(str, range(30)))}, r"8, 9 … \(30 in all\)"),
+    ],
+)
+def test_a_wrong_sample_is_refused(changed: dict, sentence: str) -> None:
+    with pytest.raises(TaskError, match=sentence):
+        sample(**{"id": "a", **changed})
+
+
+def test_labels_and_open_answers() -> None:
+    assert [sample("a", "cat").label, sample("b", "dog").label] == [0, 1]
+    with pytest.raises(TaskError, match="Sample 'c' has an open answer and so no label"):
+        _ = sample("c", candidates=()).label
+
+
+def test_a_wrong_task_is_refused() -> None:
+    with pytest.raises(TaskError, match="Task 'pets' has no test samples; it needs at least one"):
+        task(test=0)
+    with pytest.raises(TaskError, match="2 samples of the id 'train/1'; results are stored by id"):
+        replace(task(), test=(sample("train/1"),))
+    three = sample("odd", candidates=("cat", "dog", "cow"))
+    with pytest.raises(TaskError, match=r"Metric 'auc' needs the same two candidates.*sample 'odd' has \['cat', 'dog', 'cow'\]"):
+        replace(task(), train=(three,), metric="auc")
+
+
+def test_validation_comes_from_train_only_and_is_balanced() -> None:
+    whole = task(train=30)
+    less, held = whole.validation_split(0.4, seed=1)
+    assert less.test == whole.test
+    assert held.train == less.train
+    assert {s.id for s in less.train} | {s.id for s in held.test} == {s.id for s in whole.train}
+    assert not {s.id for s in less.train} & {s.id for s in held.test}
+    assert Counter(s.answer for s in held.test) == {"cat": 6, "dog": 6}
+    assert whole.validation_split(0.4, seed=1)[1] == held != whole.validation_split(0.4, seed=2)[1]
+    with pytest.raises(TaskError, match="has 1 training samples: holding out 1 leaves none"):
+        task(train=1).validation_split(0.5, seed=0)
+
+
+def test_limits_draw_without_replacement_in_the_original_order() -> None:
+    whole = task(train=30, test=9)
+    some = whole.limited(train=10, test=100)
+    assert some.test == whole.test
+    assert [s for s in whole.train if s in some.train] == list(some.train)
+    assert Counter(s.answer for s in some.train) == {"cat": 5, "dog": 5}
+    with pytest.raises(TaskError, match="The train part of task 'pets' was limited to -1 samples; ask for at least 1"):
+        whole.limited(train=-1)
+
+
+def test_balanced_indices_take_turns() -> None:
+    groups = ["a"] * 50 + ["b"] * 3 + ["c"] * 20
+    chosen = balanced_indices(groups, 30, seed=0)
+    assert len(set(chosen)) == 30
+    assert Counter(groups[i] for i in chosen) in ({"a": 14, "b": 3, "c": 13}, {"a": 13, "b": 3, "c": 14})
+    assert sorted(balanced_indices(groups, 1000, seed=0)) == list(range(73))
+    firsts = {groups[balanced_indices(groups, 1, seed)[0]] for seed in range(20)}
+    assert firsts == {"a", "b", "c"}, "what is left over must not always go to the same group"
+
+
+def test_the_fingerprint_knows_what_was_asked() -> None:
+    one = task()
+    assert one.fingerprint == task().fingerprint
+    assert len(one.fingerprint) == 64
+    swapped = replace(one, train=one.test, test=one.train)
+    reworded = replace(one, test=(replace(one.test[0], question="What is it?"), *one.test[1:]))
+    reordered = replace(one, test=(replace(one.test[0], candidates=("dog", "cat")), *one.test[1:]))
+    assert len({t.fingerprint for t in (one, swapped, reworded, reordered)}) == 4
+
+
+def test_scenes_are_loaded_by_name_with_the_sizes_asked_for() -> None:
+    got = load_task("scenes-presence/clutter", train=6, test=4, seed=3)
+    assert (got.name, len(got.train), len(got.test), got.metric) == ("scenes-presence/clutter", 6, 4, "f1")
+    assert got.test[0].load().mode == "RGB"
+    assert got.fingerprint == load_task("scenes-presence/clutter", train=6, test=4, seed=3).fingerprint
+    assert got.fingerprint != load_task("scenes-presence/clutter", train=6, test=4, seed=4).fingerprint
+
+
+def test_names_are_listed_and_wrong_ones_get_help(tmp_path) -> None:
+    assert {"cifar10", "cifar100", "imagenette", *scenes.NAMES} == set(TASKS)
+    with pytest.raises(UnknownName, match=r"Unknown task 'cifar11'\. Did you mean 'cifar10'"):
+        load_task("cifar11")
+    with pytest.raises(UnknownName, match="Did you mean 'scenes-recognition/textures'"):
+        load_task("scenes-recognition/texture")
+    with pytest.raises(TaskError, match=r"There is no folder or file .*nowhere, and no task of that name"):
+        load_task(tmp_path / "nowhere")
