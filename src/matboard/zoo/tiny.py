@@ -74,7 +74,7 @@ class Recipe:
 _TIED = {"num_attention_heads": 4, "tie_word_embeddings": True, "initializer_range": 0.1}
 _LLAMA = {**_TIED, "model_type": "llama", "hidden_size": 96, "intermediate_size": 192, "num_hidden_layers": 2}
 _SLOW_LLAMA = {**_LLAMA, "attention_bias": True, "rope_parameters": {"rope_type": "default", "rope_theta": 1e7}}
-"""Positions that turn slowly, so that a question's word can look for its like among the picture's tokens; see docs/log.md."""
+"""Positions that turn slowly: a guess at why presence was learned with them and not without; see docs/log.md."""
 _DEEP_LLAMA = {**_SLOW_LLAMA, "hidden_size": 80, "intermediate_size": 160, "num_hidden_layers": 3}
 _GLM = {**_LLAMA, "model_type": "glm", "num_key_value_heads": 2, "head_dim": 24}
 _T5 = {
