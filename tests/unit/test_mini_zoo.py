@@ -60,11 +60,6 @@ def test_unknown_names_are_told(tmp_path: Path) -> None:
         mini.build(["mini-llava-cnm"], tmp_path, lambda _: None)
 
 
-def test_the_environment_does_not_decide_where_parts_are_kept() -> None:
-    assert parts.default_cache(Path("/home/a"), None) == Path("/home/a/.cache/matboard")
-    assert parts.default_cache(Path("/home/a"), "/big") == Path("/big")
-
-
 def test_position_embeddings_keep_the_class_token_and_a_linear_ramp() -> None:
     ramp = torch.cat([torch.tensor([[9.0]]), torch.linspace(0, 1, 14).repeat_interleave(14)[:, None]])
     assert torch.equal(mini.resize_positions(ramp, 14), ramp)

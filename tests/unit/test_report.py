@@ -199,6 +199,11 @@ def test_page_is_written_into_the_run_or_where_asked_and_never_changes(run: Path
     assert write_report(run, tmp_path / "deep" / "page.html").read_text() == page
 
 
+def test_the_page_bears_the_title_that_the_configuration_gives(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("title: A border for birds\n")
+    assert "<h1>A border for birds</h1>" in write_report(tmp_path).read_text()
+
+
 def test_page_needs_no_network_and_runs_no_script(page: str) -> None:
     assert "<script" not in page
     assert all(address.startswith(("data:", "#")) for address in re.findall(r'(?:src|href)="([^"]*)', page))

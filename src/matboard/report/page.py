@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from matboard.errors import MatboardError
 from matboard.metrics import generation_correct
 from matboard.report import curves, transfer_table
@@ -57,13 +59,23 @@ def render(view: RunView) -> str:
     jinja.filters |= {"fixed": fixed, "signed": signed, "duration": duration}
     return jinja.get_template("page.html.j2").render(
         view=view,
-        title=view.folder.resolve().name,
+        title=_title(view),
         environment=json.dumps(view.environment, indent=1, ensure_ascii=False),
         command=command(view),
         prompts=[prompt_card(view.folder, prompt) for prompt in sorted(view.prompts, key=lambda prompt: _place(prompt, methods))],
         **_learning(view, methods),
         **(_measured(view.results, view.folder) if view.results else {"results": None}),
     )
+
+
+def _title(view: RunView) -> str:
+    """The title that the configuration gives, else the folder's name."""
+    try:
+        config = yaml.safe_load(view.config or "")
+    except yaml.YAMLError:
+        config = None
+    asked = config.get("title") if isinstance(config, dict) else None
+    return str(asked or view.folder.resolve().name)
 
 
 def _place(prompt: PromptView, methods: list[str]) -> tuple[int, str]:

@@ -56,11 +56,6 @@ class Part:
     from_hub: Callable[[str, Path], None] | None = None
 
 
-def default_cache(home: Path, override: str | None) -> Path:
-    """Where parts are kept: ``override`` (the caller's ``MATBOARD_CACHE``), or ``.cache/matboard`` under ``home``."""
-    return Path(override) if override else home / ".cache" / "matboard"
-
-
 def fetch(name: str, cache: Path, progress: Progress = lambda _: None) -> Path:
     """Folder of a part, in ``cache/parts``; downloaded and converted the first time.
 
