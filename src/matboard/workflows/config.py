@@ -62,12 +62,17 @@ class ObjectiveConfig(_Strict):
 
 
 class TaskConfig(_Strict):
-    """A task and how much of it is used."""
+    """A task and how much of it is used.
+
+    With ``held_out`` prompts are judged on so large a share of the training samples, which then nothing is learned from, and the
+    test part is not touched: this is how learning rates and weights are chosen.
+    """
 
     name: str
     train: int | None = Field(None, gt=0)
     test: int | None = Field(None, gt=0)
     seed: int = 0
+    held_out: float | None = Field(None, gt=0, lt=1)
 
 
 class EvaluateConfig(_Strict):

@@ -245,4 +245,5 @@ def _judge(config: StudyConfig, run: Run, loader: _Loader, tasks: Sequence[Task]
 
 
 def _task(config: TaskConfig, data_dir: Path | None) -> Task:
-    return load_task(config.name, data_dir=data_dir, train=config.train, test=config.test, seed=config.seed)
+    task = load_task(config.name, data_dir=data_dir, train=config.train, test=config.test, seed=config.seed)
+    return task if config.held_out is None else task.validation_split(config.held_out, config.seed)[1]
