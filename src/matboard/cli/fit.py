@@ -23,9 +23,9 @@ def fit(
 
     Example: [bold]matboard fit experiments/tvp_tiny.yaml steps=100 prompt.width=20[/bold]
     """
-    from matboard.workflows.config import load_config
+    from matboard.workflows.config import StudyConfig, load_config
 
-    settings = load_config(config, words or [])
+    settings = load_config(config, words or [], StudyConfig)
     folder = run or Path("runs") / config.stem
     err.print(f"run folder: {folder}", highlight=False)
     from matboard.workflows.study import study

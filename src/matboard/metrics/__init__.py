@@ -11,11 +11,13 @@ from matboard.metrics.intervals import (
     wilson,
 )
 from matboard.metrics.scores import accuracy, auc, correct, f1, score
+from matboard.metrics.streams import StreamHits, stream_difference, stream_estimate
 
 __all__ = [
     "AccuracyMatrix",
     "Estimate",
     "GenerationScore",
+    "StreamHits",
     "accuracy",
     "auc",
     "correct",
@@ -27,5 +29,7 @@ __all__ = [
     "mean_over_seeds",
     "paired_difference",
     "score",
+    "stream_difference",
+    "stream_estimate",
     "wilson",
 ]

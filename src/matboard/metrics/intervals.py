@@ -68,7 +68,7 @@ def mean_over_seeds(metric: str, scores: Sequence[Array], labels: Array, *, seed
     """
     values = [score(metric, s, labels) for s in scores]
     metrics = [weighted(metric, *checked(s, labels)) for s in scores]
-    return _bootstrap(values, lambda weights: np.mean([m(weights) for m in metrics], axis=0), len(labels), seed, lowest=0)
+    return bootstrap(values, lambda weights: np.mean([m(weights) for m in metrics], axis=0), len(labels), seed, lowest=0)
 
 
 def difference_over_seeds(metric: str, scores_a: Sequence[Array], scores_b: Sequence[Array], labels: Array, *, seed: int = 0) -> Estimate:
@@ -80,7 +80,7 @@ def difference_over_seeds(metric: str, scores_a: Sequence[Array], scores_b: Sequ
     pairs = _paired(scores_a, scores_b)
     values = [score(metric, b, labels) - score(metric, a, labels) for a, b in pairs]
     metrics = [(weighted(metric, *checked(a, labels)), weighted(metric, *checked(b, labels))) for a, b in pairs]
-    return _bootstrap(values, lambda weights: np.mean([b(weights) - a(weights) for a, b in metrics], axis=0), len(labels), seed, lowest=-1)
+    return bootstrap(values, lambda weights: np.mean([b(weights) - a(weights) for a, b in metrics], axis=0), len(labels), seed, lowest=-1)
 
 
 def _paired(a: Sequence[Array], b: Sequence[Array]) -> list[tuple[Array, Array]]:
@@ -90,7 +90,7 @@ def _paired(a: Sequence[Array], b: Sequence[Array]) -> list[tuple[Array, Array]]
     return list(zip(list(a) * (seeds // len(a)), list(b) * (seeds // len(b)), strict=True))
 
 
-def _bootstrap(values: Sequence[float], mean: Callable[[Array], Array], n: int, seed: int, lowest: int) -> Estimate:
+def bootstrap(values: Sequence[float], mean: Callable[[Array], Array], n: int, seed: int, lowest: int) -> Estimate:
     """Percentile interval around the mean of the seeds' ``values``; ``mean``: weights ``resamples × n`` → mean over seeds of each."""
     rng = np.random.default_rng(seed)
     drawn = np.concatenate([mean(weights) for weights in _weights(n, rng)])

@@ -13,7 +13,7 @@ gives what N batches of one give.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -105,3 +105,72 @@ class Guide(ABC):
     @abstractmethod
     def text_features(self, captions: Sequence[str]) -> Float[Tensor, "batch dim"]:
         """L2-normalised caption embeddings, without gradient."""
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What a vision backbone makes of a token sequence, after its final norm.
+
+    Attributes:
+        tokens: every token but the prompts: first the special ones (CLS), then the patches.
+        prompts: outputs of the prompt tokens that stood in the last block; none of them without prompts.
+        pooled: what the backbone says of the whole picture: its CLS token, or its pooling head's output where it has no CLS.
+    """
+
+    tokens: Float[Tensor, "batch token dim"]
+    prompts: Float[Tensor, "batch prompt dim"]
+    pooled: Float[Tensor, "batch dim"]
+
+
+class VisionBackbone(ABC):
+    """A frozen vision transformer with a place where token prompts enter.
+
+    Attributes:
+        name: as the user gave it.
+        dim: width of a token.
+        depth: number of blocks.
+        side: pixels of a picture's side.
+        patch: pixels of a patch's side.
+        special: tokens before the patches (CLS; CLS and distillation in DeiT; none in SigLIP). Prompts enter behind them.
+        cls_position: the CLS token's position embedding; zero where there is none. L2P's PyTorch code adds it to its prompts.
+    """
+
+    name: str
+    dim: int
+    depth: int
+    side: int
+    patch: int
+    special: int
+    cls_position: Float[Tensor, " dim"]
+
+    @abstractmethod
+    def embed(self, images: Images) -> Float[Tensor, "batch token dim"]:
+        """The sequence that enters block 0: special tokens and patches with their positions."""
+
+    @abstractmethod
+    def patch_embed(self, images: Images) -> Float[Tensor, "batch token dim"]:
+        """Patch tokens of pictures of any size, without positions; differentiable in the pixels."""
+
+    @abstractmethod
+    def advance(
+        self,
+        tokens: Float[Tensor, "batch token dim"],
+        prompts: Mapping[int, Tensor] | None = None,
+        *,
+        start: int = 0,
+        stop: int | None = None,
+    ) -> Float[Tensor, "batch tokens_out dim"]:
+        """Blocks ``start`` to ``stop`` (the end where None), without the final norm.
+
+        Args:
+            prompts: block → tokens ``batch prompt dim`` that enter before it, behind the special tokens, in place of any that entered
+                earlier (VPT-deep, arXiv 2203.12119).
+        """
+
+    @abstractmethod
+    def forward(self, tokens: Float[Tensor, "batch token dim"], prompts: Mapping[int, Tensor] | None = None, *, start: int = 0) -> Outputs:
+        """From the sequence that enters block ``start`` to the outputs; ``prompts`` as in `advance`."""
+
+    @abstractmethod
+    def query(self, images: Images) -> Float[Tensor, "batch dim"]:
+        """The frozen backbone's summary of pictures without any prompt, float32, without gradient."""

@@ -116,6 +116,62 @@ class StudyConfig(_Strict):
         return self
 
 
+class StreamConfig(_Strict):
+    """How a task becomes a stream. Domain-incremental streams name their domains, tasks over the same classes."""
+
+    kind: Literal["class-incremental", "domain-incremental"] = "class-incremental"
+    tasks: int = Field(10, gt=1)
+    order: Literal["seeded", "natural"] = "seeded"
+    domains: list[str] = []
+
+
+class BackboneConfig(_Strict):
+    """The frozen vision transformer."""
+
+    model: str
+    side: int | None = Field(None, gt=0)
+    precision: Literal["float32", "bfloat16"] = "float32"
+    pixels: Literal["processor", "unit"] = "processor"
+
+
+class ContinualConfig(_Strict):
+    """A study of learners on one stream. See ``experiments/``.
+
+    Attributes:
+        learners: a name for the table → options. ``learner`` among them says which learner it is, where the name alone does not.
+        training: options laid under those of every learner that trains prompts.
+        reference: the learner that the others are compared with; the first where None.
+    """
+
+    title: str = ""
+    task: TaskConfig
+    stream: StreamConfig = StreamConfig()
+    backbone: BackboneConfig
+    learners: dict[str, dict[str, Any]] = Field(min_length=1)
+    training: dict[str, Any] = {}
+    seeds: list[int] = Field(default_factory=lambda: [0], min_length=1)
+    reference: str | None = None
+    batch_size: int = Field(32, gt=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare_names(cls, raw: Any) -> Any:
+        """``ridge:`` with nothing behind it is a learner without options."""
+        if isinstance(raw, dict) and isinstance(raw.get("learners"), dict):
+            return {**raw, "learners": {name: options or {} for name, options in raw["learners"].items()}}
+        return raw
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ContinualConfig:
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds names something twice: {self.seeds}")
+        if self.reference is not None and self.reference not in self.learners:
+            raise ValueError(f"reference is {self.reference!r}, which is none of the learners: {', '.join(self.learners)}")
+        if (self.stream.kind == "domain-incremental") != bool(self.stream.domains):
+            raise ValueError("stream.domains names the tasks of a domain-incremental stream, and of no other")
+        return self
+
+
 METHODS: dict[str, dict[str, Any]] = {
     # VP (Bahng et al.): lr 40, momentum 0.9, cosine per step; their warm-up is 1,000 of about 200,000 steps, here none.
     "vp": {"optimiser": "gradient_descent", "lr": 40.0, "schedule": "cosine", "diversity": False},
@@ -133,7 +189,7 @@ METHODS: dict[str, dict[str, Any]] = {
 }
 
 
-def load_config(path: Path, words: Sequence[str] = ()) -> StudyConfig:
+def load_config(path: Path, words: Sequence[str] = (), model: type[Model] = StudyConfig) -> Model:  # type: ignore[assignment]
     """Read a YAML file and lay ``key.sub=value`` words over it.
 
     Raises:
@@ -150,7 +206,7 @@ def load_config(path: Path, words: Sequence[str] = ()) -> StudyConfig:
         raise ConfigError(f"{path} holds {type(raw).__name__}; expected keys and values, such as 'sources: [tiny-minigpt4]'.")
     for word in words:
         _lay(raw, word)
-    return parse(StudyConfig, raw, str(path))
+    return parse(model, raw, str(path))
 
 
 def parse(model: type[Model], raw: Mapping[str, Any], origin: str) -> Model:

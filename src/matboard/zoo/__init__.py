@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from matboard.errors import ModelError, UnknownName
-from matboard.zoo.names import MINI, MINI_GUIDE, TINY, TINY_GUIDE, folder_of
+from matboard.zoo.names import BACKBONES, MINI, MINI_GUIDE, TINY, TINY_GUIDE, folder_of
 
 if TYPE_CHECKING:
-    from matboard.models.contracts import Guide, VisionLanguageModel
+    from matboard.models.contracts import Guide, VisionBackbone, VisionLanguageModel
 
 
 def load_model(name: str, *, cache: Path | None = None, **options: Any) -> VisionLanguageModel:
@@ -40,6 +40,33 @@ def load_guide(name: str, *, cache: Path | None = None, **options: Any) -> Guide
 
         return mini_guide.load(Path(place), **options)
     return load(str(place), **options)
+
+
+def load_backbone(
+    name: str, *, cache: Path | None = None, progress: Callable[[str], None] = lambda _: None, **options: Any
+) -> VisionBackbone:
+    """Load a frozen vision transformer by zoo name (``tiny-vit``, ``clip-vit-b16``), folder or Hub id.
+
+    Args:
+        options: for `matboard.models.backbone.load`: side, dtype, device, pixels.
+
+    Raises:
+        ModelError: it cannot be had, or is no vision transformer.
+        UnknownName: neither a name of ours, nor a folder, nor the form of a Hub id.
+    """
+    from matboard.models.backbone import load
+
+    if name == "clip-vit-b16":
+        from matboard.zoo import parts
+
+        place: Path | str = parts.fetch("clip-vit-base-patch16", cache or Path.home() / ".cache" / "matboard", progress)
+    elif "/" not in name and name not in BACKBONES and not Path(name).exists():
+        raise UnknownName("backbone", name, [*BACKBONES, "a folder", "a Hub id (owner/name)"])
+    else:
+        place = resolve(TINY_GUIDE if name == "tiny-vit" else name, cache)
+    backbone = load(str(place), **options)
+    backbone.name = name
+    return backbone
 
 
 def resolve(name: str, cache: Path | None = None) -> Path | str:

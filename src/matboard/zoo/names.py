@@ -24,6 +24,11 @@ GUIDES = {
     TINY_GUIDE: "a guide: CLIP in small, trained on scenes",
     MINI_GUIDE: "a guide: CLIP ViT-B/16's image tower, a text side fitted to it",
 }
+BACKBONES = {
+    "tiny-vit": "tiny-guide's eye: a ViT of 64 wide, trained on scenes",
+    "clip-vit-b16": "CLIP ViT-B/16's image tower (from the Hub or a wheel, 170 MB, fetched when first used)",
+}
+"""Vision backbones of the continual half."""
 
 
 def describe(cache: Path) -> list[str]:

@@ -1,0 +1,105 @@
+"""From a learner's name and options to the learner."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
+
+from matboard.continual.eye import FrozenEye
+from matboard.continual.l2p import PRESETS
+from matboard.continual.learner import Learner
+from matboard.continual.prompted import Training
+from matboard.errors import ConfigError, UnknownName
+from matboard.registry import Registry
+
+LEARNERS = Registry(
+    "learner",
+    {
+        "l2p": "matboard.continual.l2p:l2p",
+        "image-prompt": "matboard.continual.image_prompts:image_prompts",
+        "image-vae": "matboard.continual.generator_prompts:image_vae",
+        "cls-vae": "matboard.continual.generator_prompts:cls_vae",
+        "generator-pool": "matboard.continual.generator_prompts:generator_pool",
+        "generator-pool-lwf": "matboard.continual.generator_prompts:generator_pool",
+        "residual-generator": "matboard.continual.generator_prompts:residual_generator",
+        "fine-tune": "matboard.continual.controls:FineTunedHead",
+        "class-means": "matboard.continual.controls:ClassMeans",
+        "ridge": "matboard.continual.controls:Ridge",
+        "rp-ridge": "matboard.continual.controls:Ridge",
+    },
+)
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "generator-pool-lwf": {"logits": 1.0},  # λ_o of the LwF paper
+    "residual-generator": {"head": "ridge-both"},
+    "rp-ridge": {"projection": 2000},  # RanPAC: 10,000
+}
+"""Options that a name stands for, over the defaults of what it builds."""
+
+CONTROLS = ("class-means", "ridge", "rp-ridge")
+"""Learners that train no prompt; they stand in every table."""
+
+
+def build_learner(name: str, eye: FrozenEye, classes: int, *, seed: int = 0, **options: Any) -> Learner:
+    """A learner by name.
+
+    Args:
+        classes: of the whole stream.
+        options: keywords of what the name builds, fields of `Training`, and for ``l2p`` a ``preset``, over which the others are laid.
+
+    Raises:
+        UnknownName: no such learner or preset.
+        ConfigError: an option that the learner does not have or whose value is not of its kind; what the learner itself refuses.
+    """
+    return LEARNERS.load(name)(eye, classes, **_arguments(name, {**resolve(name, options), "seed": seed}))  # type: ignore[no-any-return]
+
+
+def resolve(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options with the name's defaults and the preset's values filled in, checked. Raises like `build_learner`."""
+    asked = dict(options)
+    preset: dict[str, Any] = {}
+    if name == "l2p":
+        chosen = asked.pop("preset", "honest")
+        if chosen not in PRESETS:
+            raise UnknownName("preset of l2p", str(chosen), PRESETS)
+        preset = PRESETS[chosen]
+    schema = options_of(name)
+    merged = {**DEFAULTS.get(name, {}), **preset, **asked}
+    for key in merged:
+        if key not in schema or key == "seed":
+            raise UnknownName(
+                f"option of learner {name!r}", key, [k for k in schema if k != "seed"] + (["preset"] if name == "l2p" else [])
+            )
+    return {key: _checked(name, key, value, schema[key]) for key, value in merged.items()}
+
+
+@cache
+def options_of(name: str) -> dict[str, Any]:
+    """A learner's options and their types: its own keywords, and `Training`'s fields where it trains prompts. Raises UnknownName."""
+    target = LEARNERS.load(name)
+    hints = get_type_hints(target.__init__ if inspect.isclass(target) else target)
+    own = {key: hints[key] for key, p in inspect.signature(target).parameters.items() if p.kind is p.KEYWORD_ONLY}
+    trains = "training" in inspect.signature(target).parameters
+    return {**own, **(get_type_hints(Training) if trains else {})}
+
+
+def _arguments(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """What the builder is called with: `Training`'s fields gathered into one."""
+    own = inspect.signature(LEARNERS.load(name)).parameters
+    if "training" not in own:
+        return dict(options)
+    fields = {f.name for f in dataclasses.fields(Training)}
+    training = Training(**{key: value for key, value in options.items() if key in fields})
+    return {"training": training, **{key: value for key, value in options.items() if key not in fields}}
+
+
+def _checked(name: str, key: str, value: Any, kind: Any) -> Any:
+    try:
+        return TypeAdapter(kind).validate_python(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ConfigError(f"Option {key!r} of learner {name!r}: {first['msg']} (came: {value!r}).") from None

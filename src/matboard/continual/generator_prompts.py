@@ -1,0 +1,111 @@
+"""Learners whose prompts are made, sample by sample, by a network.
+
+================================  =======================================================================================
+learner                           prompts
+================================  =======================================================================================
+``image-vae``                     a picture decoded by a VAE over pictures, through the patch embedding
+``cls-vae``                       tokens decoded by a VAE over CLS queries
+``generator-pool``                a pool's tokens with a CLS-VAE's behind them
+``generator-pool-lwf``            the same, holding fast to old logits (LwF) or to the generator's old output
+``residual-generator``            a pool corrected by a network that starts at zero, its output held fast, a calibrated head
+================================  =======================================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, TypeVar
+
+import torch
+
+from matboard.continual.eye import FrozenEye
+from matboard.continual.image_prompts import patches, whole_patches
+from matboard.continual.prompted import Distillation, PromptedLearner, Training
+from matboard.errors import ConfigError
+from matboard.prompts.generators import ClsVAE, GeneratorPool, ImageVAE, ResidualGenerator
+from matboard.prompts.pool import PromptPool
+
+Made = TypeVar("Made")
+
+
+def image_vae(
+    eye: FrozenEye,
+    classes: int,
+    training: Training = Training(),  # noqa: B008  (frozen)
+    *,
+    side: int = 32,
+    code: int = 64,
+    bound: float = 0.001,
+) -> PromptedLearner:
+    """One generated picture a sample. ``bound`` weighs the evidence lower bound's two terms (a guess). Raises ConfigError."""
+    whole_patches(eye, side)
+    if side % 4:
+        raise ConfigError(f"Generated pictures of side {side} came; expected a multiple of 4.")
+    source = _seeded(training.seed, lambda: ImageVAE(patches(eye, training.layer), side, code=code))
+    return PromptedLearner(eye, source, classes, training, weights={"reconstruction": bound, "kl": bound})
+
+
+def cls_vae(
+    eye: FrozenEye,
+    classes: int,
+    training: Training = Training(),  # noqa: B008  (frozen)
+    *,
+    length: int = 5,
+    code: int = 64,
+    hidden: int = 256,
+    bound: float = 0.001,
+) -> PromptedLearner:
+    """``length`` generated tokens a sample. ``bound`` weighs the evidence lower bound's two terms (a guess)."""
+    source = _seeded(training.seed, lambda: ClsVAE(eye.backbone.dim, length, code=code, hidden=hidden))
+    return PromptedLearner(eye, source, classes, training, weights={"reconstruction": bound, "kl": bound})
+
+
+def generator_pool(
+    eye: FrozenEye,
+    classes: int,
+    training: Training = Training(),  # noqa: B008  (frozen)
+    *,
+    size: int = 10,
+    length: int = 5,
+    top_k: int = 5,
+    generated: int = 5,
+    code: int = 64,
+    hidden: int = 256,
+    pull: float = 0.1,
+    bound: float = 0.001,
+    logits: float = 0.0,
+    generator: float = 0.0,
+    temperature: float = 2.0,
+) -> PromptedLearner:
+    """A pool and a CLS-VAE. ``logits`` and ``generator`` weigh LwF on logits and on the generator's output. Raises ConfigError."""
+    dim = eye.backbone.dim
+    pool = PromptPool(size, length, dim, top_k, seed=10 * training.seed)
+    source = _seeded(training.seed, lambda: GeneratorPool(pool, ClsVAE(dim, generated, code=code, hidden=hidden)))
+    weights = {"pull": pull, "reconstruction": bound, "kl": bound}
+    return PromptedLearner(eye, source, classes, training, weights=weights, distillation=Distillation(logits, generator, temperature))
+
+
+def residual_generator(
+    eye: FrozenEye,
+    classes: int,
+    training: Training = Training(),  # noqa: B008  (frozen)
+    *,
+    size: int = 10,
+    length: int = 5,
+    top_k: int = 5,
+    weighting: Literal["hard", "soft"] = "hard",
+    hidden: int = 64,
+    pull: float = 0.1,
+    generator: float = 1.0,
+) -> PromptedLearner:
+    """A pool and a residual made from the query, whose output on remembered queries is held fast by the weight ``generator``."""
+    pool = PromptPool(size, length, eye.backbone.dim, top_k, weighting=weighting, seed=10 * training.seed)
+    source = _seeded(training.seed, lambda: ResidualGenerator(pool, eye.backbone.dim, hidden=hidden))
+    return PromptedLearner(eye, source, classes, training, weights={"pull": pull}, distillation=Distillation(generator=generator))
+
+
+def _seeded(seed: int, build: Callable[[], Made]) -> Made:
+    """Build a network from a seed of its own, leaving the global random state as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build()
