@@ -1,0 +1,195 @@
+"""Which prompt serves which class.
+
+A prompt pool (L2P, arXiv 2112.08654, §4.1) gives every picture k of its M prompts: those whose keys are most similar to the
+picture's query. Counted class by class, the choices say whether prompts and classes are related. Two things spoil the
+count. Where a whole batch votes for its prompts, the batch's make-up decides, not the picture; judge choices made one
+picture at a time. Where a few prompts win every time, the top-k hides what the keys would have said; ``similarity``
+is the mean before the top-k.
+
+=====================  ===============================================================================================
+their symbol           our name
+=====================  ===============================================================================================
+γ(q(x), k_m)           ``similarity[i, m]`` of sample i
+N (top-N)              k, the columns of ``chosen``
+I(Y; P)                ``mutual_information``: class Y and prompt P of a (sample, choice) pair drawn evenly
+=====================  ===============================================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from matboard.errors import InputError
+
+Array: TypeAlias = NDArray[Any]
+_ROUNDING = 1e-12  # bits; two statistics closer than this are equal. Sums of at most 10⁵ terms err by less: guess
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """How often each class chose each prompt, and whether that is more than chance. C classes, M prompts.
+
+    Attributes:
+        classes: C names.
+        samples: C counts; a class without samples has NaN in its row of every other array.
+        prompts: M.
+        frequency: ``C × M``, in [0, 1]: share of the class's samples that chose the prompt. Rows sum to k.
+        class_entropy: C values in bits: entropy of the class's row, normalised to 1.
+        usage: M shares of all choices, summing to 1.
+        usage_entropy: bits; log2 M where all prompts serve alike, log2 k where the same k always serve.
+        dead: prompts that no sample chose.
+        mutual_information: bits, over all (sample, choice) pairs; biased upwards, so look at ``p_value``.
+        p_value: share of label shuffles, this one counted, that reach the mutual information.
+        permutations: how many shuffles that was.
+        similarity: ``C × M``: mean similarity of key and query, before the top-k.
+    """
+
+    classes: tuple[str, ...]
+    samples: Array
+    prompts: int
+    frequency: Array
+    class_entropy: Array
+    usage: Array
+    usage_entropy: float
+    dead: tuple[int, ...]
+    mutual_information: float
+    p_value: float
+    permutations: int
+    similarity: Array
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain lists and numbers; NaN becomes None."""
+        return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Selection:
+        """What ``as_json`` gave. Raises InputError where something is missing or does not fit together."""
+        try:
+            found = cls(
+                classes=tuple(map(str, content["classes"])),
+                samples=np.array(content["samples"], dtype=np.int64),
+                prompts=int(content["prompts"]),
+                frequency=np.array(content["frequency"], dtype=np.float64),
+                class_entropy=np.array(content["class_entropy"], dtype=np.float64),
+                usage=np.array(content["usage"], dtype=np.float64),
+                usage_entropy=float(content["usage_entropy"]),
+                dead=tuple(map(int, content["dead"])),
+                mutual_information=float(content["mutual_information"]),
+                p_value=float(content["p_value"]),
+                permutations=int(content["permutations"]),
+                similarity=np.array(content["similarity"], dtype=np.float64),
+            )
+        except KeyError as error:
+            raise InputError(f"This is not a saved selection: {error} is missing.") from error
+        except (TypeError, ValueError) as error:
+            raise InputError(f"This is not a saved selection: {error}.") from error
+        c, m = len(found.classes), found.prompts
+        arrays = found.frequency, found.similarity, found.samples, found.class_entropy, found.usage
+        if [array.shape for array in arrays] != [(c, m), (c, m), (c,), (c,), (m,)]:
+            raise InputError(f"This is not a saved selection: its arrays do not fit {c} classes × {m} prompts.")
+        return found
+
+
+def selection(
+    chosen: Array, similarity: Array, labels: Array, classes: Sequence[str], *, permutations: int = 999, seed: int = 0
+) -> Selection:
+    """Count choices class by class and test by permutation whether class and prompt are related.
+
+    Args:
+        chosen: ``n × k`` indices of the prompts chosen for each test sample, each at most once a sample.
+        similarity: ``n × M`` similarities of key and query before the top-k.
+        labels: n indices of the samples' classes.
+        classes: names; one without samples is allowed.
+        permutations: how often labels are shuffled over samples (a sample keeps its k choices together).
+        seed: of the shuffles.
+
+    Raises:
+        InputError: shapes that do not fit, an index outside the pool or the classes, no sample at all.
+    """
+    chosen, similarity, labels = np.asarray(chosen), np.asarray(similarity), np.asarray(labels)
+    _check(chosen, similarity, labels, len(classes), permutations)
+    counts = _counts(chosen, labels, len(classes), similarity.shape[1])
+    samples = np.bincount(labels, minlength=len(classes))
+    statistic = _mutual_information(counts)
+    shuffled = _shuffled(chosen, labels, counts.shape, permutations, seed)
+    reached = sum(_mutual_information(table) >= statistic - _ROUNDING for table in shuffled)
+    sums = np.zeros(counts.shape)
+    np.add.at(sums, labels, similarity.astype(np.float64))
+    with np.errstate(invalid="ignore", divide="ignore"):  # a class without samples: 0 / 0 is NaN, as promised
+        frequency, mean = counts / samples[:, None], sums / samples[:, None]
+    usage = counts.sum(axis=0) / counts.sum()
+    return Selection(
+        classes=tuple(map(str, classes)),
+        samples=samples,
+        prompts=similarity.shape[1],
+        frequency=frequency,
+        class_entropy=np.array([_entropy(row) if row.sum() else np.nan for row in counts]),
+        usage=usage,
+        usage_entropy=_entropy(usage),
+        dead=tuple(int(prompt) for prompt in np.flatnonzero(usage == 0)),
+        mutual_information=statistic,
+        p_value=(1 + reached) / (1 + permutations),
+        permutations=permutations,
+        similarity=mean,
+    )
+
+
+def _counts(chosen: Array, labels: Array, classes: int, prompts: int) -> Array:
+    """``C × M``: how many (sample, choice) pairs."""
+    places = labels[:, None] * prompts + chosen
+    return np.bincount(places.ravel(), minlength=classes * prompts).reshape(classes, prompts)
+
+
+def _shuffled(chosen: Array, labels: Array, shape: tuple[int, ...], permutations: int, seed: int) -> Iterator[Array]:
+    rng = np.random.default_rng(seed)
+    for _ in range(permutations):
+        yield _counts(chosen, rng.permutation(labels), *shape)
+
+
+def _mutual_information(counts: Array) -> float:
+    """H(Y) + H(P) − H(Y, P) in bits; rounding errors around zero are zero."""
+    bits = _entropy(counts.sum(axis=1)) + _entropy(counts.sum(axis=0)) - _entropy(counts)
+    return bits if bits > _ROUNDING else 0.0
+
+
+def _entropy(weights: Array) -> float:
+    """Entropy in bits of weights, normalised to 1."""
+    shares = weights[weights > 0] / weights.sum()
+    return abs(float(-(shares * np.log2(shares)).sum()))  # one share of 1 would give −0
+
+
+def _check(chosen: Array, similarity: Array, labels: Array, classes: int, permutations: int) -> None:
+    n = len(labels) if labels.ndim == 1 else 0
+    if not n or not classes:
+        raise InputError(
+            f"A selection needs labels of shape n and at least one class: labels have shape {labels.shape}, classes are {classes}."
+        )
+    if chosen.ndim != 2 or similarity.ndim != 2 or not len(chosen) == len(similarity) == n:
+        raise InputError(
+            f"{n} labels need chosen prompts n × k and similarities n × M, but their shapes are {chosen.shape} and {similarity.shape}."
+        )
+    for what, indices, limit in (("label", labels, classes), ("chosen prompt", chosen, similarity.shape[1])):
+        if not np.issubdtype(indices.dtype, np.integer):
+            raise InputError(f"A {what} is an index, so of an integer type, but this one is {indices.dtype}.")
+        wrong = indices[(indices < 0) | (indices >= limit)]
+        if wrong.size:
+            raise InputError(f"A {what} is an index from 0 to {limit - 1}, but one is {wrong[0]}.")
+    if not chosen.shape[1] or (np.diff(np.sort(chosen, axis=1), axis=1) == 0).any():
+        raise InputError("Every sample chooses at least one prompt, and none twice.")
+    if not np.isfinite(similarity).all():
+        raise InputError("Similarities are finite numbers, but one is not.")
+    if permutations < 1:
+        raise InputError(f"A permutation test needs at least one permutation, but {permutations} came.")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return [_plain(part) for part in value.tolist()]
+    if isinstance(value, tuple | list):
+        return [_plain(part) for part in value]
+    return None if isinstance(value, float) and np.isnan(value) else value

@@ -1,0 +1,135 @@
+"""Which prompt serves which class: against loops, by hand, and with associations that were planted."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from matboard.analysis import Selection, selection
+from matboard.errors import InputError
+
+
+def draw(seed: int, n: int = 200, classes: int = 7, prompts: int = 6, k: int = 2, bond: float = 0.0) -> tuple[Any, ...]:
+    """Samples whose similarity to prompt (class mod M) is raised by ``bond``; the k most similar are chosen."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, classes, n)
+    similarity = rng.normal(size=(n, prompts))
+    similarity[np.arange(n), labels % prompts] += bond
+    chosen = np.argsort(-similarity, axis=1)[:, :k]
+    return chosen, similarity, labels, [f"class {c}" for c in range(classes)]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_agrees_with_loops_over_samples(seed: int) -> None:
+    chosen, similarity, labels, classes = draw(seed, bond=0.5)
+    found = selection(chosen, similarity, labels, classes, permutations=9)
+    pairs = [(int(label), int(prompt)) for label, row in zip(labels, chosen) for prompt in row]
+    for c in range(len(classes)):
+        mine = [i for i in range(len(labels)) if labels[i] == c]
+        row = [sum(m in chosen[i] for i in mine) / len(mine) for m in range(6)]
+        assert found.frequency[c] == pytest.approx(row)
+        assert sum(row) == pytest.approx(2)
+        assert found.class_entropy[c] == pytest.approx(-sum(x / 2 * math.log2(x / 2) for x in row if x))
+        assert found.similarity[c] == pytest.approx([sum(similarity[i, m] for i in mine) / len(mine) for m in range(6)])
+        assert found.samples[c] == len(mine)
+    information = 0.0
+    for c, m in set(pairs):
+        joint = pairs.count((c, m)) / len(pairs)
+        apart = sum(a == c for a, _ in pairs) * sum(b == m for _, b in pairs) / len(pairs) ** 2
+        information += joint * math.log2(joint / apart)
+    assert found.mutual_information == pytest.approx(information)
+    assert found.usage == pytest.approx([sum(b == m for _, b in pairs) / len(pairs) for m in range(6)])
+
+
+def test_a_case_computed_by_hand() -> None:
+    """Two classes; cats always take prompts 0 and 1, dogs 0 and 2; prompt 3 serves nobody."""
+    found = selection(np.array([[0, 1], [1, 0], [2, 0], [0, 2]]), np.eye(4), np.array([0, 0, 1, 1]), ["cat", "dog"])
+    assert found.frequency.tolist() == [[1, 1, 0, 0], [1, 0, 1, 0]]
+    assert found.usage.tolist() == [0.5, 0.25, 0.25, 0]
+    assert found.usage_entropy == 1.5
+    assert found.class_entropy.tolist() == [1, 1]
+    assert found.dead == (3,)
+    assert found.mutual_information == pytest.approx(0.5)  # H(class) + H(prompt) − H(both) = 1 + 1.5 − 2
+    assert found.p_value == pytest.approx(1 / 3, abs=0.05)  # 2 of the 6 ways to label two of four samples as cats reach it
+    assert found.similarity.tolist() == [[0.5, 0.5, 0, 0], [0, 0, 0.5, 0.5]]
+
+
+def test_a_vote_of_the_whole_batch_shows_no_relation() -> None:
+    _, similarity, labels, classes = draw(0)
+    found = selection(np.tile([4, 1], (200, 1)), similarity, labels, classes, permutations=99)
+    assert (found.mutual_information, found.p_value) == (0, 1)
+    assert found.usage_entropy == 1
+    assert found.dead == (0, 2, 3, 5)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_planted_association_is_found(seed: int) -> None:
+    assert selection(*draw(seed, bond=1.5), permutations=199).p_value <= 0.01
+
+
+def test_independence_is_rejected_about_as_often_as_promised() -> None:
+    p_values = np.array([selection(*draw(seed, n=60), permutations=99, seed=seed).p_value for seed in range(200)])
+    assert (p_values <= 0.05).sum() <= 20  # 10 expected; more than 20 has a probability of 0.001
+    assert 0.4 < p_values.mean() < 0.6
+
+
+def test_same_seed_same_p() -> None:
+    first, again, other = (selection(*draw(1, bond=0.2), permutations=99, seed=seed).p_value for seed in (3, 3, 4))
+    assert first == again != other
+
+
+def test_a_class_without_samples_has_no_numbers_and_counts_for_nothing() -> None:
+    chosen, similarity, labels, classes = draw(0)
+    found = selection(chosen, similarity, labels, [*classes, "ghost"], permutations=9)
+    assert np.isnan([*found.frequency[-1], *found.similarity[-1], found.class_entropy[-1]]).all()
+    assert found.samples[-1] == 0
+    without = selection(chosen, similarity, labels, classes, permutations=9)
+    assert found.mutual_information == pytest.approx(without.mutual_information)
+    assert np.isfinite(without.frequency).all()
+
+
+def test_json_holds_everything() -> None:
+    chosen, similarity, labels, classes = draw(0)
+    found = selection(chosen, similarity, labels, [*classes, "ghost"], permutations=9)
+    text = json.dumps(found.as_json(), allow_nan=False)
+    again = Selection.from_json(json.loads(text))
+    assert json.dumps(again.as_json()) == text
+    np.testing.assert_array_equal(again.frequency, found.frequency)
+
+
+GOOD = {"chosen": [[0, 1], [1, 2]], "similarity": [[0.0] * 3] * 2, "labels": [0, 1], "classes": ["a", "b"]}
+WRONG = [
+    ({"chosen": [0, 1]}, "2 labels need chosen prompts n × k and similarities n × M, but their shapes are (2,) and (2, 3)."),
+    ({"similarity": [[0.0] * 3]}, "2 labels need chosen prompts n × k and similarities n × M, but their shapes are (2, 2) and (1, 3)."),
+    ({"chosen": [[0, 1], [1, 3]]}, "A chosen prompt is an index from 0 to 2, but one is 3."),
+    ({"chosen": [[0, 1], [1, -1]]}, "A chosen prompt is an index from 0 to 2, but one is -1."),
+    ({"chosen": [[0.0, 1], [1, 2]]}, "A chosen prompt is an index, so of an integer type, but this one is float64."),
+    ({"labels": [0, 2]}, "A label is an index from 0 to 1, but one is 2."),
+    ({"chosen": [[0, 1], [1, 1]]}, "Every sample chooses at least one prompt, and none twice."),
+    ({"labels": []}, "A selection needs labels of shape n and at least one class: labels have shape (0,), classes are 2."),
+    ({"classes": []}, "A selection needs labels of shape n and at least one class: labels have shape (2,), classes are 0."),
+    ({"similarity": [[0.0, 0.0, math.nan]] * 2}, "Similarities are finite numbers, but one is not."),
+    ({"permutations": 0}, "A permutation test needs at least one permutation, but 0 came."),
+]
+
+
+@pytest.mark.parametrize(("change", "sentence"), WRONG)
+def test_wrong_input_is_named(change: dict[str, Any], sentence: str) -> None:
+    given = GOOD | change
+    arrays = [np.array(given[name]) for name in ("chosen", "similarity", "labels")]
+    with pytest.raises(InputError) as error:
+        selection(*arrays, given["classes"], permutations=given.get("permutations", 9))
+    assert str(error.value) == sentence
+
+
+def test_a_broken_file_is_named() -> None:
+    chosen, similarity, labels, classes = draw(0)
+    content = selection(chosen, similarity, labels, classes, permutations=9).as_json()
+    with pytest.raises(InputError, match=r"^This is not a saved selection: 'usage' is missing\.$"):
+        Selection.from_json({name: value for name, value in content.items() if name != "usage"})
+    with pytest.raises(InputError, match=r"its arrays do not fit 7 classes × 5 prompts\.$"):
+        Selection.from_json(content | {"prompts": 5})
