@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import shlex
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,8 @@ SUFFIXES = ("B", "kB", "MB", "GB", "TB")
 def need_libraries() -> None:
     """Raise MatboardError where jinja2 or matplotlib is not installed."""
     try:
-        import jinja2 as _
-        import matplotlib as _  # noqa: F401
+        for library in ("jinja2", "matplotlib"):
+            import_module(library)
     except ImportError as error:
         raise MatboardError(f"A report needs {error.name}, which is not installed. Run: pip install 'matboard[learn]'.") from error
 
@@ -64,8 +65,8 @@ def command(view: RunView) -> str:
 
 
 def fixed(value: float | None, digits: int = 3) -> str:
-    """``0.612``; a dash where there is no number."""
-    return "–" if value is None else f"{value:.{digits}f}"
+    """``0.612``, with a true minus; a dash where there is no number."""
+    return "–" if value is None else f"{value:.{digits}f}".replace("-", "−")
 
 
 def signed(value: float, digits: int = 3) -> str:
