@@ -14,6 +14,7 @@ import typer
 from matboard import __version__
 from matboard.cli.apply import apply
 from matboard.cli.console import fail
+from matboard.cli.continual import continual
 from matboard.cli.demo import demo
 from matboard.cli.evaluate import evaluate
 from matboard.cli.fit import fit
@@ -26,13 +27,14 @@ app = typer.Typer(
     name="matboard",
     help="Visual prompts: a border of pixels, learned once, that makes frozen vision-language models better at a task.\n\n"
     "Start with [bold]matboard demo[/bold]; then [bold]matboard fit[/bold] a prompt on one model, "
-    "[bold]matboard evaluate[/bold] it on others, [bold]matboard apply[/bold] it to pictures.",
+    "[bold]matboard evaluate[/bold] it on others, [bold]matboard apply[/bold] it to pictures. "
+    "[bold]matboard continual[/bold] learns prompts through a stream of tasks.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, fit, evaluate, apply, report):
+for command in (demo, fit, evaluate, apply, continual, report):
     app.command()(command)
 app.command("list")(list_names)
 app.add_typer(zoo, name="zoo")
