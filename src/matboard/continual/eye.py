@@ -68,24 +68,13 @@ class FrozenEye:
     def batch(self, samples: Sequence[Sample], layer: int | None = None) -> Batch:
         """A batch of samples; what is kept is not computed again."""
         images = self.images(samples)
-        query = torch.cat([q for q, _ in self._in_parts(samples, images, self._query)])
-        return Batch(images, query, None if layer is None else self.tokens(samples, images, layer))
-
-    def tokens(self, samples: Sequence[Sample], images: UInt8[Tensor, "batch 3 side side"], layer: int) -> Float[Tensor, "batch token dim"]:
-        """What enters block ``layer``; kept where that is behind block 0."""
+        queries, tokens = self._answers(samples, images, layer or 0)
+        query = torch.stack([queries[s.id] for s in samples])
+        if layer is None:
+            return Batch(images, query)
         if layer == 0:
-            with torch.no_grad():
-                return self.backbone.embed(images.float() / 255)
-        missing = [i for i, s in enumerate(samples) if (layer, s.id) not in self._tokens]
-        fresh: dict[str, Tensor] = {}
-        for start in range(0, len(missing), self.batch_size):
-            part = missing[start : start + self.batch_size]
-            with torch.no_grad():
-                made = self.backbone.advance(self.backbone.embed(images[part].float() / 255), stop=layer)
-            fresh |= {samples[i].id: row.clone() for i, row in zip(part, made)}
-        if self.keep:
-            self._tokens |= {(layer, key): row for key, row in fresh.items()}
-        return torch.stack([fresh[s.id] if s.id in fresh else self._tokens[layer, s.id] for s in samples])
+            return Batch(images, query, self._embed(images))
+        return Batch(images, query, torch.stack([tokens[layer, s.id] for s in samples]))
 
     def augmented(self, samples: Sequence[Sample], layer: int, generator: torch.Generator, clean_query: bool = True) -> Batch:
         """Randomly cropped and flipped pictures; the query is the clean picture's, kept, or the cropped one's, computed."""
@@ -93,7 +82,7 @@ class FrozenEye:
         if not clean_query:
             return self.encode(images, layer)
         with torch.no_grad():
-            tokens = self.backbone.advance(self.backbone.embed(images.float() / 255), stop=layer)
+            tokens = self.backbone.advance(self._embed(images), stop=layer)
         return Batch(images, self.batch(samples).query, tokens)
 
     def prepare(self, samples: Sequence[Sample], layer: int | None = None) -> Iterator[int]:
@@ -103,20 +92,24 @@ class FrozenEye:
             self.batch(part, layer or None)
             yield start + len(part)
 
-    def _query(self, samples: Sequence[Sample], images: Tensor) -> Tensor:
-        missing = [i for i, s in enumerate(samples) if s.id not in self._queries]
-        fresh = {}
-        if missing:
-            made = self.backbone.query(images[missing].float() / 255)
-            fresh = {samples[i].id: row.clone() for i, row in zip(missing, made)}
-        if self.keep:
-            self._queries |= fresh
-        return torch.stack([fresh[s.id] if s.id in fresh else self._queries[s.id] for s in samples])
+    @torch.no_grad()
+    def _answers(self, samples: Sequence[Sample], images: Tensor, layer: int) -> tuple[dict[str, Tensor], dict[tuple[int, str], Tensor]]:
+        """Queries, and tokens entering ``layer`` where that is behind block 0, of at least these samples; each is encoded once."""
+        queries, tokens = (self._queries, self._tokens) if self.keep else ({}, {})
+        missing = [i for i, s in enumerate(samples) if s.id not in queries or (layer and (layer, s.id) not in tokens)]
+        for start in range(0, len(missing), self.batch_size):
+            part = missing[start : start + self.batch_size]
+            entering = self.backbone.advance(self._embed(images[part]), stop=layer)
+            pooled = self.backbone.forward(entering, start=layer).pooled.float()
+            for index, row, query in zip(part, entering, pooled):
+                queries.setdefault(samples[index].id, query.clone())
+                if layer:
+                    tokens[layer, samples[index].id] = row.clone()
+        return queries, tokens
 
-    def _in_parts(self, samples, images, compute):  # type: ignore[no-untyped-def]
-        for start in range(0, len(samples), self.batch_size):
-            part = slice(start, start + self.batch_size)
-            yield compute(samples[part], images[part]), part
+    @torch.no_grad()
+    def _embed(self, images: UInt8[Tensor, "batch 3 side side"]) -> Float[Tensor, "batch token dim"]:
+        return self.backbone.embed(images.float() / 255)
 
 
 def _decoded(sample: Sample, side: int) -> UInt8[Tensor, "3 side side"]:

@@ -52,7 +52,7 @@ def whole_patches(eye: FrozenEye, side: int) -> tuple[int, int]:
     """(side, side). Raises ConfigError where that is no multiple of the backbone's patch."""
     if side % eye.backbone.patch:
         raise ConfigError(
-            f"A prompt picture of side {side} came; expected a multiple of the patch of {eye.backbone.name}, {eye.backbone.patch}."
+            f"A prompt picture of side {side} came; expected a multiple of {eye.backbone.name}'s patch, {eye.backbone.patch}."
         )
     return side, side
 
