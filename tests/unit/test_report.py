@@ -20,7 +20,8 @@ from scipy.stats import binom
 from matboard.errors import MatboardError, RunError
 from matboard.report import transfer_table_csv, transfer_table_text, write_report
 from matboard.report.curves import panels
-from matboard.report.page import Shade, data_uri, duration, fixed, signed
+from matboard.report.page import Shade
+from matboard.report.rendering import data_uri, duration, fixed, signed, size
 from matboard.report.results import parse_results
 from matboard.report.run_view import Curve, read_run
 from matboard.report.transfer_table import blocks, group_means
@@ -308,9 +309,12 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
     )
 
 
-def test_a_missing_library_is_named(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "jinja2", None)
-    with pytest.raises(MatboardError, match=r"^A report needs jinja2, which is not installed\. Run: pip install 'matboard\[learn\]'\.$"):
+@pytest.mark.parametrize("library", ["jinja2", "matplotlib"])
+def test_a_missing_library_is_named(run: Path, monkeypatch: pytest.MonkeyPatch, library: str) -> None:
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(
+        MatboardError, match=rf"^A report needs {library}, which is not installed\. Run: pip install 'matboard\[learn\]'\.$"
+    ):
         write_report(run)
 
 
@@ -530,4 +534,5 @@ def test_panels_of_one_run_and_of_a_study() -> None:
 
 def test_formats() -> None:
     assert [fixed(0.61249), fixed(None), signed(-0.02), signed(0.02, 2)] == ["0.612", "–", "−0.020", "+0.02"]
+    assert [size(b) for b in (456, 12_340, 456_789, 1.2e9)] == ["456 B", "12.3 kB", "457 kB", "1.2 GB"]
     assert [duration(s) for s in (7.4, 171.3, 3600 * 3 + 60 * 20)] == ["7 s", "2 min 51 s", "3 h 20 min"]

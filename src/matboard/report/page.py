@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from matboard.errors import MatboardError
 from matboard.metrics import generation_correct
 from matboard.report import curves, transfer_table
 from matboard.report.differences import draw_differences
+from matboard.report.rendering import command, data_uri, need_libraries, render_template
 from matboard.report.results import Cell, Condition, Example, Results, TaskFacts
 from matboard.report.run_view import PromptView, RunView, read_run
 from matboard.report.svg import Drawing
 from matboard.report.verdict import Score, score_card, verdict
 from matboard.runs import write_atomically
 
-PICTURES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp"}
 SPANS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)  # ends the colour scale may have
 SHORT = 56  # characters of a prompt's fact that still reads in one line
 
@@ -46,36 +41,16 @@ def write_report(run: Path, out: Path | None = None) -> Path:
 
 def render(view: RunView) -> str:
     """The page as text."""
-    try:
-        import matplotlib as _  # noqa: F401
-        from jinja2 import Environment, PackageLoader, StrictUndefined
-    except ImportError as error:
-        raise MatboardError(f"A report needs {error.name}, which is not installed. Run: pip install 'matboard[learn]'.") from error
-
+    need_libraries()
     methods = [method.name for method in view.results.methods] if view.results else []
-    jinja = Environment(
-        loader=PackageLoader("matboard.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    jinja.filters |= {"fixed": fixed, "signed": signed, "duration": duration}
-    return jinja.get_template("page.html.j2").render(
-        view=view,
-        title=_title(view),
-        environment=json.dumps(view.environment, indent=1, ensure_ascii=False),
-        command=command(view),
+    return render_template(
+        "page.html.j2",
+        view,
+        command=command(view) or "matboard fit config.yaml",
         prompts=[prompt_card(view.folder, prompt) for prompt in sorted(view.prompts, key=lambda prompt: _place(prompt, methods))],
         **_learning(view, methods),
         **(_measured(view.results, view.folder) if view.results else {"results": None}),
     )
-
-
-def _title(view: RunView) -> str:
-    """The title that the configuration gives, else the folder's name."""
-    try:
-        config = yaml.safe_load(view.config or "")
-    except yaml.YAMLError:
-        config = None
-    asked = config.get("title") if isinstance(config, dict) else None
-    return str(asked or view.folder.resolve().name)
 
 
 def _place(prompt: PromptView, methods: list[str]) -> tuple[int, str]:
@@ -223,38 +198,3 @@ def example_cards(folder: Path, results: Results) -> list[ExampleCard]:
         right = [bool(example.answer) and bool(generation_correct(said, example.answer)) for said in (example.before, example.after)]
         cards[key].said.append(Said(example.model, example.before, example.after, *right))
     return list(cards.values())
-
-
-def data_uri(folder: Path, name: str) -> str | None:
-    """A picture of the run as a data URI; None where there is none, or it lies outside the run folder."""
-    path = (folder / name).resolve()
-    kind = PICTURES.get(path.suffix.lower())
-    if kind is None or not path.is_relative_to(folder.resolve()) or not path.is_file():
-        return None
-    return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
-
-
-def command(view: RunView) -> str:
-    """The command that made the run, as recorded; else the one its configuration asks for."""
-    recorded = view.environment.get("command")
-    if isinstance(recorded, list) and recorded:
-        return shlex.join(map(str, recorded))
-    return str(recorded) if recorded else "matboard fit config.yaml"
-
-
-def fixed(value: float | None, digits: int = 3) -> str:
-    """``0.612``; a dash where there is no number."""
-    return "–" if value is None else f"{value:.{digits}f}"
-
-
-def signed(value: float, digits: int = 3) -> str:
-    """``+0.020`` or ``−0.020``, with a true minus."""
-    return f"{value:+.{digits}f}".replace("-", "−")
-
-
-def duration(seconds: float) -> str:
-    """``2 min 05 s``, ``3 h 20 min``."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{seconds:.0f} s"
-    return f"{whole // 60} min {whole % 60:02d} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60:02d} min"
