@@ -54,7 +54,7 @@ def panels(curves: dict[str, dict[Key, Curve]], methods: Sequence[str]) -> list[
     """A single run: quantities of one kind share a panel. A study: one panel a quantity, one line a method over all its seeds."""
     keys = sorted({key for run in curves.values() for key in run if _is_drawn(key, run)}, key=lambda key: (_rank(key), key))
     if len(curves) > 1:
-        return [_panel(key, _words(key), _over_seeds(curves, key, learners(curves, methods))) for key in keys]
+        return [_panel(key, _words(key), _lines(curves, key, learners(curves, methods))) for key in keys]
     found = next(iter(curves.values()), {})
     families: dict[Key, list[Key]] = {}
     for key in keys:
@@ -72,14 +72,16 @@ def learners(curves: dict[str, dict[Key, Curve]], methods: Sequence[str]) -> dic
     return {method: order.index(method) for method in order if method in logged}
 
 
-def _over_seeds(curves: dict[str, dict[Key, Curve]], key: Key, colours: dict[str, int]) -> list[Line]:
-    lines = []
-    for method, colour in colours.items():
-        runs = [found[key] for run, found in curves.items() if method_of(run) == method and key in found]
-        points = sorted(point for curve in runs for point in zip(curve.steps, curve.values))
-        if points:
-            lines.append(Line(method, colour, Curve([step for step, _ in points], [value for _, value in points])))
-    return lines
+def _lines(curves: dict[str, dict[Key, Curve]], key: Key, colours: dict[str, int]) -> list[Line]:
+    merged = ((method, colour, over_seeds(curves, key, method)) for method, colour in colours.items())
+    return [Line(method, colour, curve) for method, colour, curve in merged if curve.steps]
+
+
+def over_seeds(curves: dict[str, dict[Key, Curve]], key: Key, method: str) -> Curve:
+    """One quantity of one method: the points of all its seeds as one curve."""
+    runs = [found[key] for run, found in curves.items() if method_of(run) == method and key in found]
+    points = sorted(point for curve in runs for point in zip(curve.steps, curve.values))
+    return Curve([step for step, _ in points], [value for _, value in points])
 
 
 def _is_drawn(key: Key, run: dict[Key, Curve]) -> bool:

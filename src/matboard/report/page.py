@@ -10,6 +10,7 @@ from typing import Any
 
 from matboard.metrics import generation_correct
 from matboard.report import curves, transfer_table
+from matboard.report.continual_page import render_continual
 from matboard.report.differences import draw_differences
 from matboard.report.rendering import command, data_uri, need_libraries, render_template
 from matboard.report.results import Cell, Condition, Example, Results, TaskFacts
@@ -42,6 +43,8 @@ def write_report(run: Path, out: Path | None = None) -> Path:
 def render(view: RunView) -> str:
     """The page as text."""
     need_libraries()
+    if view.continual is not None:
+        return render_continual(view, view.continual)
     methods = [method.name for method in view.results.methods] if view.results else []
     return render_template(
         "page.html.j2",

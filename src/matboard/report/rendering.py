@@ -65,8 +65,8 @@ def command(view: RunView) -> str:
 
 
 def fixed(value: float | None, digits: int = 3) -> str:
-    """``0.612``; a dash where there is no number."""
-    return "–" if value is None else f"{value:.{digits}f}"
+    """``0.612``, with a true minus; a dash where there is no number."""
+    return "–" if value is None else f"{value:.{digits}f}".replace("-", "−")
 
 
 def signed(value: float, digits: int = 3) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
 
@@ -12,6 +12,7 @@ from matboard.errors import RunError
 
 SCHEMA = 1
 
+Content = TypeVar("Content", bound=BaseModel)
 Group: TypeAlias = Literal["source", "same", "other"]
 GROUPS: tuple[Group, ...] = ("source", "same", "other")
 
@@ -23,11 +24,13 @@ def _finite(value: Any) -> Any:
 Number = Annotated[float | None, BeforeValidator(_finite)]
 
 
-class _Tolerant(BaseModel):
+class Tolerant(BaseModel):
+    """Unknown keys are ignored."""
+
     model_config = ConfigDict(extra="ignore", frozen=True, protected_namespaces=())
 
 
-class Difference(_Tolerant):
+class Difference(Tolerant):
     """A paired difference to a baseline and its 95 % interval."""
 
     value: Number = None
@@ -42,7 +45,7 @@ class Difference(_Tolerant):
         return "worse" if self.high is not None and self.high < 0 else "undecided"
 
 
-class Cell(_Tolerant):
+class Cell(Tolerant):
     """One model on one task under one condition. ``value``, ``low`` and ``high`` are in the metric's unit, [0, 1]."""
 
     model: str
@@ -63,7 +66,7 @@ class Cell(_Tolerant):
         return self.versus.get(baseline)
 
 
-class Model(_Tolerant):
+class Model(Tolerant):
     """One measured model."""
 
     name: str
@@ -79,7 +82,7 @@ class Model(_Tolerant):
         return "same" if self.shares_encoder else "other"
 
 
-class TaskFacts(_Tolerant):
+class TaskFacts(Tolerant):
     """One task: its metric, how many test samples, and what guessing scores."""
 
     name: str
@@ -88,7 +91,7 @@ class TaskFacts(_Tolerant):
     chance: Number = None
 
 
-class Condition(_Tolerant):
+class Condition(Tolerant):
     """What was put around the picture: a baseline or a learned prompt."""
 
     name: str
@@ -101,7 +104,7 @@ class Condition(_Tolerant):
         return self.label or self.name
 
 
-class Example(_Tolerant):
+class Example(Tolerant):
     """One picture and what a model answers without and with the prompt; pictures lie inside the run folder."""
 
     model: str
@@ -115,7 +118,7 @@ class Example(_Tolerant):
     prompted: str = ""
 
 
-class Results(_Tolerant):
+class Results(Tolerant):
     """``results.json``: a transfer table and what belongs to it."""
 
     kind: str = "transfer"
@@ -174,11 +177,16 @@ class Results(_Tolerant):
 
 def parse_results(results: Mapping[str, Any]) -> Results:
     """Read ``results.json``'s content. Raises RunError where it does not follow the schema, or a newer one."""
+    return validated(Results, results)
+
+
+def validated(model: type[Content], results: Mapping[str, Any]) -> Content:
+    """``results`` as ``model``. Raises RunError where they do not follow the schema, or a newer one."""
     schema = results.get("schema", SCHEMA)
     if not isinstance(schema, int) or schema > SCHEMA:
         raise RunError(f"These results follow schema {schema}; this matboard reads schema {SCHEMA}. Upgrade matboard to report on them.")
     try:
-        return Results.model_validate(dict(results))
+        return model.model_validate(dict(results))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "results"

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import yaml
+
 from matboard.errors import RunError
+from matboard.report.continual_results import KIND, ContinualResults, parse_continual
 from matboard.report.results import Results, parse_results
 from matboard.runs import Run
 
@@ -43,6 +46,8 @@ class RunView:
     Attributes:
         curves: run name ("" where there is only one) → quantity → curve; a nested quantity is a longer key.
         skipped: steps skipped because their gradient was not finite.
+        results: of a run that learned prompts on one task.
+        continual: of a run over a task stream, empty while it is unfinished; None for any other run.
         missing: section → the sentence that stands there instead.
     """
 
@@ -53,6 +58,7 @@ class RunView:
     skipped: int
     prompts: tuple[PromptView, ...]
     results: Results | None
+    continual: ContinualResults | None
     missing: dict[str, str]
 
 
@@ -71,7 +77,10 @@ def read_run(folder: Path) -> RunView:
         )
     rows = _rows(folder)
     curves = _curves(rows)
+    config = _text(folder / "config.yaml")
     results, problem = _results(folder)
+    if results is None and _is_continual(folder, config):
+        results = ContinualResults()
     missing = {"results": problem, "prompt": "", "curves": ""}
     if not prompts:
         missing["prompt"] = "No prompt has been saved in this run."
@@ -79,12 +88,13 @@ def read_run(folder: Path) -> RunView:
         missing["curves"] = "Nothing was logged: metrics.jsonl is missing or holds no numbers."
     return RunView(
         folder=folder,
-        config=_text(folder / "config.yaml"),
+        config=config,
         environment=_json(folder / "environment.json"),
         curves=curves,
         skipped=_skipped(rows),
         prompts=prompts,
-        results=results,
+        results=results if isinstance(results, Results) else None,
+        continual=results if isinstance(results, ContinualResults) else None,
         missing={section: sentence for section, sentence in missing.items() if sentence},
     )
 
@@ -108,7 +118,7 @@ def _json(path: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _results(folder: Path) -> tuple[Results | None, str]:
+def _results(folder: Path) -> tuple[Results | ContinualResults | None, str]:
     text = _text(folder / "results.json")
     if text is None:
         return None, "This run has no results yet: results.json appears when its evaluation has finished."
@@ -116,12 +126,23 @@ def _results(folder: Path) -> tuple[Results | None, str]:
         content = json.loads(text)
     except json.JSONDecodeError as error:
         return None, f"results.json cannot be read ({error}). Run the evaluation again."
-    if not isinstance(content, dict) or content.get("kind", "transfer") != "transfer":
+    kind = content.get("kind", "transfer") if isinstance(content, dict) else None
+    if kind not in ("transfer", KIND):
         return None, "This run learned a prompt and judged none: its results.json holds no transfer table."
     try:
-        return parse_results(content), ""
+        return (parse_continual(content) if kind == KIND else parse_results(content)), ""
     except RunError as error:
         return None, str(error)
+
+
+def _is_continual(folder: Path, config: str | None) -> bool:
+    """Whether a run without readable results is one over a task stream: by its configuration, its matrices, or its results' kind."""
+    try:
+        asked = yaml.safe_load(config or "")
+    except yaml.YAMLError:
+        asked = None
+    named = isinstance(asked, dict) and "stream" in asked
+    return named or (folder / "matrices").is_dir() or _json(folder / "results.json").get("kind") == KIND
 
 
 def _prompts(folder: Path) -> tuple[PromptView, ...]:
@@ -135,14 +156,26 @@ def _prompts(folder: Path) -> tuple[PromptView, ...]:
 
 def _curves(rows: list[dict[str, Any]]) -> dict[str, dict[Key, Curve]]:
     curves: dict[str, dict[Key, Curve]] = {}
-    for index, row in enumerate(rows, start=1):
-        step = row.get("step", index)
+    for row, step in zip(rows, _steps(rows)):
         for key, value in _numbers(row).items():
-            if key != ("step",):
+            if key not in (("step",), ("task",)):
                 curve = curves.setdefault(str(row.get("run", "")), {}).setdefault(key, Curve())
                 curve.steps.append(step)
                 curve.values.append(value)
     return curves
+
+
+def _steps(rows: list[dict[str, Any]]) -> Iterator[float]:
+    """Where each row stands; where a new task counts its steps from the start again, it follows on the task before."""
+    last: dict[str, tuple[Any, float]] = {}
+    before: dict[str, float] = {}
+    for index, row in enumerate(rows, start=1):
+        run, task, step = str(row.get("run", "")), row.get("task"), row.get("step", index)
+        if run in last and task != last[run][0] and step + before.get(run, 0) <= last[run][1]:
+            before[run] = last[run][1]
+        step += before.get(run, 0)
+        last[run] = task, step
+        yield step
 
 
 def _numbers(row: Mapping[str, Any], above: Key = ()) -> dict[Key, float]:

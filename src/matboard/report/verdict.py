@@ -121,11 +121,11 @@ def _lead(results: Results, best: Condition, scorer: str) -> str:
     helpful = [m.title for m in results.methods if m.title in full and _beats(results, m, "shrunk", scorer)]
     rest = [m.title for m in results.methods if m.title not in helpful]
     if helpful:
-        tail = f"; {_join(rest)} {'does' if len(rest) == 1 else 'do'} not" if rest else ""
-        return f"{_join(helpful)} {'helps' if len(helpful) == 1 else 'help'} target models beyond chance{tail}."
-    who = f"{rest[0]} does not help" if len(rest) == 1 else f"None of {_join(rest)} helps"
+        tail = f"; {join(rest)} {'does' if len(rest) == 1 else 'do'} not" if rest else ""
+        return f"{join(helpful)} {'helps' if len(helpful) == 1 else 'help'} target models beyond chance{tail}."
+    who = f"{rest[0]} does not help" if len(rest) == 1 else f"None of {join(rest)} helps"
     t = _targets(results, best, "full", scorer)
-    counts = f"{best.title} is {_counted(t)} model–task {_plural(t.total, 'pair')}"
+    counts = f"{best.title} is {_counted(t)} model–task {plural(t.total, 'pair')}"
     lead = f"{who} the target models beyond chance: against the full picture without a prompt, {counts}."
     if full:
         return f"{lead} But shrinking the picture behind a black border gains as much, so the gain is not the prompt’s."
@@ -138,9 +138,9 @@ def _numbers(results: Results, method: Condition, scorer: str) -> str:
     parts, whose = [], WHOSE if results.source_measured else dict.fromkeys(TARGETS, "")
     for baseline, words in OPPONENTS.items():
         tallies = {group: tally(results, method.name, group, baseline, scorer) for group in TARGETS}
-        counts = [f"{_counted(t)} {_plural(t.total, 'pair')}{whose[group]}" for group, t in tallies.items() if t.total]
+        counts = [f"{_counted(t)} {plural(t.total, 'pair')}{whose[group]}" for group, t in tallies.items() if t.total]
         if counts:
-            parts.append(f"against {words} it is {_join(counts)}")
+            parts.append(f"against {words} it is {join(counts)}")
     start = f"Of the {len(results.methods)} methods {method.title} did best" if len(results.methods) > 1 else f"{method.title}"
     return f"{start}, counted in pairs of a target model and a task at 95 %: {'; '.join(parts)}."
 
@@ -156,12 +156,12 @@ def _counted(t: Tally) -> str:
 
 def _source(results: Results, method: Condition, scorer: str) -> str:
     t = tally(results, method.name, "source", "full", scorer)
-    return f"On the source itself, against the full picture, {method.title} is {_counted(t)} {_plural(t.total, 'pair')}." if t.total else ""
+    return f"On the source itself, against the full picture, {method.title} is {_counted(t)} {plural(t.total, 'pair')}." if t.total else ""
 
 
 def _other_scorers(results: Results, method: Condition) -> str:
     tallies = {scorer: _targets(results, method, "full", scorer) for scorer in results.scorers[1:]}
-    parts = [f"when scored by {scorer} it is {_counted(t)} target {_plural(t.total, 'pair')}" for scorer, t in tallies.items() if t.total]
+    parts = [f"when scored by {scorer} it is {_counted(t)} target {plural(t.total, 'pair')}" for scorer, t in tallies.items() if t.total]
     return f"These counts are by {results.scorers[0]}; {'; '.join(parts)}, against the full picture." if parts else ""
 
 
@@ -173,7 +173,7 @@ def _caution(results: Results, scorer: str) -> str:
     seeds = fewest_seeds(cells)
     if seeds is not None and seeds < ENOUGH_SEEDS:
         sentences.append(
-            f"Every prompt was learned with {seeds} {_plural(seeds, 'seed')}: below {ENOUGH_SEEDS}, "
+            f"Every prompt was learned with {seeds} {plural(seeds, 'seed')}: below {ENOUGH_SEEDS}, "
             "the intervals speak of these test pictures and not of the luck of training."
         )
     return " ".join(sentences)
@@ -184,9 +184,11 @@ def fewest_seeds(cells: Iterable[Cell]) -> int | None:
     return min((len(cell.seeds) for cell in cells if cell.seeds), default=None)
 
 
-def _plural(count: int, one: str) -> str:
+def plural(count: int, one: str) -> str:
+    """``"seed"`` for one, ``"seeds"`` for any other count."""
     return one if count == 1 else f"{one}s"
 
 
-def _join(words: list[str]) -> str:
+def join(words: list[str]) -> str:
+    """``"a"``, ``"a and b"``, ``"a, b and c"``."""
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

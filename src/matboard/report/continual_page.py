@@ -1,0 +1,171 @@
+"""The page of a continual run: what its template shows, put together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from math import log2
+from statistics import fmean
+
+import numpy as np
+from numpy.typing import NDArray
+
+from matboard.analysis import Selection
+from matboard.metrics.accuracy_matrix import FORGETTINGS
+from matboard.report import curves
+from matboard.report.continual_results import ContinualResults
+from matboard.report.continual_table import arrange, difference_words
+from matboard.report.continual_verdict import continual_verdict
+from matboard.report.continual_view import MeanMatrix, SelectionView, mean_matrices, orders, pools, selections
+from matboard.report.matrices import Scale, heat_map, scale_over
+from matboard.report.plane import draw_plane, kind_of
+from matboard.report.rendering import command, render_template, title
+from matboard.report.run_view import RunView
+from matboard.report.svg import Drawing
+from matboard.report.transfer_table import MARKS
+
+SIGNIFICANT = 0.05
+DEFINITIONS = {
+    "chaudhry": "best accuracy before the last stage minus accuracy at the end, mean over past tasks; negative where tasks got better",
+    "l2p": "the same, but the last stage counts among the best, so never negative",
+    "avalanche": "accuracy when the task was learned minus accuracy at the end",
+    "coda": "mean drop from one stage to the next",
+    "continuum-1.2.7": "chaudhry without the last past task, still divided by the number of all past tasks",
+    "libcontinual": "avalanche with the same off-by-one",
+}
+
+
+@dataclass(frozen=True)
+class MatrixFigure:
+    """One learner's accuracy matrix, drawn; None where there is none."""
+
+    mean: MeanMatrix
+    svg: str | None
+
+
+@dataclass(frozen=True)
+class SelectionFigure:
+    """One learner's choices, drawn and in words."""
+
+    view: SelectionView
+    lead: str
+    facts: dict[str, str]
+    frequency: str
+    similarity: str
+    ends: Scale
+
+
+def render_continual(view: RunView, results: ContinualResults) -> str:
+    """The page as text."""
+    matrices, scale = _matrices(mean_matrices(view.folder, results))
+    return render_template(
+        "continual.html.j2",
+        view,
+        results=results,
+        nothing=view.missing.get("results"),
+        title=results.title or title(view),
+        verdict=continual_verdict(results),
+        command=command(view),
+        table=arrange(results),
+        marks=MARKS,
+        difference=difference_words,
+        kind_of=kind_of,
+        matrices=matrices,
+        scale=scale,
+        orders=orders(results),
+        plane=draw_plane(results),
+        weights={point.learner: point.weight for point in results.path},
+        definitions={name: DEFINITIONS[name] for name in FORGETTINGS},
+        mean_of=partial(_mean_of, results),
+        pools=pools(view.folder, results),
+        selections=[_selection(found) for found in selections(view.folder, results)],
+        learning=_learning(view, results),
+    )
+
+
+def _mean_of(results: ContinualResults, learner: str, quantity: str) -> float | None:
+    values = [getattr(outcome, quantity) for outcome in results.seeds_of(learner)]
+    known = [value for value in values if value is not None]
+    return fmean(known) if known else None
+
+
+def _matrices(means: list[MeanMatrix]) -> tuple[list[MatrixFigure], Scale]:
+    """All learners share one scale."""
+    scale = scale_over([mean.values for mean in means if mean.values is not None], 0.1)
+    return [MatrixFigure(mean, _draw_matrix(mean, mean.values, scale) if mean.values is not None else None) for mean in means], scale
+
+
+def _draw_matrix(mean: MeanMatrix, values: NDArray[np.float64], scale: Scale) -> str:
+    names = [str(place) for place in range(1, len(values) + 1)]
+    return heat_map(values, scale, names, names, f"Accuracy matrix of {mean.learner.name}")
+
+
+def _selection(view: SelectionView) -> SelectionFigure:
+    found = view.selection
+    if found is None:
+        return SelectionFigure(view, "", {}, "", "", Scale(0, 1))
+    order = np.array(view.order)
+    ends = scale_over([found.similarity], 0.1)
+    rows = ["all classes", *(found.classes[place] for place in order)]
+    columns = [str(prompt) for prompt in range(found.prompts)]
+    starts = [1, *(start + 1 for start in view.starts)]
+    chosen = np.nansum(found.frequency, axis=1).max()  # k: the rows' sums
+    shares = np.vstack([found.usage * chosen, found.frequency[order]])
+    means = np.vstack([_weighted(found), found.similarity[order]])
+    return SelectionFigure(
+        view,
+        relation(found),
+        selection_facts(found),
+        heat_map(shares, Scale(0, 1), rows, columns, f"How often each class chose each prompt of {view.learner.name}", starts=starts),
+        heat_map(means, ends, rows, columns, f"Mean similarity of each class to each prompt of {view.learner.name}", starts=starts),
+        ends,
+    )
+
+
+def _weighted(found: Selection) -> NDArray[np.float64]:
+    seen = found.samples > 0
+    return np.average(found.similarity[seen], axis=0, weights=found.samples[seen])
+
+
+def relation(found: Selection) -> str:
+    """Whether classes and prompts are related, in words."""
+    least = f", the least that {found.permutations} shuffles can show" if found.p_value <= 1 / (1 + found.permutations) else ""
+    p = f"p = {found.p_value:.3g}{least}"
+    return f"Classes and prompts are related ({p})." if found.p_value <= SIGNIFICANT else f"No relation could be shown ({p})."
+
+
+def selection_facts(found: Selection) -> dict[str, str]:
+    """The numbers behind it."""
+    few, many = found.samples.min(), found.samples.max()
+    dead, within = f"{len(found.dead)} of {found.prompts}", float(np.nanmean(found.class_entropy))
+    return {
+        "mutual information": f"{found.mutual_information:.3f} bits between class and chosen prompt",
+        "usage entropy": f"{found.usage_entropy:.2f} of at most {log2(found.prompts):.2f} bits: {_alike(found.usage_entropy)}",
+        "within a class": f"{within:.2f} bits in the mean: {_alike(within)}",
+        "never chosen": f"{dead}: prompt{'s' if len(found.dead) > 1 else ''} {', '.join(map(str, found.dead))}" if found.dead else dead,
+        "test samples": f"{found.samples.sum()}, {few if few == many else f'{few} to {many}'} a class",
+    }
+
+
+def _alike(bits: float) -> str:
+    return f"as if {2**bits:.1f} prompts served alike"
+
+
+def _learning(view: RunView, results: ContinualResults) -> list[Drawing]:
+    """One panel a learner: its losses over the steps of all tasks, over all seeds."""
+    logged = {curves.method_of(run) for run in view.curves}
+    known = [learner.name for learner in results.arranged if learner.name in logged]
+    panels = [_panel(view, name) for name in known or sorted(logged)]
+    return [curves.draw_panel(panel) for panel in panels if panel.lines]
+
+
+def _panel(view: RunView, learner: str) -> curves.Panel:
+    runs = [found for run, found in view.curves.items() if curves.method_of(run) == learner]
+    keys = sorted({key for found in runs for key in found if key[0] in ("loss", "losses")})
+    keys = keys[:1] if len(keys) == 2 else keys  # a loss of one part is that part
+    lines = [curves.Line(_loss(key), place, curves.over_seeds(view.curves, key, learner)) for place, key in enumerate(keys)]
+    return curves.Panel(learner or "loss", tuple(lines), legend=len(lines) > 1)
+
+
+def _loss(key: tuple[str, ...]) -> str:
+    return key[-1].replace("_", " ") if len(key) > 1 else "whole loss"
