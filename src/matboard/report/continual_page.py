@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import log2
@@ -142,9 +143,16 @@ def selection_facts(found: Selection) -> dict[str, str]:
         "mutual information": f"{found.mutual_information:.3f} bits between class and chosen prompt",
         "usage entropy": f"{found.usage_entropy:.2f} of at most {log2(found.prompts):.2f} bits: {_alike(found.usage_entropy)}",
         "within a class": f"{within:.2f} bits in the mean: {_alike(within)}",
-        "never chosen": f"{dead}: prompt{'s' if len(found.dead) > 1 else ''} {', '.join(map(str, found.dead))}" if found.dead else dead,
+        "never chosen": f"{dead}: prompt{'s' if len(found.dead) > 1 else ''} {runs_of(found.dead)}" if found.dead else dead,
         "test samples": f"{found.samples.sum()}, {few if few == many else f'{few} to {many}'} a class",
     }
+
+
+def runs_of(numbers: Sequence[int]) -> str:
+    """``"3, 5–9"``: neighbours as one run."""
+    starts = [n for n in numbers if n - 1 not in numbers]
+    ends = [n for n in numbers if n + 1 not in numbers]
+    return ", ".join(f"{a}" if a == b else f"{a}–{b}" for a, b in zip(starts, ends))
 
 
 def _alike(bits: float) -> str:

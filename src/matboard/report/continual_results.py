@@ -16,7 +16,16 @@ KINDS = {"prompt": "prompted learners", "baseline": "baselines", "control": "con
 _EQUAL = 1e-6  # accuracies; a mean that was rounded on its way into the file still counts as the same
 
 
-class Interval(Tolerant):
+class Part(Tolerant):
+    """A part of the results: what is null is as good as absent."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, content: Any) -> Any:
+        return {key: value for key, value in content.items() if value is not None} if isinstance(content, dict) else content
+
+
+class Interval(Part):
     """A mean over seeds and its 95 % interval; ``n`` test samples."""
 
     value: Number = None
@@ -25,7 +34,7 @@ class Interval(Tolerant):
     n: int | None = None
 
 
-class Stream(Tolerant):
+class Stream(Part):
     """The task stream."""
 
     name: str = ""
@@ -36,7 +45,7 @@ class Stream(Tolerant):
     test: int | None = None
 
 
-class Backbone(Tolerant):
+class Backbone(Part):
     """The frozen model; ``side`` of its pictures in pixels."""
 
     name: str = ""
@@ -45,7 +54,7 @@ class Backbone(Tolerant):
     layers: int | None = None
 
 
-class Learner(Tolerant):
+class Learner(Part):
     """A continual method with its options; ``state_bytes`` is what it must keep from task to task."""
 
     name: str
@@ -57,7 +66,7 @@ class Learner(Tolerant):
     state_bytes: int | None = None
 
 
-class Outcome(Tolerant):
+class Outcome(Part):
     """One learner with one seed. ``matrix``, ``selection`` and ``pictures`` are files in the run folder."""
 
     learner: str
@@ -74,7 +83,7 @@ class Outcome(Tolerant):
     tasks: tuple[str, ...] = ()
 
 
-class Against(Tolerant):
+class Against(Part):
     """Paired differences learner − reference. Less forgetting is better, so its sign speaks the other way round."""
 
     accuracy: Difference | None = None
@@ -87,7 +96,7 @@ class Against(Tolerant):
         return d and Difference(value=_minus(d.value), low=_minus(d.high), high=_minus(d.low))
 
 
-class Summary(Tolerant):
+class Summary(Part):
     """One learner over its seeds; no ``against`` for the reference itself."""
 
     learner: str
@@ -98,14 +107,14 @@ class Summary(Tolerant):
     against: Against | None = None
 
 
-class Weighted(Tolerant):
+class Weighted(Part):
     """One point of a path of learners that differ only in the weight of distillation (LwF)."""
 
     weight: float
     learner: str
 
 
-class ContinualResults(Tolerant):
+class ContinualResults(Part):
     """``results.json`` of a continual run."""
 
     title: str = ""

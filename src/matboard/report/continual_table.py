@@ -29,7 +29,6 @@ class Row:
     learner: Learner
     summary: Summary
     reference: bool
-    seeds: int
     signs: str
 
     @property
@@ -74,9 +73,8 @@ def arrange(results: ContinualResults) -> ContinualTable:
     numbers = {learner.name: place for place, learner in enumerate(results.arranged, start=1)}
 
     def row(learner: Learner) -> Row:
-        seeds = len(results.seeds_of(learner.name))
         marks = " ".join(signs[flag] for flag in learner.flags)
-        return Row(numbers[learner.name], learner, results.summary_of(learner.name), learner.name == results.reference, seeds, marks)
+        return Row(numbers[learner.name], learner, results.summary_of(learner.name), learner.name == results.reference, marks)
 
     groups = tuple((words, tuple(map(row, results.of_kind(kind)))) for kind, words in KINDS.items() if results.of_kind(kind))
     return ContinualTable(groups, {sign: flag for flag, sign in signs.items()})

@@ -127,15 +127,15 @@ def _sorted(results: ContinualResults, differences: dict[str, Difference | None]
 
 
 def _caution(results: ContinualResults) -> str:
-    pairs = [d for s in results.summary if s.against for d in (s.against.accuracy, s.against.forgetting) if d and d.value is not None]
+    pairs = [d for s in results.summary if s.against for d in (s.against.accuracy, s.against.forgetting) if d and d.low is not None]
     sentences = []
     if pairs:
         chance = max(1, round(ERROR_RATE * len(pairs)))
         sentences.append(f"Of {len(pairs)} comparisons with the reference, about {chance} would look decided by chance alone.")
     if 0 < results.seeds < ENOUGH_SEEDS:
-        sentences.append(
-            f"Some learner ran with {results.seeds} {plural(results.seeds, 'seed')}: below {ENOUGH_SEEDS}, no difference is to be believed."
-        )
+        who = "Every" if {len(results.seeds_of(learner.name)) for learner in results.learners} == {results.seeds} else "Some"
+        ran = f"{who} learner ran with {results.seeds} {plural(results.seeds, 'seed')}"
+        sentences.append(f"{ran}: below {ENOUGH_SEEDS}, no difference is to be believed.")
     flagged = [_signed_name(results, learner.name) for learner in results.arranged if learner.flags]
     if flagged:
         carry = "carries a flag: read its footnote" if len(flagged) == 1 else "carry flags: read their footnotes"

@@ -6,6 +6,7 @@ import html
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,8 @@ LETTER = 5.2  # widths in CSS pixels of a letter at SMALL, guess from Liberation
 SMALL = 9.5
 LONGEST = 18  # letters of a row's name
 HEAD = 16.0
+LINED = 6.0  # side of a cell from which on there are lines between cells
+NUMBERED = 15.0, 14.0  # width and height of a cell from which on it holds its number
 
 
 @dataclass(frozen=True)
@@ -51,11 +54,13 @@ def heat_map(
     left = 8 + LETTER * min(LONGEST, max(map(len, rows)))
     wide = (WIDTH - left) / len(columns)
     tall = min(TALL, max(wide, 16.0)) if len(rows) <= MANY else LOW
-    parts = _cells(values, scale, left, wide, tall)
+    parts = [
+        f'<g transform="translate({left:.1f} {HEAD:g}) scale({wide:.3f} {tall:.3f})">{"".join(_cells(values, scale, min(wide, tall)))}</g>'
+    ]
     parts += [_text(left - 5, HEAD + tall * (r + 0.5), _short(name), "end") for r, name in enumerate(rows)]
     every = math.ceil(len(columns) / max(1, int((WIDTH - left) / (3 + LETTER * max(map(len, columns))))))
     parts += [_text(left + wide * (c + 0.5), HEAD / 2, name, "middle") for c, name in enumerate(columns) if c % every == 0]
-    if wide >= 18 and tall >= 14:
+    if wide >= NUMBERED[0] and tall >= NUMBERED[1]:
         parts += _numbers(values, left, wide, tall)
     parts += [f'<path class="rule" d="M0 {HEAD + tall * start:.1f}H{WIDTH}"/>' for start in starts if start]
     height = HEAD + tall * len(rows) + 2
@@ -63,14 +68,18 @@ def heat_map(
     return f'<svg role="img" aria-label="{label}" class="cells" viewBox="0 0 {WIDTH} {height:.1f}">{"".join(parts)}</svg>'
 
 
-def _cells(values: NDArray[np.float64], scale: Scale, left: float, wide: float, tall: float) -> list[str]:
-    gap = 1 if min(wide, tall) > 6 else 0
+def _cells(values: NDArray[np.float64], scale: Scale, room: float) -> list[str]:
+    """One path a shade, a cell being one unit; where cells are too small for lines between them, neighbours of one shade join."""
     shades: dict[int, list[str]] = {}
-    for (r, c), value in np.ndenumerate(values):
-        if np.isfinite(value):
-            corner = f"M{left + c * wide:.1f} {HEAD + r * tall:.1f}"
-            shades.setdefault(scale.shade(float(value)), []).append(f"{corner}h{wide - gap:.1f}v{tall - gap:.1f}h{gap - wide:.1f}z")
-    return [f'<path class="q" style="--amount: {100 * s // SHADES}%" d="{"".join(places)}"/>' for s, places in sorted(shades.items())]
+    for r, row in enumerate(values):
+        runs = groupby(range(len(row)), key=lambda c: scale.shade(float(row[c])) if np.isfinite(row[c]) else None)
+        for shade, places in runs:
+            columns = list(places)
+            pieces = [(columns[0], len(columns))] if room < LINED else [(c, 1) for c in columns]
+            if shade is not None:
+                shades.setdefault(shade, []).extend(f"M{c} {r}h{n}v1h-{n}z" for c, n in pieces)
+    lined = " lined" if room >= LINED else ""
+    return [f'<path class="q{lined}" style="--amount: {100 * s // SHADES}%" d="{"".join(d)}"/>' for s, d in sorted(shades.items())]
 
 
 def _numbers(values: NDArray[np.float64], left: float, wide: float, tall: float) -> list[str]:
