@@ -28,9 +28,7 @@ VARIANTS = {**{name: (name, {}) for name in LEARNERS}, **OPTIONS}
 @pytest.fixture(scope="module")
 def eye():
     torch.manual_seed(0)
-    config = hf.ViTConfig(
-        hidden_size=24, intermediate_size=48, num_hidden_layers=2, num_attention_heads=2, image_size=16, patch_size=4
-    )
+    config = hf.ViTConfig(hidden_size=24, intermediate_size=48, num_hidden_layers=2, num_attention_heads=2, image_size=16, patch_size=4)
     return FrozenEye(TransformerBackbone(hf.ViTModel(config), "vit"))
 
 
@@ -80,7 +78,9 @@ def test_a_sample_s_logits_are_its_own(eye, variant):
     order = torch.randperm(len(batch), generator=torch.Generator().manual_seed(0))
     whole = learner.logits(batch)[:, learner.seen]
     parts = [
-        learner.logits(replace(batch, images=batch.images[i], query=batch.query[i], tokens=None if batch.tokens is None else batch.tokens[i]))
+        learner.logits(
+            replace(batch, images=batch.images[i], query=batch.query[i], tokens=None if batch.tokens is None else batch.tokens[i])
+        )
         for i in order.split(5)
     ]
     same = torch.allclose(torch.cat(parts)[:, learner.seen], whole[order], atol=1e-4)
@@ -144,7 +144,7 @@ def test_presets_are_what_they_say(eye):
     pool, training = jax.source, jax.training
     assert (len(pool.prompts), pool.prompts.shape[1], pool.selector.top_k, jax.weights["pull"]) == (10, 10, 4, 1.0)
     assert (training.lr, training.batch_size, training.clean_query, pool.selector.selection) == (0.015, 128, False, "batchwise")
-    assert jax.head.weight.abs().max() == 0 and 0 <= pool.prompts.min() and pool.prompts.max() < 0.01
+    assert jax.head.weight.abs().max() == 0 and pool.prompts.min() >= 0 and pool.prompts.max() < 0.01
     torch_ = build_learner("l2p", eye, 8, preset="l2p-pytorch", lr=0.5)
     assert (torch_.training.lr, torch_.training.batch_size, torch_.weights["pull"]) == (0.5, 16, 0.1)
     assert build_learner("l2p", eye, 8).source.selector.selection == "per_sample"

@@ -14,9 +14,7 @@ from matboard.tasks.task import Sample
 @pytest.fixture
 def backbone():
     torch.manual_seed(0)
-    config = hf.ViTConfig(
-        hidden_size=24, intermediate_size=48, num_hidden_layers=3, num_attention_heads=2, image_size=16, patch_size=4
-    )
+    config = hf.ViTConfig(hidden_size=24, intermediate_size=48, num_hidden_layers=3, num_attention_heads=2, image_size=16, patch_size=4)
     return TransformerBackbone(hf.ViTModel(config), "vit")
 
 

@@ -69,7 +69,7 @@ def test_soft_weights_are_coda_s_in_loops():
 
 def test_pool_starts_inside_its_bounds_and_refuses_an_impossible_top_k():
     drawn = uniform((1000,), (0.0, 0.01), 3)
-    assert 0 <= drawn.min() and drawn.max() < 0.01 and abs(float(drawn.mean()) - 0.005) < 5e-4
+    assert drawn.min() >= 0 and drawn.max() < 0.01 and abs(float(drawn.mean()) - 0.005) < 5e-4
     with pytest.raises(ConfigError, match="top_k is 6, but the pool holds 5 prompts; expected 1 to 5"):
         PromptPool(5, 2, DIM, 6)
 
@@ -179,7 +179,7 @@ def test_an_image_vae_s_prompt_is_the_picture_it_decodes():
     seen = []
     source = ImageVAE(lambda p: (seen.append(p), patch_embed(p))[1], side=8, code=3, width=4).eval()
     made = source(queries(2), blank(2, 16))
-    assert seen[0].shape == (2, 3, 8, 8) and 0 <= seen[0].min() and seen[0].max() <= 1
+    assert seen[0].shape == (2, 3, 8, 8) and seen[0].min() >= 0 and seen[0].max() <= 1
     assert torch.equal(made.tokens, patch_embed(seen[0])) and set(made.losses) == {"reconstruction", "kl"}
 
 

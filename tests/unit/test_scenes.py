@@ -12,7 +12,7 @@ import pytest
 from matboard.errors import TaskError, UnknownName
 from matboard.tasks import scenes
 
-ALL = [name.removeprefix("scenes-").partition("/")[::2] for name in scenes.NAMES]
+ALL = [name.removeprefix("scenes-").partition("/")[::2] for name in (*scenes.NAMES, *scenes.STREAM_NAMES)]
 
 
 def pixels(sample):

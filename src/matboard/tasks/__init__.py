@@ -19,7 +19,7 @@ TASKS = Registry(
         "cifar10": "matboard.tasks.datasets.cifar10:CIFAR10",
         "cifar100": "matboard.tasks.datasets.cifar100:CIFAR100",
         "imagenette": "matboard.tasks.datasets.imagenette:IMAGENETTE",
-        **dict.fromkeys(scenes.NAMES, "matboard.tasks.scenes:build"),
+        **dict.fromkeys((*scenes.NAMES, *scenes.STREAM_NAMES), "matboard.tasks.scenes:build"),
     },
 )
 
@@ -41,7 +41,7 @@ def load_task(
         TaskError: the data is not there, or not a task; see the readers.
     """
     name, path = str(source), Path(source)
-    if name in scenes.NAMES:
+    if name in (*scenes.NAMES, *scenes.STREAM_NAMES):
         kind, _, shift = name.removeprefix("scenes-").partition("/")
         sizes = {part: count for part, count in (("train", train), ("test", test)) if count is not None}
         return scenes.build(kind, shift or None, seed=seed, **sizes)

@@ -1,4 +1,4 @@
-"""Pictures drawn from a seed: coloured shapes on a plain ground, and four tasks about them.
+"""Pictures drawn from a seed: coloured shapes on a plain ground, four tasks about them, and one with many classes for streams.
 
 ================  =======================================  =================  ========
 task              question                                 candidates         metric
@@ -7,6 +7,8 @@ recognition       What is the shape?                       eight shape names  ac
 counting          How many shapes are there?               one … five         accuracy
 presence          Is there a star?                         no, yes            f1
 reasoning         Do the two shapes have the same colour?  no, yes            auc
+things            What is in the picture?                  48: a colour and   accuracy
+                                                           a shape
 ================  =======================================  =================  ========
 
 A picture is a function of (kind, seed, index) alone, so samples draw theirs on demand. Training, test and the tiny
@@ -53,10 +55,16 @@ WORDINGS: dict[str, tuple[str, ...]] = {
 }
 """Per kind the ways to ask; tasks use the first, the tiny zoo learned from all."""
 
-_CANDIDATES = {"recognition": SHAPES, "counting": NUMBERS, "presence": ("no", "yes"), "reasoning": ("no", "yes")}
-_METRICS: dict[str, Metric] = {"recognition": "accuracy", "counting": "accuracy", "presence": "f1", "reasoning": "auc"}
+THINGS = tuple(f"{colour} {shape}" for shape in SHAPES for colour in COLOURS)
+_CANDIDATES = {"recognition": SHAPES, "counting": NUMBERS, "presence": ("no", "yes"), "reasoning": ("no", "yes"), "things": THINGS}
+_QUESTIONS = {**{kind: wordings[0] for kind, wordings in WORDINGS.items()}, "things": "What is in the picture?"}
+_METRICS: dict[str, Metric] = {kind: "accuracy" for kind in _QUESTIONS} | {"presence": "f1", "reasoning": "auc"}
 KINDS = tuple(WORDINGS)
-NAMES = tuple(f"scenes-{kind}{shift}" for kind in KINDS for shift in ("", *(f"/{s}" for s in SHIFTS)))
+"""The four that the tiny zoo was taught; ``things`` is for streams."""
+
+_ENDINGS = ("", *(f"/{shift}" for shift in SHIFTS))
+NAMES = tuple(f"scenes-{kind}{ending}" for kind in KINDS for ending in _ENDINGS)
+STREAM_NAMES = tuple(f"scenes-things{ending}" for ending in _ENDINGS)
 
 
 @dataclass(frozen=True)
@@ -88,10 +96,10 @@ class Scene:
 
 
 def build(kind: str, shift: str | None = None, *, train: int = 512, test: int = 512, seed: int = 0, size: int = 128) -> Task:
-    """One of the four tasks, plain or shifted.
+    """One of the tasks, plain or shifted.
 
     Args:
-        kind: ``recognition``, ``counting``, ``presence`` or ``reasoning``.
+        kind: ``recognition``, ``counting``, ``presence``, ``reasoning`` or ``things``.
         shift: ``textures``, ``noise``, ``clutter``, or none.
         train, test: how many pictures; answers are balanced.
         seed: another seed gives other pictures.
@@ -101,8 +109,8 @@ def build(kind: str, shift: str | None = None, *, train: int = 512, test: int = 
         UnknownName: no such kind or shift.
         TaskError: more pictures than a part holds.
     """
-    if kind not in KINDS:
-        raise UnknownName("kind of scenes", kind, KINDS)
+    if kind not in _QUESTIONS:
+        raise UnknownName("kind of scenes", kind, _QUESTIONS)
     if shift is not None and shift not in SHIFTS:
         raise UnknownName("shift of scenes", shift, SHIFTS)
     name = f"scenes-{kind}" + (f"/{shift}" if shift else "")
@@ -120,7 +128,7 @@ def _sample(kind: str, shift: str | None, part: str, number: int, seed: int, siz
     return Sample(
         id=f"{kind}-{shift or 'plain'}-{seed}-{part}-{number}",
         load=partial(draw, shown, shift, size),
-        question=WORDINGS[kind][0].format(*shown.subjects),
+        question=_QUESTIONS[kind].format(*shown.subjects),
         answer=shown.answer,
         candidates=_CANDIDATES[kind],
         caption=shown.caption,
@@ -133,7 +141,7 @@ def _sample(kind: str, shift: str | None, part: str, number: int, seed: int, siz
 
 def compose(kind: str, seed: int, index: int) -> Scene:
     """The scene of this index; its answer cycles through the candidates, everything else is drawn by lot."""
-    key = (KINDS.index(kind), seed, index)
+    key = (list(_QUESTIONS).index(kind), seed, index)
     rng = np.random.default_rng(key)
     answer = _CANDIDATES[kind][index % len(_CANDIDATES[kind])]
     things, subjects = _CONTENTS[kind](rng, answer)
@@ -170,11 +178,17 @@ def _reasoning(rng: np.random.Generator, answer: str) -> _Contents:
     return _place(rng, _some(rng, SHAPES, 2), colours, rng.uniform(0.12, 0.22, 2)), ()
 
 
+def _things(rng: np.random.Generator, answer: str) -> _Contents:
+    colour, shape = answer.split()
+    return _place(rng, [shape], [colour], rng.uniform(0.22, 0.34, 1)), ()
+
+
 _CONTENTS: dict[str, Callable[[np.random.Generator, str], _Contents]] = {
     "recognition": _recognition,
     "counting": _counting,
     "presence": _presence,
     "reasoning": _reasoning,
+    "things": _things,
 }
 
 

@@ -107,7 +107,8 @@ def _build(asked: Mapping[str, Any], eye: FrozenEye, stream: TaskStream, seed: i
 def _prepare(eye: FrozenEye, stream: TaskStream, options: Mapping[str, Mapping[str, Any]], config: ContinualConfig) -> Iterator[Progress]:
     """Encode every picture once, whatever the order of the classes."""
     samples = [s for t in stream.tasks for s in (*t.train, *t.test)]
-    for layer in sorted({int(asked.get("layer", 0)) for asked in options.values()}):
+    layers = {int(asked.get("layer", 0)) for asked in options.values()}
+    for layer in sorted(layers - {0}) or [0]:
         stage = "encode pictures" if layer == 0 else f"encode pictures, blocks 0–{layer - 1}"
         for done in eye.prepare(samples, layer):
             yield Progress(stage, done, len(samples))
