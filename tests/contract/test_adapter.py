@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,12 @@ import pytest
 import torch
 import transformers as hf
 from families import FAMILIES, Parts, tokenizer
+from PIL import Image
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 
 from matboard.errors import ModelError, PreprocessingMismatch
+from matboard.models import preprocessing
 from matboard.models.families import FAMILIES as FACTS
 from matboard.models.families import Family, Picture
 from matboard.models.huggingface import HuggingFaceVLM, load
@@ -124,6 +127,34 @@ def test_a_processor_without_a_faithful_twin_judges_but_does_not_train(llava: Hu
     assert strange.answer_loss([probe(40, 40)], ["a?"], ["a cat"]).isfinite().all()
     with pytest.raises(PreprocessingMismatch, match=r"Inverting differs from it by \d+\.\d levels of 255 .*refuse to train through it"):
         strange.answer_loss(torch.rand(1, 3, 28, 28), ["a?"], ["a cat"])
+
+
+def test_a_model_without_a_faithful_twin_loads_with_a_warning_and_says_why(tmp_path: Path) -> None:
+    parts = FAMILIES["llava"]()
+    parts.image_processor.resample = Image.Resampling.BOX
+    with pytest.warns(UserWarning, match=r"for evaluation only, no prompt can be learned on it\. CLIPImageProcessor.* resamples"):
+        loaded = load(str(save(parts, tmp_path)), device="cpu")
+    assert loaded.refusal is not None and "which torch cannot do" in loaded.refusal
+    assert loaded.answer_loss([probe(40, 40)], ["a?"], ["a cat"]).isfinite().all()
+    with pytest.raises(PreprocessingMismatch, match="refuse to train through it"):
+        loaded.answer_loss(torch.rand(1, 3, 28, 28), ["a?"], ["a cat"])
+
+
+def test_a_twin_is_compared_once_when_its_model_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    compare = preprocessing.twin
+
+    def counted(processor: Any) -> Any:
+        asked.append(processor)
+        return compare(processor)
+
+    monkeypatch.setattr(preprocessing, "twin", counted)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        loaded = load(str(save(FAMILIES["llava"](), tmp_path)), device="cpu")
+    assert len(asked) == 1 and loaded.refusal is None
+    loaded.answer_loss(torch.rand(1, 3, 28, 28), ["a?"], ["a cat"])
+    assert len(asked) == 1
 
 
 def test_duplicate_candidates_score_alike(llava: HuggingFaceVLM) -> None:

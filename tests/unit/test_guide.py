@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 import transformers as hf
+from PIL import Image
 from tokenizers import Tokenizer, pre_tokenizers
 from tokenizers.models import WordLevel
 from tokenizers.processors import TemplateProcessing
@@ -72,6 +73,16 @@ def test_long_captions_are_cut_and_none_is_refused() -> None:
     assert guide.text_features(["cat " * 40]).shape == (1, 16)
     with pytest.raises(ModelError, match="no captions to embed; give at least one"):
         guide.text_features([])
+
+
+def test_a_guide_without_a_faithful_twin_loads_with_a_warning(tmp_path: Path) -> None:
+    model, processor = parts("clip")
+    processor.resample = Image.Resampling.BOX
+    for part in (model, processor, tokenizer()):
+        part.save_pretrained(tmp_path)
+    with pytest.warns(UserWarning, match="was loaded for evaluation only, no prompt can be learned on it"):
+        guide = load_guide(str(tmp_path), device="cpu")
+    assert guide.refusal is not None and guide.image_features(PICTURES).isfinite().all()
 
 
 def test_a_folder_loads(tmp_path: Path) -> None:

@@ -74,6 +74,11 @@ class HuggingFaceVLM(VisionLanguageModel):
         """Fingerprint of the vision encoder's weights."""
         return fingerprint(self.model)
 
+    @property
+    def refusal(self) -> str | None:
+        """See `VisionLanguageModel.refusal`: what the comparison of the image processor with its twin found."""
+        return self.preprocess.refusal
+
     def answer(
         self, images: Pictures, questions: Sequence[str], answers: Sequence[str], *, taps: Sequence[str] = (), terminator: bool = False
     ) -> Answers:
@@ -167,6 +172,9 @@ def load(
 ) -> HuggingFaceVLM:
     """A vision-language model from the Hub or from a folder.
 
+    The differentiable twin of its image processor is compared with it now; a model whose twin differs comes with a warning and
+    its ``refusal``: it can be judged on, not learned on.
+
     Args:
         dtype: of the weights; float32 unless given.
         device: where it shall run; a GPU where there is one.
@@ -189,7 +197,9 @@ def load(
     reads = "qformer_input_ids" in picture_inputs(model)
     qformer = load_part(AutoTokenizer, "Q-Former tokenizer", place, subfolder="qformer_tokenizer", **trust) if reads else None
     model = model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    return HuggingFaceVLM(model, processor, tokenizer, qformer, template=template, name=place)
+    loaded = HuggingFaceVLM(model, processor, tokenizer, qformer, template=template, name=place)
+    loaded.preprocess.warn(place)
+    return loaded
 
 
 def load_part(auto: Any, what: str, place: str, **options: Any) -> Any:

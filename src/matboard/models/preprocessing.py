@@ -1,14 +1,15 @@
 """From pictures to what a model eats, by one of two routes.
 
 PIL pictures take the official image processor: nothing that anybody else would run differs. Tensors take its differentiable
-twin, so that gradients reach the pixels. The two are compared on smooth pictures before the twin is first used: through a
-twin that differs nobody trains, because a prompt would be learned for pixels that no deployed model ever sees.
+twin, so that gradients reach the pixels. The two are compared on smooth pictures when a model is loaded: through a twin that
+differs nobody trains, because a prompt would be learned for pixels that no deployed model ever sees.
 """
 
 from __future__ import annotations
 
 import copy
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -56,6 +57,20 @@ class Preprocessor:
         """The processor's differentiable twin, compared with it once. Raises PreprocessingMismatch."""
         return twin(self.processor)
 
+    @cached_property
+    def refusal(self) -> str | None:
+        """Why no prompt can be learned through this processor, as a sentence; None where its twin is faithful."""
+        try:
+            _ = self.twin
+        except PreprocessingMismatch as mismatch:
+            return str(mismatch)
+        return None
+
+    def warn(self, name: str) -> None:
+        """Warn, at the place that loads the model ``name``, where no prompt can be learned on it."""
+        if self.refusal is not None:
+            warnings.warn(f"{name} was loaded for evaluation only, no prompt can be learned on it. {self.refusal}", stacklevel=3)
+
 
 def twin(processor: Any) -> Twin:
     """The differentiable twin of an official image processor, compared with it on smooth pictures.
@@ -94,9 +109,9 @@ def disagreement(twin: Twin, processor: Any, picture: Image.Image) -> float:
     try:
         official = official_inputs(processor, [picture])
         mine = twin(to_tensor([picture]))
-    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError):
+        black, one = (twin.normalise(torch.full((1, 3, 1, 1), value)) for value in (0.0, 1 / 255))
+    except Exception:  # a processor may be anybody's code; a model whose processor fails here still loads
         return math.inf
-    black, one = (twin.normalise(torch.full((1, 3, 1, 1), value)) for value in (0.0, 1 / 255))
     worst, level = 0.0, float((one - black).max())
     for name, value in official.items():
         if name not in mine and not value.any():
