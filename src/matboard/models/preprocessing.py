@@ -22,7 +22,7 @@ from torch import Tensor
 
 from matboard.errors import PreprocessingMismatch
 from matboard.models.contracts import Pictures
-from matboard.models.twins import Twin, layout_of, split
+from matboard.models.twins import NESTED, Twin, layout_of
 
 TOLERANCE = 2.0
 """Levels of 255 by which twin and official processor may differ on a smooth picture (guess: each rounds once; most differ by 1.1)."""
@@ -126,6 +126,6 @@ def disagreement(twin: Twin, processor: Any, picture: Image.Image) -> float:
 def official_inputs(processor: Any, pictures: Sequence[Image.Image]) -> dict[str, Tensor]:
     """What the official processor makes of pictures, one a sample."""
     nested = [[picture.convert("RGB")] for picture in pictures]
-    flat = layout_of(processor) is not split
-    out: Mapping[str, Any] = processor(images=[p for (p,) in nested] if flat else nested, return_tensors="pt")
+    given = nested if layout_of(processor) in NESTED else [picture for (picture,) in nested]
+    out: Mapping[str, Any] = processor(images=given, return_tensors="pt")
     return {name: value if isinstance(value, Tensor) else torch.as_tensor(np.asarray(value)) for name, value in out.items()}
