@@ -18,7 +18,7 @@ from tokenizers.models import WordLevel
 from matboard.errors import ModelError, PreprocessingMismatch
 from matboard.models import preprocessing
 from matboard.models.families import FAMILIES as FACTS
-from matboard.models.families import Family, Picture
+from matboard.models.families import Family, Picture, merged_patch
 from matboard.models.huggingface import HuggingFaceVLM, load
 from matboard.models.preprocessing import probe, to_tensor
 from matboard.models.wording import Wording
@@ -198,6 +198,26 @@ def test_a_grid_of_tiles_is_spelled_out() -> None:
     text = FACTS["idefics3"].expand(Picture(6, rows=1, columns=2), "*")
     around = "<fake_token_around_image>"
     assert text == f"{around}<row_1_col_1>**{around}<row_1_col_2>**\n\n{around}<global-img>**{around}"
+
+
+def test_the_lines_of_a_picture_are_ended() -> None:
+    # as transformers' PixtralProcessor.replace_image_token spells two lines of three tokens; it needs torchvision, so not compared here
+    text = FACTS["pixtral"].expand(Picture(6, lines=2), "[IMG]")
+    assert text == "[IMG][IMG][IMG][IMG_BREAK][IMG][IMG][IMG][IMG_END]"
+
+
+def test_a_space_sets_a_picture_off_from_the_word_after_it() -> None:
+    asked = wording("{image}{question}", family=FACTS["idefics2"])
+    texts = [asked.tokenizer.decode(asked.prompt_ids(question, Picture(1))) for question in ("why?", " why?", "<end_of_utterance>")]
+    around = "<fake_token_around_image>"
+    assert [text.removeprefix(f"<s>{around}<image>{around}") for text in texts] == [" why?", " why?", "<end_of_utterance>"]
+
+
+def test_models_with_pixtrals_eye_know_their_patch() -> None:
+    parts = FAMILIES["mistral3"]()
+    driven = HuggingFaceVLM(parts.model, parts.image_processor, parts.tokenizer)
+    assert driven.preprocess.processor.patch_size == {"height": 14, "width": 14}  # what PixtralProcessor forces upon it
+    assert merged_patch(FAMILIES["pixtral"]().model) == 7 and merged_patch(FAMILIES["llava"]().model) is None
 
 
 def test_an_image_token_that_older_folders_leave_out_is_added() -> None:

@@ -20,7 +20,7 @@ from transformers.utils import cached_file
 
 from matboard.errors import ModelError
 from matboard.models.contracts import Answers, Pictures, VisionLanguageModel
-from matboard.models.families import family_of
+from matboard.models.families import family_of, processor_settings
 from matboard.models.preprocessing import Preprocessor
 from matboard.models.seeing import Seen, features, fingerprint, picture_inputs, see, taps_of
 from matboard.models.speaking import Asked, Heard, speaker_of
@@ -64,7 +64,7 @@ class HuggingFaceVLM(VisionLanguageModel):
         self.name = name or model.config.name_or_path or model.config.model_type
         self.taps = taps_of(model)
         self.model = model.eval().requires_grad_(False)
-        self.preprocess = Preprocessor(image_processor, family.processor)
+        self.preprocess = Preprocessor(image_processor, processor_settings(model))
         self.wording = Wording(tokenizer, family, getattr(model.config, "image_token_id", None), template)
         self.speaker = speaker_of(model, family)
         self.tokenizer, self.qformer_tokenizer = tokenizer, qformer_tokenizer
