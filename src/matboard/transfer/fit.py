@@ -80,7 +80,7 @@ class Processes:
         """As `torchrun` started us, through Accelerate; one process otherwise."""
         from accelerate import PartialState
 
-        state = PartialState()
+        state = PartialState(cpu=not torch.cuda.is_available())  # left to itself it joins no processes on CPUs
         return cls(state.process_index, state.num_processes)
 
     def sum(self, tensor: Tensor) -> Tensor:
