@@ -1,10 +1,14 @@
 """Speed as ratios, both sides measured in turns in one process: ``make bench``.
 
 Absolute times say more about the machine than about the code; a ratio of two medians, taken alternately, says what the code costs.
+A tiny model is measured in everything; of any other model only the step of learning, in the precision asked for:
+
+    python benchmarks/bench.py --model mini-instructblip-clip112 --dtype bfloat16 --guide mini-guide
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import statistics
 import sys
@@ -16,11 +20,13 @@ import torch
 from PIL import Image
 
 from matboard import load_guide, load_model, load_task
+from matboard.models.contracts import Guide, VisionLanguageModel
 from matboard.prompts.canvas import Canvas
 from matboard.prompts.pixel import PixelPrompt
 from matboard.transfer.fit import Fit, Processes
 from matboard.transfer.objectives import Objective
 from matboard.transfer.optimisers import NormalisedGradient, Schedule
+from matboard.zoo.names import TINY, TINY_GUIDE
 
 BATCH, ROUNDS = 16, 9
 
@@ -32,14 +38,28 @@ def compare(sides: dict[str, Callable[[], object]], rounds: int = ROUNDS) -> dic
         for name, run in sides.items():
             started = time.perf_counter()
             run()
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
             if turn:
                 times[name].append(time.perf_counter() - started)
     return {name: statistics.median(values) for name, values in times.items()}
 
 
-def step_over_bare(name: str) -> dict[str, float]:
-    """A step of learning over the model's own forward and backward on the same batch."""
-    model, guide, task = load_model(name), load_guide("tiny-guide"), load_task("scenes-recognition", train=64, test=16)
+def tiny_step(name: str) -> dict[str, float]:
+    """The step of a tiny model, float32, with input diversity: 64 pictures, each seen both ways round."""
+    return step_over_bare(load_model(name), load_guide(TINY_GUIDE), pictures=64, diversity=True, warm=16, rounds=ROUNDS)
+
+
+def real_step(name: str, guide: str, dtype: str, rounds: int) -> dict[str, float]:
+    """The step of any model and guide in any precision. One batch of pictures, so that few clean features need be made first."""
+    precision = getattr(torch, dtype)
+    model, guiding = load_model(name, dtype=precision), load_guide(guide, dtype=precision)
+    return step_over_bare(model, guiding, pictures=BATCH, diversity=False, warm=2, rounds=rounds)
+
+
+def step_over_bare(model: VisionLanguageModel, guide: Guide, *, pictures: int, diversity: bool, warm: int, rounds: int) -> dict[str, float]:
+    """A step of learning over the model's own forward and backward on the same batch, after ``warm`` steps."""
+    task = load_task("scenes-recognition", train=pictures, test=16)
 
     def fit(consistency: float, enrichment: float) -> Fit:
         objective = Objective(consistency_weight=consistency, enrichment_weight=enrichment)
@@ -52,14 +72,15 @@ def step_over_bare(name: str) -> dict[str, float]:
             optimiser=optimiser,
             guide=guide,
             batch_size=BATCH,
+            diversity=diversity,
             diagnose_every=0,
             processes=Processes(),
         )
 
     plain, consistent, full = fit(0, 0), fit(1e-3, 0), fit(1e-3, 1e-3)
-    for warm in (plain, consistent, full):
-        for _ in range(16):  # every clean feature and caption is in its cache
-            next(warm)
+    for fitting in (plain, consistent, full):
+        for _ in range(warm):  # every clean feature and caption is in its cache
+            next(fitting)
     batch = plain.batches.at(0)
     images = plain.prompt(batch.images).detach()
 
@@ -67,7 +88,13 @@ def step_over_bare(name: str) -> dict[str, float]:
         leaf = images.clone().requires_grad_()
         model.answer_loss(leaf, batch.questions, batch.answers).mean().backward()
 
-    times = compare({"bare": bare, "task": lambda: next(plain), "task+FCA": lambda: next(consistent), "task+FCA+TSE": lambda: next(full)})
+    sides: dict[str, Callable[[], object]] = {
+        "bare": bare,
+        "task": lambda: next(plain),
+        "task+FCA": lambda: next(consistent),
+        "task+FCA+TSE": lambda: next(full),
+    }
+    times = compare(sides, rounds)
     return {f"{side} / bare": times[side] / times["bare"] for side in times if side != "bare"} | {"bare seconds": times["bare"]}
 
 
@@ -108,11 +135,30 @@ def apply_over_paste() -> dict[str, float]:
 
 def main() -> None:
     torch.set_num_threads(2)
-    model = sys.argv[1] if len(sys.argv) > 1 else "tiny-minigpt4"
-    results = {"model": model, "step": step_over_bare(model), "ranking": ranking_over_naive(model), "apply": apply_over_paste()}
+    asked = arguments()
+    results: dict[str, object] = {"model": asked.model}
+    if asked.model in TINY and asked.dtype == "float32":
+        results |= {"step": tiny_step(asked.model), "ranking": ranking_over_naive(asked.model), "apply": apply_over_paste()}
+    else:
+        step = real_step(asked.model, asked.guide, asked.dtype, asked.rounds)
+        results |= {"guide": asked.guide, "dtype": asked.dtype, "rounds": asked.rounds, "step": step}
     sys.stdout.write(json.dumps(results, indent=1) + "\n")
-    if len(sys.argv) > 2:
-        Path(sys.argv[2]).write_text(json.dumps(results, indent=1))
+    if asked.out:
+        asked.out.write_text(json.dumps(results, indent=1))
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description="Speed as ratios. A tiny model in float32 is measured in everything, any other in its step."
+    )
+    parser.add_argument("--model", default="tiny-minigpt4", help="a zoo name, a folder or a Hub id")
+    parser.add_argument(
+        "--dtype", default="float32", choices=("float32", "bfloat16", "float16"), help="of the model's and the guide's weights"
+    )
+    parser.add_argument("--guide", default=TINY_GUIDE, help="where the model is not tiny; for a tiny one it is tiny-guide")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="turns of a step that is not a tiny model's")
+    parser.add_argument("--out", type=Path, help="a JSON file to write too")
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

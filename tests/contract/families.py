@@ -16,6 +16,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 
 TOKENS = "<image> <|image_pad|> <|video_pad|> <|vision_start|> <|vision_end|> <fake_token_around_image> <global-img> <end_of_utterance>"
 TOKENS += " <IMG_CONTEXT> <img> </img> <start_of_image> <end_of_image> <image_soft_token> <video> <|im_start|> <|im_end|>"
+TOKENS += " [IMG] [IMG_BREAK] [IMG_END] [INST] [/INST]"
 SPECIAL = ["<pad>", "<s>", "</s>", "<unk>", *TOKENS.split(), *(f"<row_{r}_col_{c}>" for r in range(1, 4) for c in range(1, 4))]
 TEXT = "what is in the picture? this is a photo of a cat dog plane car. how many? answer: yes no user assistant"
 
@@ -179,6 +180,23 @@ def idefics(kind: str) -> Parts:
     return build(getattr(hf, f"{kind}ForConditionalGeneration")(config), eye, tokenizer(), official=official)
 
 
+def idefics2(quartered: bool) -> Parts:
+    perceiver = {"hidden_size": 32, "resampler_n_latents": 4, "resampler_depth": 1, "resampler_n_heads": 4, "resampler_head_dim": 8}
+    parts = {"vision_config": EYE, "perceiver_config": {**perceiver, "num_key_value_heads": 2}, "text_config": text("mistral")}
+    model = hf.Idefics2ForConditionalGeneration(hf.Idefics2Config(**parts, image_token_id=token("<image>")))
+    eye = hf.Idefics2ImageProcessorPil(size={"shortest_edge": 14, "longest_edge": 28}, do_image_splitting=quartered)
+    return build(model, eye, tokenizer(), official=hf.Idefics2Processor(eye, tokenizer(), image_seq_len=4))
+
+
+def pixtral(kind: str, merge: int = 1) -> Parts:
+    eye = {"model_type": "pixtral", **EYE, "image_size": 56, "head_dim": 8}
+    more = {"spatial_merge_size": merge} if merge > 1 else {"vision_feature_select_strategy": "full"}
+    shape = {"vision_config": eye, "text_config": text("mistral", head_dim=8), "vision_feature_layer": -1, **more}
+    model = getattr(hf, f"{kind}ForConditionalGeneration")(getattr(hf, f"{kind}Config")(**shape, image_token_index=token("[IMG]")))
+    processor = hf.PixtralImageProcessorPil(size={"longest_edge": 42}, patch_size={"height": 7, "width": 7})
+    return build(model, processor, tokenizer())
+
+
 def paligemma() -> Parts:
     language = text("gemma", head_dim=8)
     config = hf.PaliGemmaConfig(vision_config=SIGLIP, text_config=language, projection_dim=32, image_token_index=token("<image>"))
@@ -256,6 +274,10 @@ FAMILIES: dict[str, Callable[[], Parts]] = {
     "qwen3_vl": qwen3_vl,
     "idefics3": lambda: idefics("Idefics3"),
     "smolvlm": lambda: idefics("SmolVLM"),
+    "idefics2": lambda: idefics2(False),
+    "idefics2_quartered": lambda: idefics2(True),
+    "pixtral": lambda: pixtral("Llava"),
+    "mistral3": lambda: pixtral("Mistral3", merge=2),
     "paligemma": paligemma,
     "internvl": internvl,
     "gemma3": gemma3,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,14 @@ import pytest
 import torch
 import transformers as hf
 from families import FAMILIES, Parts, tokenizer
+from PIL import Image
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 
 from matboard.errors import ModelError, PreprocessingMismatch
+from matboard.models import preprocessing
 from matboard.models.families import FAMILIES as FACTS
-from matboard.models.families import Family, Picture
+from matboard.models.families import Family, Picture, merged_patch
 from matboard.models.huggingface import HuggingFaceVLM, load
 from matboard.models.preprocessing import probe, to_tensor
 from matboard.models.wording import Wording
@@ -126,6 +129,34 @@ def test_a_processor_without_a_faithful_twin_judges_but_does_not_train(llava: Hu
         strange.answer_loss(torch.rand(1, 3, 28, 28), ["a?"], ["a cat"])
 
 
+def test_a_model_without_a_faithful_twin_loads_with_a_warning_and_says_why(tmp_path: Path) -> None:
+    parts = FAMILIES["llava"]()
+    parts.image_processor.resample = Image.Resampling.BOX
+    with pytest.warns(UserWarning, match=r"for evaluation only, no prompt can be learned on it\. CLIPImageProcessor.* resamples"):
+        loaded = load(str(save(parts, tmp_path)), device="cpu")
+    assert loaded.refusal is not None and "which torch cannot do" in loaded.refusal
+    assert loaded.answer_loss([probe(40, 40)], ["a?"], ["a cat"]).isfinite().all()
+    with pytest.raises(PreprocessingMismatch, match="refuse to train through it"):
+        loaded.answer_loss(torch.rand(1, 3, 28, 28), ["a?"], ["a cat"])
+
+
+def test_a_twin_is_compared_once_when_its_model_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    compare = preprocessing.twin
+
+    def counted(processor: Any) -> Any:
+        asked.append(processor)
+        return compare(processor)
+
+    monkeypatch.setattr(preprocessing, "twin", counted)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        loaded = load(str(save(FAMILIES["llava"](), tmp_path)), device="cpu")
+    assert len(asked) == 1 and loaded.refusal is None
+    loaded.answer_loss(torch.rand(1, 3, 28, 28), ["a?"], ["a cat"])
+    assert len(asked) == 1
+
+
 def test_duplicate_candidates_score_alike(llava: HuggingFaceVLM) -> None:
     scores = llava.candidate_log_likelihoods(torch.rand(1, 3, 28, 28), ["a"], [["a cat", "dog", "a cat"]])[0]
     assert scores[0] == scores[2] != scores[1]
@@ -167,6 +198,26 @@ def test_a_grid_of_tiles_is_spelled_out() -> None:
     text = FACTS["idefics3"].expand(Picture(6, rows=1, columns=2), "*")
     around = "<fake_token_around_image>"
     assert text == f"{around}<row_1_col_1>**{around}<row_1_col_2>**\n\n{around}<global-img>**{around}"
+
+
+def test_the_lines_of_a_picture_are_ended() -> None:
+    # as transformers' PixtralProcessor.replace_image_token spells two lines of three tokens; it needs torchvision, so not compared here
+    text = FACTS["pixtral"].expand(Picture(6, lines=2), "[IMG]")
+    assert text == "[IMG][IMG][IMG][IMG_BREAK][IMG][IMG][IMG][IMG_END]"
+
+
+def test_a_space_sets_a_picture_off_from_the_word_after_it() -> None:
+    asked = wording("{image}{question}", family=FACTS["idefics2"])
+    texts = [asked.tokenizer.decode(asked.prompt_ids(question, Picture(1))) for question in ("why?", " why?", "<end_of_utterance>")]
+    around = "<fake_token_around_image>"
+    assert [text.removeprefix(f"<s>{around}<image>{around}") for text in texts] == [" why?", " why?", "<end_of_utterance>"]
+
+
+def test_models_with_pixtrals_eye_know_their_patch() -> None:
+    parts = FAMILIES["mistral3"]()
+    driven = HuggingFaceVLM(parts.model, parts.image_processor, parts.tokenizer)
+    assert driven.preprocess.processor.patch_size == {"height": 14, "width": 14}  # what PixtralProcessor forces upon it
+    assert merged_patch(FAMILIES["pixtral"]().model) == 7 and merged_patch(FAMILIES["llava"]().model) is None
 
 
 def test_an_image_token_that_older_folders_leave_out_is_added() -> None:

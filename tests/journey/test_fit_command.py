@@ -104,6 +104,16 @@ def test_a_run_that_was_stopped_reaches_the_same_tensor(finished, config, tmp_pa
     assert cells[0] == cells[1]
 
 
+def test_processes_know_of_each_other(tmp_path):
+    script = tmp_path / "here.py"
+    script.write_text(
+        f"import pathlib\nfrom matboard.transfer.fit import Processes\np = Processes.here()\n"
+        f"pathlib.Path({str(tmp_path)!r}, f'{{p.index}} of {{p.count}}').touch()\n"
+    )
+    subprocess.run([sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", str(script)], check=True, timeout=120)
+    assert {file.name for file in tmp_path.iterdir()} == {"here.py", "0 of 2", "1 of 2"}
+
+
 def test_two_processes_learn_what_one_does(finished, config, tmp_path):
     run = tmp_path / "two"
     command = [

@@ -1,4 +1,6 @@
+import itertools
 import json
+import os
 import resource
 from pathlib import Path
 from types import SimpleNamespace
@@ -204,6 +206,56 @@ def test_full_disk_leaves_the_previous_prompt(saved):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert {file.name: file.read_bytes() for file in saved.iterdir()} == before
+
+
+def save_killed(prompt: VisualPrompt, folder: Path, move: int) -> int:
+    """Save in a process of its own that dies before the so-manieth renaming, moving or removing; returns its exit code."""
+    pid = os.fork()
+    if pid:
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    moves = itertools.count(1)
+
+    def dying(act):
+        return lambda *args: os._exit(9) if next(moves) == move else act(*args)
+
+    try:
+        for name in ("rename", "replace", "rmdir"):
+            setattr(Path, name, dying(getattr(Path, name)))
+        prompt.save_pretrained(folder)
+        os._exit(0)
+    finally:
+        os._exit(1)
+
+
+@pytest.mark.parametrize("move", range(1, 8))
+def test_a_kill_while_saving_leaves_the_old_prompt_or_the_new_one(saved, move):
+    assert save_killed(border(1, note="new"), saved, move) == (9 if move < 7 else 0)
+    loaded, expected = load_prompt(saved), 0 if move == 1 else 1
+    assert np.array_equal(loaded.perturbation, border(expected).perturbation)
+    assert loaded.config.get("note") == (None if move == 1 else "new")
+    save_killed(border(2), saved, move)  # again, perhaps while it finishes the first saving
+    assert any(np.array_equal(load_prompt(saved).perturbation, border(seed).perturbation) for seed in (expected, 2))
+    border(3).save_pretrained(saved)
+    assert np.array_equal(load_prompt(saved).perturbation, border(3).perturbation)
+    assert not (saved / ".saved").exists() and {file.name for file in saved.iterdir() if file.is_file()} == FILES
+
+
+@pytest.mark.parametrize("move", range(2, 7))
+def test_a_first_saving_that_is_killed_loads_once_it_is_whole(tmp_path, move):
+    folder = tmp_path / "prompt"
+    save_killed(border(1), folder, move)
+    assert np.array_equal(load_prompt(folder).perturbation, border(1).perturbation)
+    assert (folder / "prompt_config.json").exists() == (move == 6)
+
+
+def test_an_error_after_the_prompt_is_whole_says_so(saved, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(PromptError, match=r"cannot be written \(no space left on device\); the new prompt is whole, and loads\."):
+        border(1).save_pretrained(saved)
+    assert np.array_equal(load_prompt(saved).perturbation, border(1).perturbation)
 
 
 def test_saving_keeps_a_strangers_files_and_replaces_ours(saved):

@@ -1,14 +1,18 @@
 """Judging on real small models: conditions, pairing, keys, and errors."""
 
 import dataclasses
+import json
+import os
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from matboard.errors import TaskError
 from matboard.prompts.artifact import VisualPrompt
 from matboard.prompts.canvas import Canvas
 from matboard.tasks import load_task
+from matboard.tasks.readers import read
 from matboard.transfer.evaluate import ScoreStore, Unit, conditions, evaluate, judge, show
 from matboard.zoo import load_model
 
@@ -62,6 +66,52 @@ def test_scores_are_what_the_model_says_of_the_shown_picture(model, task):
     alone = model.candidate_log_likelihoods([show(some, one.load())], [one.question], [one.candidates])
     assert np.allclose(scored.scores[5], alone[0].numpy(), atol=1e-4)
     assert scored.labels[5] == one.label
+
+
+@pytest.mark.parametrize("kind", ["folders", "jsonl"])
+def test_a_replaced_picture_is_judged_anew_though_the_task_is_the_same(model, tmp_path, kind):
+    rng = np.random.default_rng(0)
+    for part in ("train", "test"):
+        for name in ("cat", "dog"):
+            (tmp_path / "data" / part / name).mkdir(parents=True)
+            Image.fromarray(rng.integers(0, 255, (8, 8, 3), np.uint8)).save(tmp_path / "data" / part / name / "0.png")
+    lines = [
+        {"image": f"data/{p}/{n}/0.png", "answer": n, "split": p, "candidates": ["cat", "dog"]}
+        for p in ("train", "test")
+        for n in ("cat", "dog")
+    ]
+    (tmp_path / "data.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    source = tmp_path / ("data" if kind == "folders" else "data.jsonl")
+
+    def asked():
+        task = read(source)
+        return task.fingerprint, Unit(model, task, conditions({"tvp": [prompt(0.5)]})[-1], 0, "ranking").key
+
+    first = asked()
+    assert asked() == first
+    replaced = tmp_path / "data" / "test" / "dog" / "0.png"
+    Image.fromarray(rng.integers(0, 255, (9, 8, 3), np.uint8)).save(replaced)
+    second = asked()
+    assert second[0] == first[0] and second[1] != first[1]
+    before = replaced.stat()
+    os.utime(replaced, ns=(before.st_atime_ns, before.st_mtime_ns + 1_000_000))  # another picture may have the same size
+    third = asked()
+    assert third[1] not in (first[1], second[1])
+    (tmp_path / "data" / "train" / "dog" / "0.png").touch()
+    assert asked() == third  # nothing is judged on the training part
+
+
+def test_a_stamp_is_of_the_test_parts_files_and_taken_once(task, tmp_path):
+    assert task.stamp == ""  # scenes are drawn
+    file = tmp_path / "a"
+    file.write_bytes(b"a")
+    filed = dataclasses.replace(task, test=tuple(dataclasses.replace(s, file=file) for s in task.test))
+    first = filed.stamp
+    file.write_bytes(b"ab")
+    assert filed.stamp == first != dataclasses.replace(filed).stamp  # scores made meanwhile are kept as what they were asked as
+    file.unlink()
+    assert len({first, dataclasses.replace(filed).stamp, ""}) == 3
+    assert dataclasses.replace(task, train=tuple(dataclasses.replace(s, file=tmp_path) for s in task.train)).stamp == ""
 
 
 def test_a_judged_unit_is_found_again_and_any_change_is_a_new_one(model, task):

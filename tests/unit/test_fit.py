@@ -5,7 +5,7 @@ import hashlib
 import pytest
 import torch
 
-from matboard.errors import ConfigError
+from matboard.errors import ConfigError, PreprocessingMismatch
 from matboard.prompts.canvas import Canvas
 from matboard.prompts.pixel import PixelPrompt
 from matboard.tasks import load_task
@@ -164,6 +164,17 @@ def test_what_cannot_be_learned_is_refused(model, task):
         learn([model], task, 1, objective=Objective(), batch_size=5, processes=Processes(0, 2))
     with pytest.raises(ConfigError, match="No source model"):
         learn([], task, 1, objective=Objective())
+
+
+def test_a_model_that_cannot_be_learned_on_is_refused_before_the_first_step(model, guide, task, monkeypatch):
+    monkeypatch.setitem(vars(model.preprocess), "refusal", "Its twin differs.")
+    with pytest.raises(PreprocessingMismatch, match=r"^No prompt can be learned on tiny-minigpt4\. Its twin differs\.$"):
+        learn([model], task, 1, objective=Objective())
+    monkeypatch.undo()
+    monkeypatch.setitem(vars(guide.preprocess), "refusal", "Its twin differs.")
+    with pytest.raises(PreprocessingMismatch, match=r"No prompt can be learned on .*tiny-guide"):
+        learn([model], task, 1, guide=guide)
+    learn([model], task, 1, objective=Objective(), guide=guide)  # a guide that is not asked may be anything
 
 
 def test_the_short_form(model, task):

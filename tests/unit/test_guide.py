@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 import transformers as hf
+from PIL import Image
 from tokenizers import Tokenizer, pre_tokenizers
 from tokenizers.models import WordLevel
 from tokenizers.processors import TemplateProcessing
@@ -37,23 +38,26 @@ def parts(kind: str) -> tuple[Any, Any]:
     if kind == "siglip":
         model = hf.SiglipModel(hf.SiglipConfig(**config))
         return model, hf.SiglipImageProcessorPil(size={"height": 28, "width": 28})
+    if kind == "siglip2":
+        flat = {"vision_config": {**SHAPE, "num_patches": 16, "patch_size": 7}, "text_config": text}
+        return hf.Siglip2Model(hf.Siglip2Config(**flat)), hf.Siglip2ImageProcessorPil(patch_size=7, max_num_patches=16)
     model = hf.CLIPModel(hf.CLIPConfig(**config, projection_dim=16))
     return model, hf.CLIPImageProcessorPil(size={"shortest_edge": 28}, crop_size={"height": 28, "width": 28})
 
 
-@pytest.mark.parametrize("kind", ["clip", "siglip"])
+@pytest.mark.parametrize("kind", ["clip", "siglip", "siglip2"])
 def test_cosines_are_the_models_own_logits(kind: str) -> None:
     model, processor = parts(kind)
     guide = ClipGuide(model, processor, tokenizer())
-    padding = {"padding": "max_length", "max_length": 12} if kind == "siglip" else {"padding": True}
+    padding = {"padding": "max_length", "max_length": 12} if kind.startswith("siglip") else {"padding": True}
     texts = guide.tokenizer(CAPTIONS, return_tensors="pt", **padding)
-    logits = model(**texts, pixel_values=processor(PICTURES, return_tensors="pt")["pixel_values"]).logits_per_image
+    logits = model(**texts, **processor(PICTURES, return_tensors="pt")).logits_per_image
     bias = float(getattr(model, "logit_bias", 0.0))
     ours = guide.logit_scale * guide.image_features(PICTURES) @ guide.text_features(CAPTIONS).T + bias
     torch.testing.assert_close(ours, logits)
 
 
-@pytest.mark.parametrize("kind", ["clip", "siglip"])
+@pytest.mark.parametrize("kind", ["clip", "siglip", "siglip2"])
 def test_gradient_reaches_every_pixel_and_nothing_else(kind: str) -> None:
     model, processor = parts(kind)
     guide = ClipGuide(model, processor, tokenizer())
@@ -72,6 +76,16 @@ def test_long_captions_are_cut_and_none_is_refused() -> None:
     assert guide.text_features(["cat " * 40]).shape == (1, 16)
     with pytest.raises(ModelError, match="no captions to embed; give at least one"):
         guide.text_features([])
+
+
+def test_a_guide_without_a_faithful_twin_loads_with_a_warning(tmp_path: Path) -> None:
+    model, processor = parts("clip")
+    processor.resample = Image.Resampling.BOX
+    for part in (model, processor, tokenizer()):
+        part.save_pretrained(tmp_path)
+    with pytest.warns(UserWarning, match="was loaded for evaluation only, no prompt can be learned on it"):
+        guide = load_guide(str(tmp_path), device="cpu")
+    assert guide.refusal is not None and guide.image_features(PICTURES).isfinite().all()
 
 
 def test_a_folder_loads(tmp_path: Path) -> None:

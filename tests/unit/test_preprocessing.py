@@ -15,7 +15,7 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_res
 from transformers.models.smolvlm import image_processing_pil_smolvlm as smolvlm
 
 from matboard.errors import PreprocessingMismatch
-from matboard.models import twins
+from matboard.models import geometry
 from matboard.models.preprocessing import LANCZOS_TOLERANCE, TOLERANCE, Preprocessor, disagreement, probe, to_tensor, twin
 from matboard.models.twins import Twin
 
@@ -72,17 +72,17 @@ def test_sizes_are_those_of_the_official_geometry() -> None:
     rng = np.random.default_rng(0)
     for height, width in rng.integers(20, 900, (60, 2)).tolist():
         empty = np.broadcast_to(np.zeros(1, np.uint8), (3, height, width))
-        assert twins._multiple(height, width, 28, 56 * 56, 200_000) == smart_resize(height, width, 28, 56 * 56, 200_000)
-        assert twins._fit_inside(height, width, 336, 672) == tuple(get_patch_output_size(empty, (336, 672), "channels_first"))
+        assert geometry.multiple(height, width, 28, 56 * 56, 200_000) == smart_resize(height, width, 28, 56 * 56, 200_000)
+        assert geometry.fit_inside(height, width, 336, 672) == tuple(get_patch_output_size(empty, (336, 672), "channels_first"))
         for edge in (384, 5000):
-            assert twins._longest_edge(height, width, edge) == smolvlm.get_resize_output_image_size(empty, edge)
+            assert geometry.longest_edge(height, width, edge) == smolvlm.get_resize_output_image_size(empty, edge)
 
 
 def test_a_processor_nobody_mirrored_is_refused() -> None:
     with pytest.raises(
-        PreprocessingMismatch, match=re.escape("The differentiable twin of PixtralImageProcessorPil differs from it in form on a")
+        PreprocessingMismatch, match=re.escape("The differentiable twin of Glm4vImageProcessorPil differs from it in form on a")
     ):
-        twin(hf.PixtralImageProcessorPil())
+        twin(hf.Glm4vImageProcessorPil())
     with pytest.raises(PreprocessingMismatch, match="refuse to train through it"):
         twin(hf.ViTImageProcessorPil(resample=Image.Resampling.BOX))
 

@@ -3,7 +3,8 @@
 Pictures come in one of two forms, and the form decides the route they take:
 
 * a tensor, ``Float[Tensor, "batch 3 height width"]`` in [0, 1]: matboard's differentiable twin of the model's
-  image processor. Gradients reach the pixels. This is how prompts are learned.
+  image processor. Gradients reach the pixels. This is how prompts are learned. A model without a faithful twin
+  says so in ``refusal`` and raises PreprocessingMismatch.
 * a sequence of PIL pictures: the model's *official* image processor. This is how prompts are judged.
 
 Every model is in eval mode, none of its parameters requires grad, no method changes its state, and a batch of N
@@ -54,6 +55,11 @@ class VisionLanguageModel(ABC):
     encoder: str
     taps: tuple[str, ...]
 
+    @property
+    def refusal(self) -> str | None:
+        """Why no prompt can be learned on this model, as a sentence; None where one can. Known as soon as it is loaded."""
+        return None
+
     @abstractmethod
     def answer(
         self, images: Pictures, questions: Sequence[str], answers: Sequence[str], *, taps: Sequence[str] = (), terminator: bool = False
@@ -97,6 +103,11 @@ class Guide(ABC):
 
     name: str
     logit_scale: float
+
+    @property
+    def refusal(self) -> str | None:
+        """Why no prompt can be learned with this guide, as a sentence; None where one can."""
+        return None
 
     @abstractmethod
     def image_features(self, images: Pictures) -> Float[Tensor, "batch dim"]:

@@ -19,11 +19,13 @@ class Picture:
     Attributes:
         tokens: visual tokens, tiles included.
         rows, columns: the grid of tiles in front of the whole picture; 0 where there is none.
+        lines: in how many equal lines the tokens stand, for families that end each line.
     """
 
     tokens: int
     rows: int = 0
     columns: int = 0
+    lines: int = 1
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,8 @@ class Family:
         picture: what it is replaced by; ``{tokens}`` are the image tokens.
         tile: the same for one tile of a grid (one-based ``{row}`` and ``{column}``), in front of ``picture``.
         row_end: ends a row of tiles; once more it ends the grid.
+        line_end: stands between two lines of visual tokens.
+        apart: whether a space comes between the picture and a word that follows it at once.
         before_bos: a picture that the prompt does not place stands before the first text token, BOS included.
         special_tokens: whether the tokenizer adds its own BOS and EOS.
         token_types: which tokens the model's ``token_type_ids`` mark.
@@ -50,6 +54,8 @@ class Family:
     picture: str = "{tokens}"
     tile: str = ""
     row_end: str = ""
+    line_end: str = ""
+    apart: bool = False
     before_bos: bool = False
     special_tokens: bool = True
     token_types: Literal["none", "picture", "answer"] = "none"
@@ -59,11 +65,12 @@ class Family:
     def expand(self, picture: Picture, token: str) -> str:
         """The text of one picture, with as many image tokens as it has visual tokens."""
         each = picture.tokens // (picture.rows * picture.columns + 1)
+        tokens = self.line_end.join([token * (each // picture.lines)] * picture.lines)
         grid = "".join(
-            "".join(self.tile.format(row=r + 1, column=c + 1, tokens=token * each) for c in range(picture.columns)) + self.row_end
+            "".join(self.tile.format(row=r + 1, column=c + 1, tokens=tokens) for c in range(picture.columns)) + self.row_end
             for r in range(picture.rows)
         )
-        return grid + (self.row_end if grid else "") + self.picture.format(tokens=token * each)
+        return grid + (self.row_end if grid else "") + self.picture.format(tokens=tokens)
 
 
 BLIP = Family("{question}", before_bos=True)
@@ -81,6 +88,9 @@ _IDEFICS = Family(
     processor={"return_row_col_info": True},
 )
 
+# transformers' PixtralProcessor; the template is a guess after Mistral's chats, whose folders bring their own
+_PIXTRAL = Family("[INST]{image}{question}[/INST]", picture="{tokens}[IMG_END]", line_end="[IMG_BREAK]")
+
 FAMILIES: Mapping[str, Family] = {
     "blip-2": BLIP,
     "instructblip": BLIP,
@@ -91,6 +101,15 @@ FAMILIES: Mapping[str, Family] = {
     "qwen2_vl": _QWEN,
     "qwen2_5_vl": _QWEN,
     "qwen3_vl": _QWEN,
+    # transformers' Idefics2Processor; the template is that of Idefics 3 without its first token
+    "idefics2": Family(
+        "User:{image}{question}<end_of_utterance>\nAssistant:",
+        picture="<fake_token_around_image>{tokens}<fake_token_around_image>",
+        tile="<fake_token_around_image>{tokens}",
+        apart=True,
+    ),
+    "pixtral": _PIXTRAL,
+    "mistral3": _PIXTRAL,
     "idefics3": _IDEFICS,
     "smolvlm": _IDEFICS,
     # transformers' PaliGemmaProcessor
@@ -115,6 +134,20 @@ FAMILIES: Mapping[str, Family] = {
 
 
 def family_of(model: Any) -> Family:
-    """The facts for a transformers model: by its type, else by its build."""
-    known = FAMILIES.get(str(model.config.model_type))
-    return known or (BLIP if hasattr(model, "qformer") else Family())
+    """The facts for a transformers model: by its type, else by its build. LLaVA with Pixtral's eye is asked as Pixtral."""
+    kind = "pixtral" if merged_patch(model) else str(model.config.model_type)
+    return FAMILIES.get(kind) or (BLIP if hasattr(model, "qformer") else Family())
+
+
+def merged_patch(model: Any) -> int | None:
+    """The side in pixels of what becomes one visual token, for models with Pixtral's eye; None for all others."""
+    eye: Any = getattr(model.config, "vision_config", None)
+    if getattr(eye, "model_type", None) != "pixtral":
+        return None
+    return int(eye.patch_size) * int(getattr(model.config, "spatial_merge_size", 1))
+
+
+def processor_settings(model: Any) -> dict[str, Any]:
+    """What the family's processor class forces upon its image processor."""
+    patch = merged_patch(model)
+    return {**family_of(model).processor, **({"patch_size": {"height": patch, "width": patch}} if patch else {})}

@@ -38,6 +38,11 @@ class ClipGuide(Guide):
         self.preprocess, self.tokenizer = Preprocessor(image_processor), tokenizer
         self.logit_scale = float(model.logit_scale.exp())
 
+    @property
+    def refusal(self) -> str | None:
+        """See `Guide.refusal`: what the comparison of the image processor with its twin found."""
+        return self.preprocess.refusal
+
     def image_features(self, images: Pictures) -> Float[Tensor, "batch dim"]:
         """See `Guide.image_features`. Raises PreprocessingMismatch for a tensor where there is no faithful twin."""
         inputs = self.preprocess(images, self.model.device, self.model.dtype)
@@ -56,7 +61,7 @@ class ClipGuide(Guide):
 
 
 def load_guide(id_or_folder: str, *, dtype: torch.dtype | str | None = None, device: torch.device | str | None = None) -> ClipGuide:
-    """A guide from the Hub or from a folder.
+    """A guide from the Hub or from a folder; one whose image processor has no faithful twin comes with a warning.
 
     Args:
         dtype: of the weights; float32 unless given.
@@ -72,7 +77,9 @@ def load_guide(id_or_folder: str, *, dtype: torch.dtype | str | None = None, dev
     processor = load_part(AutoImageProcessor, "image processor", place, backend="pil")
     tokenizer = load_part(AutoTokenizer, "tokenizer", place)
     model = model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    return ClipGuide(model, processor, tokenizer, name=place)
+    loaded = ClipGuide(model, processor, tokenizer, name=place)
+    loaded.preprocess.warn(place)
+    return loaded
 
 
 def _normalised(output: Any) -> Tensor:

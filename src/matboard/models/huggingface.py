@@ -20,7 +20,7 @@ from transformers.utils import cached_file
 
 from matboard.errors import ModelError
 from matboard.models.contracts import Answers, Pictures, VisionLanguageModel
-from matboard.models.families import family_of
+from matboard.models.families import family_of, processor_settings
 from matboard.models.preprocessing import Preprocessor
 from matboard.models.seeing import Seen, features, fingerprint, picture_inputs, see, taps_of
 from matboard.models.speaking import Asked, Heard, speaker_of
@@ -64,7 +64,7 @@ class HuggingFaceVLM(VisionLanguageModel):
         self.name = name or model.config.name_or_path or model.config.model_type
         self.taps = taps_of(model)
         self.model = model.eval().requires_grad_(False)
-        self.preprocess = Preprocessor(image_processor, family.processor)
+        self.preprocess = Preprocessor(image_processor, processor_settings(model))
         self.wording = Wording(tokenizer, family, getattr(model.config, "image_token_id", None), template)
         self.speaker = speaker_of(model, family)
         self.tokenizer, self.qformer_tokenizer = tokenizer, qformer_tokenizer
@@ -73,6 +73,11 @@ class HuggingFaceVLM(VisionLanguageModel):
     def encoder(self) -> str:  # type: ignore[override]
         """Fingerprint of the vision encoder's weights."""
         return fingerprint(self.model)
+
+    @property
+    def refusal(self) -> str | None:
+        """See `VisionLanguageModel.refusal`: what the comparison of the image processor with its twin found."""
+        return self.preprocess.refusal
 
     def answer(
         self, images: Pictures, questions: Sequence[str], answers: Sequence[str], *, taps: Sequence[str] = (), terminator: bool = False
@@ -167,6 +172,9 @@ def load(
 ) -> HuggingFaceVLM:
     """A vision-language model from the Hub or from a folder.
 
+    The differentiable twin of its image processor is compared with it now; a model whose twin differs comes with a warning and
+    its ``refusal``: it can be judged on, not learned on.
+
     Args:
         dtype: of the weights; float32 unless given.
         device: where it shall run; a GPU where there is one.
@@ -189,7 +197,9 @@ def load(
     reads = "qformer_input_ids" in picture_inputs(model)
     qformer = load_part(AutoTokenizer, "Q-Former tokenizer", place, subfolder="qformer_tokenizer", **trust) if reads else None
     model = model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    return HuggingFaceVLM(model, processor, tokenizer, qformer, template=template, name=place)
+    loaded = HuggingFaceVLM(model, processor, tokenizer, qformer, template=template, name=place)
+    loaded.preprocess.warn(place)
+    return loaded
 
 
 def load_part(auto: Any, what: str, place: str, **options: Any) -> Any:

@@ -1,14 +1,15 @@
 """From pictures to what a model eats, by one of two routes.
 
 PIL pictures take the official image processor: nothing that anybody else would run differs. Tensors take its differentiable
-twin, so that gradients reach the pixels. The two are compared on smooth pictures before the twin is first used: through a
-twin that differs nobody trains, because a prompt would be learned for pixels that no deployed model ever sees.
+twin, so that gradients reach the pixels. The two are compared on smooth pictures when a model is loaded: through a twin that
+differs nobody trains, because a prompt would be learned for pixels that no deployed model ever sees.
 """
 
 from __future__ import annotations
 
 import copy
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -21,7 +22,7 @@ from torch import Tensor
 
 from matboard.errors import PreprocessingMismatch
 from matboard.models.contracts import Pictures
-from matboard.models.twins import Twin, layout_of, split
+from matboard.models.twins import NESTED, Twin, layout_of
 
 TOLERANCE = 2.0
 """Levels of 255 by which twin and official processor may differ on a smooth picture (guess: each rounds once; most differ by 1.1)."""
@@ -55,6 +56,20 @@ class Preprocessor:
     def twin(self) -> Twin:
         """The processor's differentiable twin, compared with it once. Raises PreprocessingMismatch."""
         return twin(self.processor)
+
+    @cached_property
+    def refusal(self) -> str | None:
+        """Why no prompt can be learned through this processor, as a sentence; None where its twin is faithful."""
+        try:
+            _ = self.twin
+        except PreprocessingMismatch as mismatch:
+            return str(mismatch)
+        return None
+
+    def warn(self, name: str) -> None:
+        """Warn, at the place that loads the model ``name``, where no prompt can be learned on it."""
+        if self.refusal is not None:
+            warnings.warn(f"{name} was loaded for evaluation only, no prompt can be learned on it. {self.refusal}", stacklevel=3)
 
 
 def twin(processor: Any) -> Twin:
@@ -94,9 +109,9 @@ def disagreement(twin: Twin, processor: Any, picture: Image.Image) -> float:
     try:
         official = official_inputs(processor, [picture])
         mine = twin(to_tensor([picture]))
-    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError):
+        black, one = (twin.normalise(torch.full((1, 3, 1, 1), value)) for value in (0.0, 1 / 255))
+    except Exception:  # a processor may be anybody's code; a model whose processor fails here still loads
         return math.inf
-    black, one = (twin.normalise(torch.full((1, 3, 1, 1), value)) for value in (0.0, 1 / 255))
     worst, level = 0.0, float((one - black).max())
     for name, value in official.items():
         if name not in mine and not value.any():
@@ -111,6 +126,6 @@ def disagreement(twin: Twin, processor: Any, picture: Image.Image) -> float:
 def official_inputs(processor: Any, pictures: Sequence[Image.Image]) -> dict[str, Tensor]:
     """What the official processor makes of pictures, one a sample."""
     nested = [[picture.convert("RGB")] for picture in pictures]
-    flat = layout_of(processor) is not split
-    out: Mapping[str, Any] = processor(images=[p for (p,) in nested] if flat else nested, return_tensors="pt")
+    given = nested if layout_of(processor) in NESTED else [picture for (picture,) in nested]
+    out: Mapping[str, Any] = processor(images=given, return_tensors="pt")
     return {name: value if isinstance(value, Tensor) else torch.as_tensor(np.asarray(value)) for name, value in out.items()}

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from matboard.errors import ModelError, UnknownName
-from matboard.models.families import Picture
+from matboard.models.families import Picture, merged_patch
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,9 @@ class Seen:
 
 
 def picture_inputs(model: Any) -> frozenset[str]:
-    """The names that a model's ``get_image_features`` takes, those of the methods that it overrides included."""
-    methods = (vars(kind).get("get_image_features") for kind in type(model).__mro__)
+    """The names that a model's ``get_image_features`` takes, those of the methods that it overrides or hands on to included."""
+    kinds = (*type(model).__mro__, *type(getattr(model, "model", None)).__mro__)
+    methods = (vars(kind).get("get_image_features") for kind in kinds)
     return frozenset(name for method in methods if method is not None for name in inspect.signature(method).parameters)
 
 
@@ -44,7 +45,7 @@ def see(model: Any, inputs: dict[str, Tensor], count: int) -> Seen:
     """Encode ``count`` prepared pictures, each once."""
     known = picture_inputs(model)
     output = model.get_image_features(**{name: value for name, value in inputs.items() if name in known}, return_dict=True)
-    rows, columns = (inputs[name].flatten().tolist() if name in inputs else [0] * count for name in ("rows", "cols"))
+    rows, columns = _tiles(model, inputs, count)
     grid = inputs.get("image_grid_thw")
     shares = [r * c + 1 for r, c in zip(rows, columns)]
     if "num_patches" in inputs:
@@ -53,8 +54,19 @@ def see(model: Any, inputs: dict[str, Tensor], count: int) -> Seen:
         shares = grid.prod(-1).tolist()
     pooled = output.pooler_output
     tokens = _divide(pooled, shares) if isinstance(pooled, Tensor) else list(pooled)
-    pictures = [Picture(len(own), r, c) for own, r, c in zip(tokens, rows, columns, strict=True)]
+    patch, lines = merged_patch(model), [1] * count
+    if patch is not None:  # Pixtral's eye lays all its pictures end to end
+        shares, lines = [len(own) for own in tokens], (inputs["image_sizes"][:, 0] // patch).tolist()
+    pictures = [Picture(len(own), *facts) for own, *facts in zip(tokens, rows, columns, lines, strict=True)]
     return Seen(output, tokens, pictures, shares, grid)
+
+
+def _tiles(model: Any, inputs: dict[str, Tensor], count: int) -> tuple[list[int], list[int]]:
+    """Rows and columns of the tiles in front of each picture; Idefics 2 does not say that it quarters."""
+    if model.config.model_type == "idefics2" and inputs["pixel_values"].shape[1] > 1:
+        return [2] * count, [2] * count
+    rows, columns = (inputs[name].flatten().tolist() if name in inputs else [0] * count for name in ("rows", "cols"))
+    return rows, columns
 
 
 def taps_of(model: Any) -> tuple[str, ...]:

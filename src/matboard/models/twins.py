@@ -6,11 +6,16 @@ resize rule, resampling, crop, rescaling, mean and deviation, tiling, patch orde
 ==================  =============================================================================================
 layout              what becomes of a picture
 ==================  =============================================================================================
-`whole`             resized, cropped, normalised (BLIP, CLIP, SigLIP, ViT, Gemma 3, …; any processor not named below)
+`whole`             resized, cropped, normalised (BLIP, CLIP, SigLIP, ViT, EfficientNet, Gemma 3, …; any processor not named below)
 `any_resolution`    the whole picture, then the tiles of the best fitting pinpoint (LLaVA-NeXT, LLaVA-OneVision)
 `patched`           resized to a multiple of the patch and cut into flat patches (Qwen-VL)
 `split`             a grid of tiles, then the whole picture (Idefics 3, SmolVLM)
 `thumbnailed`       a grid of tiles, then the whole picture where there is more than one tile (InternVL, GOT-OCR 2)
+`quartered`         its four quarters and the whole picture, each with a mask of its padding (Idefics 2)
+`on_canvas`         a grid of tiles, black where the picture does not reach, padded to the most tiles there can be (Mllama)
+`aligned`           shrunk at most, its sides rounded up to whole patches (Pixtral)
+`sequence`          a padded sequence of flat patches (SigLIP 2)
+`cut`               resized, a margin cut off (ConvNeXT)
 ==================  =============================================================================================
 
 torch has no Lanczos kernel: where a processor asks for it the twin takes bicubic, within a tolerance of its own.
@@ -18,7 +23,6 @@ torch has no Lanczos kernel: where a processor asks for it the twin takes bicubi
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -28,10 +32,9 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 from transformers.image_processing_utils import select_best_resolution
-from transformers.image_transforms import get_size_with_aspect_ratio
-from transformers.image_utils import get_image_size_for_max_height_width
 
 from matboard.errors import PreprocessingMismatch
+from matboard.models.geometry import between, fit_inside, get, longest_edge, multiple, target, whole_patches, whole_tiles
 
 Layout = Callable[["Twin", Tensor], dict[str, Tensor]]
 
@@ -77,21 +80,24 @@ class Twin:
     def shape(self, images: Tensor) -> Tensor:
         """Resize and crop by the processor's own rule."""
         if getattr(self.settings, "do_resize", None):
-            images = self.resize(images, *_target(self.settings.size, *images.shape[-2:]))
-        if getattr(self.settings, "do_center_crop", None):
-            crop = self.settings.crop_size
-            top, left = (images.shape[-2] - crop["height"]) // 2, (images.shape[-1] - crop["width"]) // 2
-            bottom, right = images.shape[-2] - crop["height"] - top, images.shape[-1] - crop["width"] - left
-            images = F.pad(images, (-left, -right, -top, -bottom))
-        return images
+            images = self.resize(images, *target(self.settings.size, *images.shape[-2:]))
+        return self.crop(images)
+
+    def crop(self, images: Tensor) -> Tensor:
+        """Crop where the processor does."""
+        if not getattr(self.settings, "do_center_crop", None):
+            return images
+        return _cropped(images, self.settings.crop_size["height"], self.settings.crop_size["width"])
 
     def normalise(self, images: Tensor) -> Tensor:
         """Rescale from 8-bit values as the processor does, then subtract the mean and divide by the deviation."""
-        images = images * (255 * self.settings.rescale_factor if self.settings.do_rescale else 255)
-        if not self.settings.do_normalize:
-            return images
-        mean, deviation = (images.new_tensor(v).view(-1, 1, 1) for v in (self.settings.image_mean, self.settings.image_std))
-        return (images - mean) / deviation
+        s = self.settings
+        images = images * (255 * s.rescale_factor if s.do_rescale else 255)
+        if s.do_rescale and getattr(s, "rescale_offset", False):  # EfficientNet
+            images = images - 1
+        if s.do_normalize:
+            images = (images - _channels(s.image_mean, images)) / _channels(s.image_std, images)
+        return images / _channels(s.image_std, images) if getattr(s, "include_top", False) else images  # EfficientNet, once more
 
 
 def whole(twin: Twin, images: Tensor) -> dict[str, Tensor]:
@@ -103,12 +109,12 @@ def any_resolution(twin: Twin, images: Tensor) -> dict[str, Tensor]:
     """LLaVA-NeXT (and OneVision): the picture, then tiles of it padded into the pinpoint that wastes least."""
     settings, (height, width) = twin.settings, (int(images.shape[-2]), int(images.shape[-1]))
     best = select_best_resolution((height, width), settings.image_grid_pinpoints)
-    fit = _fit_inside(height, width, *best)
+    fit = fit_inside(height, width, *best)
     top, left = (best[0] - fit[0]) // 2, (best[1] - fit[1]) // 2
     padded = F.pad(twin.resize(images, *fit), (left, best[1] - fit[1] - left, top, best[0] - fit[0] - top))
-    crop, edge = getattr(settings, "crop_size", None), _get(settings.size, "height") or _get(settings.size, "shortest_edge")
-    tile = _get(crop, "height") or edge
-    pieces = [twin.resize(images, edge, _get(settings.size, "width") or edge), *_tiles(padded, tile, tile)]
+    crop, edge = getattr(settings, "crop_size", None), get(settings.size, "height") or get(settings.size, "shortest_edge")
+    tile = get(crop, "height") or edge
+    pieces = [twin.resize(images, edge, get(settings.size, "width") or edge), *_tiles(padded, tile, tile)]
     values = torch.stack([twin.normalise(twin.shape(piece)) for piece in pieces], dim=1)
     sizes = torch.tensor([[height, width]], device=images.device).repeat(len(images), 1)
     counts = {"batch_num_images": torch.ones(len(images), dtype=torch.long)} if "batch_num_images" in settings.model_input_names else {}
@@ -120,8 +126,8 @@ def patched(twin: Twin, images: Tensor) -> dict[str, Tensor]:
     s = twin.settings
     patch, merge, frames = s.patch_size, s.merge_size, s.temporal_patch_size
     if s.do_resize:
-        least, most = _get(s.size, "shortest_edge"), _get(s.size, "longest_edge")
-        images = twin.resize(images, *_multiple(int(images.shape[-2]), int(images.shape[-1]), patch * merge, least, most))
+        least, most = get(s.size, "shortest_edge"), get(s.size, "longest_edge")
+        images = twin.resize(images, *multiple(int(images.shape[-2]), int(images.shape[-1]), patch * merge, least, most))
     images = twin.normalise(images)
     batch, channels, height, width = images.shape
     rows, columns = height // patch, width // patch
@@ -135,9 +141,9 @@ def split(twin: Twin, images: Tensor) -> dict[str, Tensor]:
     """Idefics 3 and SmolVLM: enlarged to whole tiles, cut up, and the picture itself last."""
     settings, tile = twin.settings, twin.settings.max_image_size["longest_edge"]
     if settings.do_resize:
-        images = twin.resize(images, *_longest_edge(int(images.shape[-2]), int(images.shape[-1]), _get(settings.size, "longest_edge")))
+        images = twin.resize(images, *longest_edge(int(images.shape[-2]), int(images.shape[-1]), get(settings.size, "longest_edge")))
     if settings.do_image_splitting:
-        images = twin.resize(images, *_whole_tiles(int(images.shape[-2]), int(images.shape[-1]), tile))
+        images = twin.resize(images, *whole_tiles(int(images.shape[-2]), int(images.shape[-1]), tile))
     rows, columns = images.shape[-2] // tile, images.shape[-1] // tile
     if not settings.do_image_splitting or rows * columns == 1:
         rows = columns = 0
@@ -166,6 +172,81 @@ def thumbnailed(twin: Twin, images: Tensor) -> dict[str, Tensor]:
     return {"pixel_values": values, "num_patches": torch.full((len(images),), len(pieces))}
 
 
+def cut(twin: Twin, images: Tensor) -> dict[str, Tensor]:
+    """ConvNeXT: a margin cut off below 384 pixels, squeezed into a square from there on."""
+    settings, edge = twin.settings, get(twin.settings.size, "shortest_edge")
+    if settings.do_resize and edge < 384:
+        images = twin.resize(images, *target({"shortest_edge": int(edge / settings.crop_pct)}, *images.shape[-2:]))
+        images = _cropped(images, edge, edge)
+    elif settings.do_resize:
+        images = twin.resize(images, edge, edge)
+    return {"pixel_values": twin.normalise(twin.crop(images))}
+
+
+def aligned(twin: Twin, images: Tensor) -> dict[str, Tensor]:
+    """Pixtral: shrunk where it is too large, its sides rounded up to whole patches."""
+    settings, patch = twin.settings, twin.settings.patch_size
+    if settings.do_resize:
+        edge = get(settings.size, "longest_edge")
+        most = (edge, edge) if edge else (get(settings.size, "height"), get(settings.size, "width"))
+        sides = (patch, patch) if isinstance(patch, int) else (get(patch, "height"), get(patch, "width"))
+        images = twin.resize(images, *whole_patches(int(images.shape[-2]), int(images.shape[-1]), most, sides))
+    images = twin.normalise(twin.crop(images))
+    sizes = torch.tensor([images.shape[-2:]], device=images.device).repeat(len(images), 1)
+    return {"pixel_values": images, "image_sizes": sizes}
+
+
+def quartered(twin: Twin, images: Tensor) -> dict[str, Tensor]:
+    """Idefics 2: its four quarters, where the settings say so, and the picture itself last, each resized alone and padded to one size."""
+    settings, (top, left) = twin.settings, (images.shape[-2] // 2, images.shape[-1] // 2)
+    quarters = [half[..., side] for half in (images[..., :top, :], images[..., top:, :]) for side in (slice(left), slice(left, None))]
+    pieces = [*(quarters if settings.do_image_splitting else ()), images]
+    if settings.do_resize:
+        least, most = get(settings.size, "shortest_edge"), get(settings.size, "longest_edge")
+        fixed = (get(settings.size, "height"), get(settings.size, "width"))
+        pieces = [twin.resize(p, *(between(int(p.shape[-2]), int(p.shape[-1]), least, most) if least and most else fixed)) for p in pieces]
+    tall, wide = max(p.shape[-2] for p in pieces), max(p.shape[-1] for p in pieces)
+    margins = [(0, wide - p.shape[-1], 0, tall - p.shape[-2]) for p in pieces]
+    values = torch.stack([F.pad(twin.normalise(p), margin) for p, margin in zip(pieces, margins)], dim=1)
+    if not settings.do_pad:
+        return {"pixel_values": values}
+    mask = torch.stack([F.pad(torch.ones_like(p[:, 0], dtype=torch.long), margin) for p, margin in zip(pieces, margins)], dim=1)
+    return {"pixel_values": values, "pixel_attention_mask": mask}
+
+
+def on_canvas(twin: Twin, images: Tensor) -> dict[str, Tensor]:
+    """Mllama: enlarged into the canvas of whole tiles that fits best, black to the right and below, then cut into tiles."""
+    from transformers.models.mllama import image_processing_pil_mllama as mllama
+
+    settings, tile = twin.settings, get(twin.settings.size, "height")
+    most, shape = settings.max_image_tiles, (int(images.shape[-2]), int(images.shape[-1]))
+    canvas = [int(side) for side in mllama.get_optimal_tiled_canvas(*shape, most, tile)]
+    tall, wide = (int(side) for side in mllama.get_image_size_fit_to_canvas(*shape, *canvas, tile))
+    padded = F.pad(twin.resize(images, tall, wide), (0, canvas[1] - wide, 0, canvas[0] - tall))
+    tiles = torch.stack(_tiles(twin.normalise(padded), tile, tile), dim=1)
+    count, grid = tiles.shape[1], (canvas[0] // tile, canvas[1] // tile)
+    kind = mllama.get_all_supported_aspect_ratios(most).index(grid) + 1
+    facts = {"aspect_ratio_ids": [kind], "aspect_ratio_mask": [[1] * count + [0] * (most - count)], "num_tiles": [count]}
+    same = {name: torch.tensor([value], device=images.device).repeat_interleave(len(images), 0) for name, value in facts.items()}
+    return {"pixel_values": F.pad(tiles, (0, 0, 0, 0, 0, 0, 0, most - count)).unsqueeze(1), **same}
+
+
+def sequence(twin: Twin, images: Tensor) -> dict[str, Tensor]:
+    """SigLIP 2: resized to at most so many whole patches, cut into flat ones (channels last), padded with zeros to that many."""
+    from transformers.models.siglip2.image_processing_pil_siglip2 import get_image_size_for_max_num_patches
+
+    settings, patch, most = twin.settings, twin.settings.patch_size, twin.settings.max_num_patches
+    if settings.do_resize:
+        images = twin.resize(images, *get_image_size_for_max_num_patches(int(images.shape[-2]), int(images.shape[-1]), patch, most))
+    images = twin.normalise(images)
+    batch, channels, rows, columns = len(images), images.shape[1], images.shape[-2] // patch, images.shape[-1] // patch
+    patches = images.view(batch, channels, rows, patch, columns, patch).permute(0, 2, 4, 3, 5, 1).reshape(batch, rows * columns, -1)
+    mask = (torch.arange(most, device=images.device) < rows * columns).int().repeat(batch, 1)
+    sizes = torch.tensor([[rows, columns]], device=images.device).repeat(batch, 1)
+    values = F.pad(patches, (0, 0, 0, most - rows * columns))
+    return {"pixel_values": values, "pixel_attention_mask": mask, "spatial_shapes": sizes}
+
+
 _LAYOUTS: dict[str, Layout] = {
     "LlavaNext": any_resolution,
     "LlavaOnevision": any_resolution,
@@ -173,7 +254,15 @@ _LAYOUTS: dict[str, Layout] = {
     "Idefics3": split,
     "SmolVLM": split,
     "GotOcr2": thumbnailed,
+    "Idefics2": quartered,
+    "Mllama": on_canvas,
+    "Pixtral": aligned,
+    "Siglip2": sequence,
+    "ConvNext": cut,
 }
+
+NESTED = (split, quartered, on_canvas)
+"""Layouts whose processors take a list of pictures a sample."""
 
 
 def layout_of(processor: Any) -> Layout:
@@ -182,61 +271,15 @@ def layout_of(processor: Any) -> Layout:
     return _LAYOUTS.get(name, whole)
 
 
-def _get(size: Any, key: str) -> Any:
-    return size.get(key) if isinstance(size, dict) else getattr(size, key, None)
+def _channels(values: Any, images: Tensor) -> Tensor:
+    """A number a channel, to be broadcast over pictures."""
+    return images.new_tensor(values).view(-1, 1, 1)
 
 
-def _target(size: Any, height: int, width: int) -> tuple[int, int]:
-    """Height and width after resizing, by the rule that the keys of ``size`` name."""
-    short, long = _get(size, "shortest_edge"), _get(size, "longest_edge")
-    if short and long:
-        tall, wide = get_size_with_aspect_ratio((height, width), short, long)
-    elif short:
-        tall, wide = (short, int(short * width / height)) if height <= width else (int(short * height / width), short)
-    elif _get(size, "max_height") and _get(size, "max_width"):
-        tall, wide = get_image_size_for_max_height_width((height, width), _get(size, "max_height"), _get(size, "max_width"))
-    else:
-        tall, wide = _get(size, "height"), _get(size, "width")
-    return int(tall), int(wide)
-
-
-def _fit_inside(height: int, width: int, tall: int, wide: int) -> tuple[int, int]:
-    """The largest size of the same proportions inside tall × wide."""
-    down, right = tall / height, wide / width
-    return (min(math.ceil(height * right), tall), wide) if right < down else (tall, min(math.ceil(width * down), wide))
-
-
-def _multiple(height: int, width: int, factor: int, least: int, most: int) -> tuple[int, int]:
-    """The nearest multiples of ``factor`` whose product lies in [least, most] pixels (Qwen2-VL's ``smart_resize``)."""
-    tall, wide = round(height / factor) * factor, round(width / factor) * factor
-    if tall * wide > most:
-        shrink = math.sqrt(height * width / most)
-        return max(factor, int(height / shrink // factor) * factor), max(factor, int(width / shrink // factor) * factor)
-    if tall * wide < least:
-        grow = math.sqrt(least / (height * width))
-        return math.ceil(height * grow / factor) * factor, math.ceil(width * grow / factor) * factor
-    return tall, wide
-
-
-def _longest_edge(height: int, width: int, edge: int) -> tuple[int, int]:
-    """The longer side becomes ``edge``, the other keeps the proportions and is made even (Idefics 3); no side above 4096."""
-    ratio = width / height
-    tall, wide = (int(edge / ratio), edge) if width >= height else (edge, int(edge * ratio))
-    tall, wide = tall + (tall % 2 if width >= height else 0), wide + (wide % 2 if height > width else 0)
-    if max(tall, wide) > 4096:
-        ratio = wide / tall
-        tall, wide = (int(4096 / ratio), 4096) if wide >= tall else (4096, int(4096 * ratio))
-    return max(tall, 1), max(wide, 1)
-
-
-def _whole_tiles(height: int, width: int, tile: int) -> tuple[int, int]:
-    """Both sides grown to multiples of ``tile``, the shorter one after the longer one (Idefics 3)."""
-    ratio = width / height
-    if width >= height:
-        wide = math.ceil(width / tile) * tile
-        return math.ceil(int(wide / ratio) / tile) * tile, wide
-    tall = math.ceil(height / tile) * tile
-    return tall, math.ceil(int(tall * ratio) / tile) * tile
+def _cropped(images: Tensor, height: int, width: int) -> Tensor:
+    """The middle of a picture, padded with black where it is smaller."""
+    top, left = (images.shape[-2] - height) // 2, (images.shape[-1] - width) // 2
+    return F.pad(images, (-left, left + width - images.shape[-1], -top, top + height - images.shape[-2]))
 
 
 def _tiles(images: Tensor, height: int, width: int) -> list[Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -71,6 +72,8 @@ class Wording:
         text, visual = self.prompt(question), self.family.expand(picture, self.token)
         bos = self.tokenizer.bos_token
         special = self.family.special_tokens and not (bos and text.startswith(bos))
+        if self.family.apart:
+            text = re.sub(rf"{re.escape(self.placeholder)}(?=[^\s<])", f"{self.placeholder} ", text)
         if self.placeholder in text:
             return tuple(self.tokenizer(text.replace(self.placeholder, visual), add_special_tokens=special)["input_ids"])
         before = self.tokenizer(visual, add_special_tokens=False)["input_ids"]

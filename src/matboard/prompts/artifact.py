@@ -32,6 +32,8 @@ from matboard.prompts.card import model_card
 SCHEMA_VERSION = 1
 RANGES = ("clamped", "sigmoid", "free")
 CONFIG, TENSOR, PREVIEW, CARD = "prompt_config.json", "prompt.safetensors", "preview.png", "README.md"
+WHOLE = ".saved"
+"""Folder of files that are complete but not all in their places yet; what lies there is newer than what lies outside."""
 GREY = (128, 128, 128)
 
 
@@ -133,21 +135,30 @@ class VisualPrompt(ModelHubMixin):  # type: ignore[misc]
         return VisualPrompt(self.canvas, (values * self.region).astype(np.float32), self.layout, "clamped", self.patch, config)
 
     def _save_pretrained(self, save_directory: Path) -> None:
-        """Write the four files, then move them to their places: an error in the middle leaves what was there before. Raises PromptError."""
-        tensor = save({"perturbation": self.perturbation})
-        config = {**self.description(), "tensor_sha256": hashlib.sha256(tensor).hexdigest()}
+        """Write the four files aside, declare them whole by one renaming, then move each to its place. Raises PromptError.
+
+        Killed at any moment, the folder loads as the old prompt or as the new one, whole.
+        """
+        kept = "what was there before is untouched"
         try:
+            _finish(save_directory)  # a saving that was killed
             with tempfile.TemporaryDirectory(dir=save_directory, prefix=".saving-") as name:
-                staged = Path(name)
-                self.preview().save(staged / PREVIEW)
-                (staged / CARD).write_text(model_card(self.description()), encoding="utf-8")
-                (staged / TENSOR).write_bytes(tensor)
-                (staged / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-                for file in (PREVIEW, CARD, TENSOR, CONFIG):
-                    (staged / file).replace(save_directory / file)
+                self._write(Path(name) / "files")
+                (Path(name) / "files").rename(save_directory / WHOLE)
+            kept = "the new prompt is whole, and loads"
+            _finish(save_directory)
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
-            raise PromptError(f"{save_directory} cannot be written ({reason}); what was there before is untouched.") from error
+            raise PromptError(f"{save_directory} cannot be written ({reason}); {kept}.") from error
+
+    def _write(self, folder: Path) -> None:
+        tensor = save({"perturbation": self.perturbation})
+        config = {**self.description(), "tensor_sha256": hashlib.sha256(tensor).hexdigest()}
+        folder.mkdir()
+        self.preview().save(folder / PREVIEW)
+        (folder / CARD).write_text(model_card(self.description()), encoding="utf-8")
+        (folder / TENSOR).write_bytes(tensor)
+        (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
     def description(self) -> dict[str, Any]:
         """All but the pixels, as written to ``prompt_config.json``; ``matboard_version`` is that of the first saving."""
@@ -186,9 +197,24 @@ def _fetch(repo_id: str, revision: str | None, token: str | bool | None) -> Path
         ) from error
 
 
+def _finish(folder: Path) -> None:
+    """Move files that are whole to their places, the configuration last: where it lies in its place, so do the others."""
+    whole = folder / WHOLE
+    if whole.exists():
+        for file in (PREVIEW, CARD, TENSOR, CONFIG):
+            if (whole / file).exists():
+                (whole / file).replace(folder / file)
+        whole.rmdir()
+
+
+def _newest(folder: Path, file: str) -> Path:
+    """Where a file lies; a saving that was killed may not have moved it to its place."""
+    return folder / WHOLE / file if (folder / WHOLE / file).exists() else folder / file
+
+
 def _read_folder(folder: Path) -> VisualPrompt:
-    config = _read_config(folder / CONFIG)
-    content = _read_bytes(folder / TENSOR)
+    config = _read_config(_newest(folder, CONFIG))
+    content = _read_bytes(_newest(folder, TENSOR))
     if config.pop("tensor_sha256", None) not in (None, hashlib.sha256(content).hexdigest()):
         raise PromptError(f"{folder / TENSOR} is not the tensor that {CONFIG} describes; one of the two was changed or damaged.")
     try:

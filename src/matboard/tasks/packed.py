@@ -7,6 +7,7 @@ import re
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -42,7 +43,7 @@ def npz_rows(files: Files) -> Reading:
     Arrays: ``data`` (all encoded pictures, bytes), ``offsets`` (n + 1), ``labels`` (n), ``names`` (n), ``classes``; for questions about
     the pictures also ``question``, ``answer`` and ``question_image`` (m each), which then make the samples instead of the classes.
     """
-    return Reading([row for part, paths in files.items() for path in paths for row in _unpack(path, part)])
+    return Reading([replace(row, file=path) for part, paths in files.items() for path in paths for row in _unpack(path, part)])
 
 
 def _unpack(path: Path, part: Part | None) -> Iterator[Row]:
@@ -104,7 +105,8 @@ def parquet_rows(files: Files, *, image: str | None = None, label: str = "label"
         label: the column of class numbers or names, read where there is no ``answer``.
         classes: names of the class numbers; by default those that Hugging Face ``datasets`` stores with the table.
     """
-    return Reading([row for part, paths in files.items() for path in paths for row in _table(path, part, image, label, classes)])
+    found = ((path, row) for part, paths in files.items() for path in paths for row in _table(path, part, image, label, classes))
+    return Reading([replace(row, file=path) for path, row in found])
 
 
 def _table(path: Path, part: Part | None, image: str | None, label: str, classes: Sequence[str] | None) -> Iterator[Row]:

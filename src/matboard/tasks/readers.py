@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,7 @@ def folder_rows(root: Path) -> Reading:
             pictures = [p for p in files if p.suffix.lower() in SUFFIXES]
             if not pictures:
                 raise TaskError(f"Class folder {class_folder} holds no picture ({', '.join(sorted(SUFFIXES))}); fill or remove it.")
-            rows += [Row(str(p), _id(p, root), _id(p, root), partial(decode, p), _class_name(class_folder), part) for p in pictures]
+            rows += [Row(str(p), _id(p, root), _id(p, root), partial(decode, p), _class_name(class_folder), part, file=p) for p in pictures]
             skipped += [Skipped(_id(p, root), "not a picture file.") for p in files if p.suffix.lower() not in SUFFIXES]
     return Reading(rows, skipped, notes)
 
@@ -107,7 +108,8 @@ def jsonl_rows(path: Path) -> Reading:
             where = f"{path.name}, line {number}"
             said = _object(line, where)
             image = text_of(said, "image", where)
-            rows.append(row_of(said, where, image, partial(decode, path.parent / image), default_id=f"{image}#{number}"))
+            file = path.parent / image
+            rows.append(replace(row_of(said, where, image, partial(decode, file), default_id=f"{image}#{number}"), file=file))
     return Reading(rows)
 
 

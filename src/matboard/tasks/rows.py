@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal
 
 from PIL.Image import Image
@@ -35,6 +36,7 @@ class Row:
         picture: equal where two rows ask about the same picture; a split made here keeps those together.
         answer: for pictures in classes, the class name.
         candidates: an empty tuple makes the answer open; None ranks it against the other answers.
+        file: what the picture is read from.
     """
 
     where: str
@@ -46,6 +48,7 @@ class Row:
     question: str | None = None
     candidates: tuple[str, ...] | None = None
     caption: str | None = None
+    file: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -128,6 +131,7 @@ def _sample(row: Row, rivals: tuple[str, ...]) -> Sample:
             candidates=rivals if row.candidates is None else row.candidates,
             caption=caption if row.caption is None else row.caption,
             group=row.answer,
+            file=row.file,
         )
     except TaskError as error:
         raise TaskError(f"{row.where}: {error}") from None

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -33,6 +34,7 @@ class Sample:
         candidates: the answers to rank, in the task's order; empty for open answers.
         caption: what a guide reads about this picture ("this is a photo of a cat").
         group: what splits are balanced by (a class or an answer).
+        file: the file that holds the picture, where there is one; what kept scores are told apart by when it is replaced.
 
     Raises:
         TaskError: no id, question or answer; fewer than two candidates, an empty or a repeated one; an answer not among them.
@@ -45,6 +47,7 @@ class Sample:
     candidates: tuple[str, ...] = ()
     caption: str = ""
     group: str = ""
+    file: Path | None = None
 
     def __post_init__(self) -> None:
         if wrong := self._wrong():
@@ -139,6 +142,16 @@ class Task:
                 digest.update(json.dumps((s.id, s.question, s.answer, s.candidates)).encode() + b"\n")
         return digest.hexdigest()
 
+    @cached_property
+    def stamp(self) -> str:
+        """SHA-256 (hex) over size and time of change of the test part's files, as they are when first asked; empty where there are none.
+
+        Not part of the fingerprint, which is equal wherever the task is: it tells whether scores kept on this machine still hold.
+        """
+        files = dict.fromkeys(s.file for s in self.test if s.file is not None)
+        found = [_state(file) for file in files]
+        return hashlib.sha256(json.dumps(found).encode()).hexdigest() if found else ""
+
     def validation_split(self, fraction: float, seed: int) -> tuple[Task, Task]:
         """(task with less to train on, task whose test part is the held-out training samples); balanced by group."""
         held = set(balanced_indices([s.group for s in self.train], max(1, round(fraction * len(self.train))), seed))
@@ -154,6 +167,14 @@ class Task:
             if count is not None and count < 1:
                 raise TaskError(f"The {part} part of task {self.name!r} was limited to {count} samples; ask for at least 1.")
         return replace(self, train=_take(self.train, train, seed), test=_take(self.test, test, seed))
+
+
+def _state(file: Path) -> tuple[int, int] | None:
+    try:
+        stat = file.stat()
+    except OSError:
+        return None
+    return stat.st_size, stat.st_mtime_ns
 
 
 def _listed(names: Sequence[str]) -> str:

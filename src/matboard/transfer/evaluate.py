@@ -69,10 +69,10 @@ class Unit:
 
     @property
     def key(self) -> str:
-        """Content address: the same pictures, model and prompt give the same key."""
+        """Content address: the same pictures, model and prompt give the same key; a picture file that is replaced gives another."""
         prompt = self.condition.prompts[self.seed]
         shown = "untouched" if prompt is None else hashlib.sha256(prompt.perturbation.tobytes() + repr(prompt.canvas).encode()).hexdigest()
-        parts = (self.model.name, self.model.encoder, self.task.fingerprint, shown, self.scorer)
+        parts = (self.model.name, self.model.encoder, self.task.fingerprint + self.task.stamp, shown, self.scorer)
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
 
 

@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from matboard.errors import ConfigError
+from matboard.errors import ConfigError, PreprocessingMismatch
 from matboard.images import to_array
 from matboard.models.contracts import Guide, VisionLanguageModel
 from matboard.prompts.canvas import Canvas
@@ -80,7 +80,7 @@ class Processes:
         """As `torchrun` started us, through Accelerate; one process otherwise."""
         from accelerate import PartialState
 
-        state = PartialState()
+        state = PartialState(cpu=not torch.cuda.is_available())  # left to itself it joins no processes on CPUs
         return cls(state.process_index, state.num_processes)
 
     def sum(self, tensor: Tensor) -> Tensor:
@@ -105,6 +105,10 @@ class Fit(Iterator[Step]):
         diversity: random flips and crops of the picture (not of the prompt).
         diagnose_every: on every so-manieth step the terms' gradients are taken apart, which costs one more backward pass; 0 never.
         processes: None asks Accelerate.
+
+    Raises:
+        ConfigError: no model, no guide where one is needed, or a batch that its processes cannot share.
+        PreprocessingMismatch: a model or the guide cannot be learned on; see ``refusal``.
     """
 
     def __init__(
@@ -131,6 +135,7 @@ class Fit(Iterator[Step]):
             )
         if batch_size % self.processes.count:
             raise ConfigError(f"A batch of {batch_size} cannot be shared by {self.processes.count} processes; make it a multiple.")
+        _refuse_unlearnable([*models, *([guide] if guide and objective.enrichment_weight > 0 else [])])
         self.prompt, self.models, self.task = prompt, list(models), task
         self.objective, self.optimiser, self.guide = objective, optimiser, guide
         self.batches = Batches(task.train, prompt.canvas, batch_size, seed, diversity, task.mirror)
@@ -252,6 +257,12 @@ def fit(
     return Fit(
         prompt, sources, task, objective=objective, optimiser=optimiser, guide=guide, batch_size=batch_size, seed=seed, diversity=diversity
     )
+
+
+def _refuse_unlearnable(models: Sequence[VisionLanguageModel | Guide]) -> None:
+    for model in models:
+        if model.refusal is not None:
+            raise PreprocessingMismatch(f"No prompt can be learned on {model.name}. {model.refusal}")
 
 
 @dataclass(frozen=True)
