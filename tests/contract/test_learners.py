@@ -20,6 +20,8 @@ OPTIONS = {
     "l2p-soft": ("l2p", {"weighting": "soft"}),
     "l2p-deep": ("l2p", {"layer": 1, "read": "cls"}),
     "image-prompt-reshape": ("image-prompt", {"route": "reshape", "start": "matched"}),
+    "residual-drifting": ("residual-generator", {"adapt": None, "head": "linear", "weighting": "soft"}),
+    "l2p-settled": ("l2p", {"adapt": 1}),
     "generator-distilled": ("generator-pool-lwf", {"logits": 0.0, "generator": 1.0}),
 }
 VARIANTS = {**{name: (name, {}) for name in LEARNERS}, **OPTIONS}
@@ -113,6 +115,15 @@ def test_seeds_differ_and_one_seed_repeats(eye, variant):
     a, b, c = (taught(build(eye, variant, seed=s)).logits(everything(eye, build(eye, variant))) for s in (0, 0, 1))
     assert torch.equal(a, b)
     assert variant in ("class-means", "ridge", "fine-tune") or not torch.equal(a, c)
+
+
+def test_settled_prompts_stay_as_the_first_task_left_them(eye):
+    learner = taught(build(eye, "residual-generator"), 1)
+    first = {name: value.clone() for name, value in learner.source.state_dict().items()}
+    before = learner.scores(everything(eye, learner))
+    taught_more = list(learner.learn(STREAM.tasks[1]))
+    assert not taught_more and all(torch.equal(first[name], value) for name, value in learner.source.state_dict().items())
+    assert not torch.equal(learner.scores(everything(eye, learner)), before)  # the calibrated head has taken the new classes in
 
 
 def test_rows_fill_the_lower_triangle(eye):

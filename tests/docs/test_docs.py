@@ -43,12 +43,17 @@ def test_make_targets_of_the_readme_exist():
 
 
 def test_every_experiment_is_a_valid_configuration():
-    from matboard.workflows.config import load_config
+    from matboard.workflows.config import ContinualConfig, StudyConfig, load_config
+    from matboard.workflows.continual import learner_options
 
     found = sorted((ROOT / "experiments").glob("*.yaml"))
     assert found
     for path in found:
-        load_config(path)
+        if "learners:" in path.read_text():
+            config = load_config(path, [], ContinualConfig)
+            assert [learner_options(config, name) for name in config.learners]
+        else:
+            load_config(path, [], StudyConfig)
         assert path.read_text().startswith("#"), f"{path.name} has no header saying command, time and expected number"
 
 

@@ -8,15 +8,18 @@ from typing import Annotated
 import typer
 
 from matboard.cli.console import cache_dir, drive, err, out
+from matboard.cli.continual import show_results as show_stream
 from matboard.cli.fit import show_results
 
 
 def demo(run: Annotated[Path, typer.Option("--out", help="Run folder.")] = Path("runs/demo")) -> None:
     """Learn a border on one tiny model and see whether it helps five others; nothing is downloaded.
 
-    VP, EVP and TVP are learned on tiny-MiniGPT-4 and judged on all six models of the tiny zoo, with baselines and intervals.
+    VP, EVP and TVP are learned on tiny-MiniGPT-4 and judged on all six models of the tiny zoo, with baselines and intervals. Then
+    prompts live through ten tasks: a pool and a generator beside a fine-tuned head and controls, on a tiny ViT.
     """
-    from matboard.workflows.demo import demo_config
+    from matboard.workflows.continual import continual
+    from matboard.workflows.demo import continual_demo_config, demo_config
     from matboard.workflows.study import study
 
     err.print(f"run folder: {run}", highlight=False)
@@ -25,3 +28,7 @@ def demo(run: Annotated[Path, typer.Option("--out", help="Run folder.")] = Path(
     from matboard.report import write_report
 
     out.print(f"report: {write_report(run)}", highlight=False, soft_wrap=True)
+    stream = run / "continual"
+    drive(continual(continual_demo_config(), stream, cache=cache_dir()))
+    show_stream(stream)
+    out.print(f"report: {write_report(stream)}", highlight=False, soft_wrap=True)

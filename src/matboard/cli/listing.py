@@ -11,12 +11,12 @@ from matboard.cli.console import cache_dir, out
 
 def list_names(
     what: Annotated[
-        Literal["models", "tasks", "prompts", "objectives"],
-        typer.Argument(help="models, tasks, prompts or objectives.", show_default=False),
+        Literal["models", "tasks", "prompts", "objectives", "learners"],
+        typer.Argument(help="models, tasks, prompts, objectives or learners.", show_default=False),
     ],
 ) -> None:
     """Names that other commands understand."""
-    lines = {"models": _models, "tasks": _tasks, "prompts": _prompts, "objectives": _objectives}[what]()
+    lines = {"models": _models, "tasks": _tasks, "prompts": _prompts, "objectives": _objectives, "learners": _learners}[what]()
     for line in lines:
         out.print(line, highlight=False, markup=False, soft_wrap=True)
 
@@ -52,3 +52,16 @@ def _objectives() -> list[str]:
 
     methods = [f"{name:4} {', '.join(f'{k}={v}' for k, v in defaults.items())}" for name, defaults in METHODS.items()]
     return [*methods, "forms of the three losses: objective.preset=paper (default) or authors-code"]
+
+
+def _learners() -> list[str]:
+    from matboard.continual.build import LEARNERS, options_of
+    from matboard.zoo.names import BACKBONES
+
+    lines = [f"{name:20} options: {', '.join(key for key in options_of(name) if key != 'seed') or 'none'}" for name in LEARNERS]
+    return [
+        *lines,
+        "backbones:",
+        *(f"  {name:18} {what}" for name, what in BACKBONES.items()),
+        "  any Hub id or folder of a vision transformer",
+    ]

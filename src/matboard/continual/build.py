@@ -35,7 +35,7 @@ LEARNERS = Registry(
 )
 DEFAULTS: dict[str, dict[str, Any]] = {
     "generator-pool-lwf": {"logits": 1.0},  # λ_o of the LwF paper
-    "residual-generator": {"head": "ridge-both"},
+    "residual-generator": {"head": "ridge-both", "adapt": 1},
     "rp-ridge": {"projection": 2000},  # RanPAC: 10,000
 }
 """Options that a name stands for, over the defaults of what it builds."""

@@ -49,6 +49,9 @@ class Training:
         head: ``linear``, trained with the prompts; or a ridge head on what is read, refitted after each task from running sums, so that
         classes
             of all tasks are calibrated against each other; ``ridge-both`` gives it the frozen query too.
+        adapt: prompts are learned on so many tasks and then left alone, so that what the head reads no longer drifts; None for all.
+        (RanPAC,
+            arXiv 2307.02251, and APER, arXiv 2303.07338, adapt to the first task only.)
         mask: cross-entropy over the current task's classes alone.
         augment: random crops and flips in training.
         clean_query: in training, choose by the clean picture's kept query rather than the augmented one's.
@@ -62,6 +65,7 @@ class Training:
     read: Read = "prompts"
     head: Head = "linear"
     zero_head: bool = False
+    adapt: int | None = None
     mask: bool = True
     augment: bool = True
     clean_query: bool = True
@@ -139,6 +143,7 @@ class PromptedLearner(Learner):
         width = backbone.dim * (2 if training.head == "ridge-both" else 1)
         self.ridge = None if training.head == "linear" else RidgeHead(classes, width)
         self.memory = QueryMemory(classes, backbone.dim) if self.distillation.generator else None
+        self.learned = torch.zeros((), dtype=torch.long)
         self._position = backbone.cls_position if position == "cls" else torch.zeros(backbone.dim)
 
     # -- the contract --------------------------------------------------------------------------------------------------
@@ -146,15 +151,17 @@ class PromptedLearner(Learner):
     def learn(self, task: StreamTask) -> Iterator[LearnStep]:
         """See `Learner.learn`."""
         stage = self._begin(task)
-        optimiser = torch.optim.Adam(self._parameters(), lr=self.training.lr)
+        optimiser = torch.optim.Adam(self._learning(), lr=self.training.lr)
         size, index = self.training.batch_size, 0
-        total = self.training.epochs * -(-len(task.train) // size)
-        for epoch in range(self.training.epochs):
+        epochs = 0 if self._settled and self.ridge is not None else self.training.epochs
+        total = epochs * -(-len(task.train) // size)
+        for epoch in range(epochs):
             order = torch.randperm(len(task.train), generator=rng(self.training.seed, task.index, epoch))
             for part in order.split(size):
                 yield self._step(stage, part, optimiser, index, total)
                 index += 1
         self._end(stage)
+        self.learned += 1
 
     @torch.no_grad()
     def scores(self, batch: Batch) -> Float[Tensor, "batch class"]:
@@ -178,6 +185,7 @@ class PromptedLearner(Learner):
         """See `Learner.tensors`."""
         kept = {f"source.{name}": t for name, t in self.source.state_dict(keep_vars=True).items()}
         kept |= {f"head.{name}": t for name, t in self.head.state_dict(keep_vars=True).items()}
+        kept["learned"] = self.learned
         return kept | (self.ridge.tensors() if self.ridge else {}) | (self.memory.tensors() if self.memory else {})
 
     @property
@@ -211,7 +219,7 @@ class PromptedLearner(Learner):
         optimiser.zero_grad()
         loss.backward()
         if self.training.clip is not None:
-            nn.utils.clip_grad_norm_(self._parameters(), self.training.clip)
+            nn.utils.clip_grad_norm_(self._learning(), self.training.clip)
         optimiser.step()
         return LearnStep(index + 1, total, float(loss), {name: float(value) for name, value in losses.items()})
 
@@ -274,6 +282,14 @@ class PromptedLearner(Learner):
     def _calibrated(self, features: Float[Tensor, "batch dim"], batch: Batch) -> Float[Tensor, "batch feature"]:
         unit = F.normalize(features, dim=-1)
         return unit if self.training.head == "ridge" else torch.cat([unit, F.normalize(batch.query, dim=-1)], dim=1)
+
+    @property
+    def _settled(self) -> bool:
+        """Whether prompts have seen as many tasks as they are adapted to."""
+        return self.training.adapt is not None and int(self.learned) >= self.training.adapt
+
+    def _learning(self) -> list[nn.Parameter]:
+        return list(self.head.parameters()) if self._settled else self._parameters()
 
     def _parameters(self) -> list[nn.Parameter]:
         return [*self.source.parameters(), *self.head.parameters()]

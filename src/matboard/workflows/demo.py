@@ -1,8 +1,8 @@
-"""The demo's study: the main job on models and pictures that come with the package."""
+"""The demo's studies: both jobs on models and pictures that come with the package."""
 
 from __future__ import annotations
 
-from matboard.workflows.config import StudyConfig, parse
+from matboard.workflows.config import ContinualConfig, StudyConfig, parse
 from matboard.zoo.names import TINY
 
 TASK = "scenes-recognition/noise"
@@ -23,3 +23,25 @@ def demo_config() -> StudyConfig:
         "evaluate": {"models": list(TINY)},
     }
     return parse(StudyConfig, asked, "demo")
+
+
+def continual_demo_config() -> ContinualConfig:
+    """A pool, a calibrated residual generator, a fine-tuned head and two controls over ten tasks of coloured shapes."""
+    asked = {
+        "title": "Ten tasks, one after the other: what a prompt pool keeps and a fine-tuned head forgets",
+        "task": {"name": "scenes-things", "train": 480, "test": 240},
+        "stream": {"tasks": 10},
+        "backbone": {"model": "tiny-vit"},
+        "reference": "fine-tune",
+        "training": {"epochs": 3, "lr": 0.02, "augment": False},
+        "learners": {
+            "fine-tune": {"epochs": 10},
+            "l2p": {},
+            "image-prompt": {"side": 20},
+            "residual-generator": {},
+            "class-means": {},
+            "ridge": {},
+            "rp-ridge": {"projection": 500},
+        },
+    }
+    return parse(ContinualConfig, asked, "demo")

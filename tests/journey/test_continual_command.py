@@ -1,0 +1,101 @@
+"""A continual run through the command line: killed, resumed, refused, reported."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from matboard.metrics import AccuracyMatrix
+
+CONFIG = """
+title: a small stream
+task: {name: scenes-things, train: 96, test: 96}
+stream: {tasks: 4}
+backbone: {model: tiny-vit}
+seeds: [0, 1]
+reference: l2p
+training: {epochs: 2, lr: 0.02, augment: false}
+learners:
+  ridge:
+  l2p:
+  image-prompt: {side: 20}
+"""
+
+
+def matboard(*words):
+    command = [sys.executable, "-m", "matboard", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"})
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    path = tmp_path_factory.mktemp("config") / "stream.yaml"
+    path.write_text(CONFIG)
+    return path
+
+
+@pytest.fixture(scope="module")
+def finished(config, tmp_path_factory):
+    run = tmp_path_factory.mktemp("whole") / "run"
+    done = matboard("continual", config, "--out", run)
+    assert done.returncode == 0, done.stderr
+    return run, done
+
+
+def test_a_run_holds_everything_and_says_it(finished):
+    run, done = finished
+    results = json.loads((run / "results.json").read_text())
+    assert results["kind"] == "continual" and len(results["cells"]) == 6
+    for cell in results["cells"]:
+        matrix = AccuracyMatrix.from_csv(run / cell["matrix"])
+        assert matrix.average_accuracy() == pytest.approx(cell["accuracy"])
+        assert matrix.forgetting() == pytest.approx(cell["forgetting"]["chaudhry"])
+    by_learner = {row["learner"]: row for row in results["summary"]}
+    assert by_learner["l2p"]["against"] is None and by_learner["ridge"]["against"]["accuracy"]["value"] > 0
+    mean = sum(c["accuracy"] for c in results["cells"] if c["learner"] == "l2p") / 2
+    assert by_learner["l2p"]["accuracy"]["value"] == pytest.approx(mean)
+    assert len(list((run / "pictures/image-prompt-s0").glob("*.png"))) == 10
+    selection = json.loads((run / "selection/l2p-s0.json").read_text())
+    assert selection["prompts"] == 10 and 0 < selection["p_value"] <= 1
+    assert "ridge" in done.stdout and "Traceback" not in done.stderr
+    assert matboard("report", run).returncode == 0
+    assert "a small stream" in (run / "report.html").read_text()
+
+
+def test_a_killed_run_goes_on_to_the_same_matrices(finished, config, tmp_path):
+    run, log = tmp_path / "killed", tmp_path / "killed/fits/l2p-s1/metrics.jsonl"
+    command = [sys.executable, "-m", "matboard", "continual", str(config), "--out", str(run)]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    until = time.monotonic() + 120
+    while time.monotonic() < until and not (log.exists() and log.read_text().count("\n") >= 4):
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert log.exists() and not (run / "results.json").exists()
+    resumed = matboard("continual", config, "--out", run)
+    assert resumed.returncode == 0, resumed.stderr
+    for csv in sorted((finished[0] / "matrices").iterdir()):
+        assert (run / "matrices" / csv.name).read_bytes() == csv.read_bytes(), csv.name
+    assert (run / "selection/l2p-s1.json").read_bytes() == (finished[0] / "selection/l2p-s1.json").read_bytes()
+
+
+def test_wrong_input_is_a_sentence_and_code_2(finished, config, tmp_path):
+    for words, sentence in [
+        ([config, "training.epochs=3", "--out", finished[0]], "holds a run with another configuration (training.epochs differ)"),
+        ([config, "stream.tasks=49", "--out", tmp_path / "a"], "scenes-things has 48 classes, which cannot be cut into 49 tasks"),
+        ([config, "task.test=20", "--out", tmp_path / "b"], "classes have no test picture"),
+        ([config, "learners.l2p.top_k=11", "--out", tmp_path / "c"], "top_k is 11, but the pool holds 10 prompts"),
+        ([config, "learners.l2p.topk=3", "--out", tmp_path / "d"], "Did you mean 'top_k'?"),
+        ([config, "learners={l2pp: {}}", "reference=l2pp", "--out", tmp_path / "e"], "Unknown learner 'l2pp'. Did you mean 'l2p'?"),
+        ([config, "backbone.model=tiny-vitt", "--out", tmp_path / "f"], "Unknown backbone 'tiny-vitt'. Did you mean 'tiny-vit'?"),
+        ([config, "streams.tasks=3", "--out", tmp_path / "g"], "unknown key 'streams', did you mean 'stream'?"),
+        ([config, "reference=l3p", "--out", tmp_path / "h"], "reference is 'l3p', which is none of the learners"),
+    ]:
+        done = matboard("continual", *words)
+        assert done.returncode == 2, (words, done.stderr)
+        assert sentence in " ".join(done.stderr.split()) and "Traceback" not in done.stderr, (words, done.stderr)
+    assert not any((tmp_path / name).exists() and any((tmp_path / name).rglob("metrics.jsonl")) for name in "abcdefgh")
