@@ -70,12 +70,15 @@ def make_continual_run(folder: Path, *, seeds: int = 3, learners: int = len(LEAR
         for index, learner in enumerate(chosen)
         for seed in range(seeds)
     ]
+    controls = [n for n, _, kind, *_ in chosen if kind == "control"]
+    control = max(controls, key=lambda n: fmean(c["accuracy"] for c in cells if c["learner"] == n), default=None)
     results = {
         "kind": "continual",
         "title": "Ten tasks of drawn numbers",
         "stream": {"name": "cifar100", "kind": "class-incremental", "tasks": TASKS, "classes": CLASSES, "train": 50000, "test": 10000},
         "backbone": {"name": "clip-vit-b16", "dim": 768, "side": 112, "layers": 12},
         "reference": "l2p",
+        "control": control,
         "learners": [
             {
                 "name": n,
@@ -89,7 +92,7 @@ def make_continual_run(folder: Path, *, seeds: int = 3, learners: int = len(LEAR
             for i, (n, m, k, _, _, o, f) in enumerate(chosen)
         ],
         "cells": cells,
-        "summary": [summary(cells, learner[0]) for learner in chosen],
+        "summary": [summary(cells, learner[0], control) for learner in chosen],
         "path": [{"weight": o["lwf"], "learner": n} for n, _, _, _, _, o, _ in chosen if "lwf" in o],
         "peak_memory_mb": 1234,
         "seconds": 4321.0,
@@ -137,16 +140,22 @@ def _cell(folder: Path, index: int, learner: tuple[Any, ...], seed: int, rng: np
     }
 
 
-def summary(cells: list[dict[str, Any]], learner: str, reference: str = "l2p") -> dict[str, Any]:
-    mine, theirs = ([cell for cell in cells if cell["learner"] == name] for name in (learner, reference))
+def summary(cells: list[dict[str, Any]], learner: str, control: str | None, reference: str = "l2p") -> dict[str, Any]:
     of = {
         "accuracy": lambda cell: cell["accuracy"],
         "forgetting": lambda cell: cell["forgetting"]["chaudhry"],
         "average_incremental_accuracy": lambda cell: cell["average_incremental_accuracy"],
     }
-    against = {what: interval([of[what](a) - of[what](b) for a, b in zip(mine, theirs)]) for what in ("accuracy", "forgetting")}
+    mine = [cell for cell in cells if cell["learner"] == learner]
+
+    def beside(other: str | None) -> dict[str, Any] | None:
+        theirs = [cell for cell in cells if cell["learner"] == other]
+        if other in (None, learner):
+            return None
+        return {what: interval([of[what](a) - of[what](b) for a, b in zip(mine, theirs)]) for what in ("accuracy", "forgetting")}
+
     values = {what: interval([get(cell) for cell in mine]) for what, get in of.items()}
-    return {"learner": learner, "seconds": mine[0]["seconds"], **values, "against": None if learner == reference else against}
+    return {"learner": learner, "seconds": mine[0]["seconds"], **values, "against": beside(reference), "over_control": beside(control)}
 
 
 def _rows(cell: dict[str, Any]) -> list[dict[str, Any]]:

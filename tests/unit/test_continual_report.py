@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 from continual_run import CLASSES, LEARNERS, MAJORITY, PROMPTS, make_continual_run
 from rich.console import Console
-from scipy.stats import t as student
 
 from matboard.analysis import Selection
 from matboard.errors import RunError
@@ -25,7 +24,7 @@ from matboard.metrics.accuracy_matrix import FORGETTINGS
 from matboard.report import continual_table_csv, continual_table_text, write_report
 from matboard.report.continual_page import DEFINITIONS, relation, runs_of
 from matboard.report.continual_results import parse_continual
-from matboard.report.continual_verdict import continual_verdict, over_control, over_seeds, t_975
+from matboard.report.continual_verdict import continual_verdict
 from matboard.report.continual_view import by_task, mean_matrices, selections
 from matboard.report.matrices import Scale, heat_map, scale_over
 from matboard.report.run_view import read_run
@@ -250,14 +249,21 @@ def test_the_report_never_loads_torch(run: Path, tmp_path: Path) -> None:
 
 
 def small(kinds: dict[str, str], accuracies: dict[str, list[float]], **more: Any) -> dict[str, Any]:
-    """Learners with the accuracies of their seeds; differences to the reference ``ref`` are given in ``more``."""
+    """Learners with the accuracies of their seeds; differences to ``ref`` and to the control are given in ``more``."""
+    over = more.get("over", {})
     return {
         "kind": "continual",
         "reference": "ref",
+        "control": next((name for name, kind in kinds.items() if kind == "control"), None),
         "learners": [{"name": name, "kind": kind, "flags": more.get("flags", {}).get(name, [])} for name, kind in kinds.items()],
         "cells": [{"learner": n, "seed": s, "accuracy": a} for n, seeds in accuracies.items() for s, a in enumerate(seeds)],
         "summary": [
-            {"learner": n, "accuracy": {"value": float(np.mean(a))}, "against": more.get("against", {}).get(n)}
+            {
+                "learner": n,
+                "accuracy": {"value": float(np.mean(a))},
+                "against": more.get("against", {}).get(n),
+                "over_control": {"accuracy": over[n]} if n in over else None,
+            }
             for n, a in accuracies.items()
         ],
     }
@@ -284,62 +290,44 @@ def test_the_verdict_names_what_is_decided_against_the_reference() -> None:
 
 CONTROLS = [
     (
-        [0.70, 0.71, 0.72],
+        (0.71, d(-0.09, 0.025)),
         "ridge, a control that learns no prompt, is the most accurate of 2 learners: 0.800 after the last task. "
         "No prompted learner beats it: ref comes nearest, −0.090 (−0.115 to −0.065).",
     ),
     (
-        [0.78, 0.80, 0.81],
+        (0.797, d(-0.003, 0.038)),
         "ridge, a control that learns no prompt, is the most accurate of 2 learners: 0.800 after the last task. "
         "No prompted learner is shown to beat it: ref comes nearest, −0.003 (−0.041 to +0.035), undecided.",
     ),
     (
-        [0.80, 0.80, 0.83],
+        (0.81, d(0.01, 0.043)),
         "ref is the most accurate of 2 learners: 0.810 after the last task. "
         "No prompted learner is shown to beat the best control, ridge (0.800): ref comes nearest, +0.010 (−0.033 to +0.053), undecided.",
     ),
     (
-        [0.90, 0.91, 0.92],
+        (0.91, d(0.11, 0.025)),
         "ref is the most accurate of 2 learners: 0.910 after the last task. "
         "ref beats the best control, ridge (0.800), by +0.110 (+0.085 to +0.135).",
     ),
 ]
 
 
-@pytest.mark.parametrize(("accuracies", "lead"), CONTROLS)
-def test_the_verdict_says_whether_a_prompt_beats_the_best_control(accuracies: list[float], lead: str) -> None:
-    results = small({"ref": "prompt", "ridge": "control"}, {"ref": accuracies, "ridge": [0.8] * 3})
-    found = continual_verdict(parse_continual(results))
-    assert found.lead == lead
-    assert found.body.startswith(
-        "The comparison with the control is paired by seed: Student’s interval, without the luck of the test pictures."
-    )
-
-
-def test_a_control_that_is_the_reference_is_compared_as_the_run_did() -> None:
-    results = small({"x": "prompt", "ref": "control"}, {"x": [0.7] * 3, "ref": [0.8] * 3}, against={"x": {"accuracy": d(-0.1)}})
-    assert over_control(parse_continual(results), "x", "ref").low == pytest.approx(-0.11)
-    assert "paired by seed" not in continual_verdict(parse_continual(results)).body
+@pytest.mark.parametrize(("measured", "lead"), CONTROLS)
+def test_the_verdict_says_whether_a_prompt_beats_the_best_control(measured: tuple[float, dict[str, float]], lead: str) -> None:
+    accuracy, over = measured
+    results = small({"ref": "prompt", "ridge": "control"}, {"ref": [accuracy] * 3, "ridge": [0.8] * 3}, over={"ref": over})
+    assert continual_verdict(parse_continual(results)).lead == lead
 
 
 def test_one_seed_decides_nothing_and_flags_are_named() -> None:
-    results = small({"ref": "prompt", "ridge": "control"}, {"ref": [0.9], "ridge": [0.8]}, flags={"ref": [MAJORITY]})
+    over = {"ref": {"value": 0.1}}
+    results = small({"ref": "prompt", "ridge": "control"}, {"ref": [0.9], "ridge": [0.8]}, flags={"ref": [MAJORITY]}, over=over)
     found = continual_verdict(parse_continual(results))
     assert found.lead.endswith(
         "No prompted learner is shown to beat the best control, ridge (0.800): ref† comes nearest, +0.100, undecided."
     )
-    assert "The comparison with the control has no interval: it is paired by seed, and there is one." in found.body
     assert "Every learner ran with 1 seed: below 3, no difference is to be believed." in found.body
     assert found.body.endswith("ref† carries a flag: read its footnote before comparing.")
-
-
-def test_students_interval() -> None:
-    assert [t_975(freedom) for freedom in range(1, 40)] == pytest.approx([float(student.ppf(0.975, f)) for f in range(1, 40)], abs=1e-3)
-    values = [0.01, 0.03, 0.05]
-    low, high = student.interval(0.95, 2, 0.03, 0.02 / 3**0.5)
-    found = over_seeds(values)
-    assert (found.value, found.low, found.high) == pytest.approx((0.03, low, high), abs=1e-4)
-    assert over_seeds([]).value is None
 
 
 def test_the_definition_of_forgetting_is_found_or_said_to_be_unknown(raw: dict[str, Any]) -> None:

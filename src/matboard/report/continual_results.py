@@ -97,7 +97,7 @@ class Against(Part):
 
 
 class Summary(Part):
-    """One learner over its seeds; no ``against`` for the reference itself."""
+    """One learner over its seeds: beside the reference (no ``against`` for itself) and beside the run's best control."""
 
     learner: str
     seconds: Number = None
@@ -105,6 +105,7 @@ class Summary(Part):
     forgetting: Interval = Interval()
     average_incremental_accuracy: Interval = Interval()
     against: Against | None = None
+    over_control: Against | None = None
 
 
 class Weighted(Part):
@@ -121,6 +122,7 @@ class ContinualResults(Part):
     stream: Stream = Stream()
     backbone: Backbone = Backbone()
     reference: str = ""
+    control: str | None = None
     learners: tuple[Learner, ...] = ()
     outcomes: tuple[Outcome, ...] = Field(default=(), alias="cells")
     summary: tuple[Summary, ...] = ()

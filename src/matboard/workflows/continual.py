@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ from matboard.continual.learner import Learner, LearnStep
 from matboard.continual.protocol import Row, choices, run_stream
 from matboard.metrics import AccuracyMatrix, Estimate, StreamHits, stream_difference, stream_estimate
 from matboard.metrics.accuracy_matrix import FORGETTINGS
+from matboard.metrics.streams import Quantity
 from matboard.runs import Checkpoint, Run, write_atomically
 from matboard.tasks import load_task
 from matboard.tasks.stream import TaskStream, class_incremental, domain_incremental
@@ -220,6 +221,7 @@ class _Fit:
 
 def _results(config: ContinualConfig, fits: Mapping[str, list[_Fit]], stream: TaskStream, eye: FrozenEye) -> dict[str, Any]:
     reference = config.reference or next(iter(fits))
+    control = _best_control(fits)
     backbone = eye.backbone
     return {
         "kind": "continual",
@@ -234,9 +236,10 @@ def _results(config: ContinualConfig, fits: Mapping[str, list[_Fit]], stream: Ta
         },
         "backbone": {"name": backbone.name, "dim": backbone.dim, "side": backbone.side, "layers": backbone.depth},
         "reference": reference,
+        "control": control,
         "learners": [_described(name, each[0]) for name, each in fits.items()],
         "cells": [_cell(fit) for each in fits.values() for fit in each],
-        "summary": _summary(fits, reference),
+        "summary": _summary(fits, reference, control),
         "path": _path(fits),
         "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
         "notes": _notes(config),
@@ -269,15 +272,28 @@ def _cell(fit: _Fit) -> dict[str, Any]:
     }
 
 
-def _summary(fits: Mapping[str, list[_Fit]], reference: str) -> list[dict[str, Any]]:
+def _best_control(fits: Mapping[str, list[_Fit]]) -> str | None:
+    """The control with the highest mean accuracy."""
+    means = {
+        n: np.mean([f.matrix().average_accuracy() for f in each]) for n, each in fits.items() if each[0].options["learner"] in CONTROLS
+    }
+    return max(means, key=lambda name: means[name], default=None)
+
+
+def _summary(fits: Mapping[str, list[_Fit]], reference: str, control: str | None) -> list[dict[str, Any]]:
     hits = {name: [fit.hits() for fit in each] for name, each in fits.items()}
+
+    def beside(name: str, other: str | None) -> dict[str, Any] | None:
+        if other in (None, name):
+            return None
+        return {q: _estimate(stream_difference(q, hits[other], hits[name])) for q in ("accuracy", "forgetting")}
+
     out = []
     for name, each in fits.items():
         row: dict[str, Any] = {"learner": name, "seconds": round(float(np.mean([f.seconds for f in each])), 2)}
-        for quantity in ("accuracy", "forgetting", "average_incremental_accuracy"):
+        for quantity in get_args(Quantity):
             row[quantity] = _estimate(stream_estimate(quantity, hits[name]))
-        compared = {q: _estimate(stream_difference(q, hits[reference], hits[name])) for q in ("accuracy", "forgetting")}
-        out.append({**row, "against": None if name == reference else compared})
+        out.append({**row, "against": beside(name, reference), "over_control": beside(name, control)})
     return out
 
 
