@@ -14,6 +14,7 @@ _PUBLIC = {
     "AccuracyMatrix": "matboard.metrics",
     "Canvas": "matboard.prompts.canvas",
     "Fit": "matboard.transfer.fit",
+    "FrozenEye": "matboard.continual.eye",
     "GradientDescent": "matboard.transfer.optimisers",
     "MatboardError": "matboard.errors",
     "NormalisedGradient": "matboard.transfer.optimisers",
@@ -24,12 +25,16 @@ _PUBLIC = {
     "Task": "matboard.tasks.task",
     "TransferTable": "matboard.transfer.evaluate",
     "VisualPrompt": "matboard.prompts.artifact",
+    "build_learner": "matboard.continual.build",
+    "class_incremental": "matboard.tasks.stream",
     "evaluate": "matboard.transfer.evaluate",
     "fit": "matboard.transfer.fit",
+    "load_backbone": "matboard.zoo",
     "load_guide": "matboard.zoo",
     "load_model": "matboard.zoo",
     "load_prompt": "matboard.prompts.artifact",
     "load_task": "matboard.tasks",
+    "run_stream": "matboard.continual.protocol",
 }
 __all__ = ["__version__", *_PUBLIC]
 
