@@ -25,7 +25,7 @@ from matboard.metrics import (
     score,
     wilson,
 )
-from matboard.metrics.intervals import _bootstrap
+from matboard.metrics.intervals import bootstrap
 from matboard.metrics.scores import checked, weighted
 
 
@@ -154,7 +154,7 @@ def test_intervals_stay_within_what_is_possible() -> None:
 def test_seeds_alone_give_the_t_interval() -> None:
     """Where samples bring no noise, the mean of three values with t(0.975, 2) = 4.3027."""
     values = [0.50, 0.58, 0.66]
-    got = _bootstrap(values, lambda weights: np.full(len(weights), 0.58), 10, seed=0, lowest=-1)
+    got = bootstrap(values, lambda weights: np.full(len(weights), 0.58), 10, seed=0, lowest=-1)
     half = 4.3027 * np.std(values, ddof=1) / np.sqrt(3)
     assert got.value == pytest.approx(0.58)
     assert [got.low, got.high] == pytest.approx([0.58 - half, 0.58 + half], abs=0.03 * half)
@@ -192,7 +192,7 @@ def test_bootstrap_covers_what_it_should() -> None:
     rng, hits = np.random.default_rng(0), 0
     for trial in range(300):
         data = rng.normal(size=40)
-        got = _bootstrap([data.mean()], lambda w, x=data: w @ x / w.sum(axis=1), 40, trial, lowest=-1)
+        got = bootstrap([data.mean()], lambda w, x=data: w @ x / w.sum(axis=1), 40, trial, lowest=-1)
         hits += got.low < 0 < got.high
     assert 0.90 <= hits / 300 <= 0.99
 
