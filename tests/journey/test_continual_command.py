@@ -99,3 +99,18 @@ def test_wrong_input_is_a_sentence_and_code_2(finished, config, tmp_path):
         assert done.returncode == 2, (words, done.stderr)
         assert sentence in " ".join(done.stderr.split()) and "Traceback" not in done.stderr, (words, done.stderr)
     assert not any((tmp_path / name).exists() and any((tmp_path / name).rglob("metrics.jsonl")) for name in "abcdefgh")
+
+
+def test_domains_come_one_after_the_other(config, tmp_path):
+    run = tmp_path / "domains"
+    words = [
+        "stream={kind: domain-incremental, domains: [scenes-recognition, scenes-recognition/noise]}",
+        "task={name: scenes-recognition, train: 32, test: 16}",
+        "learners={ridge: {}, l2p: {epochs: 1}}",
+        "seeds=[0]",
+    ]
+    done = matboard("continual", config, *words, "--out", run)
+    assert done.returncode == 0, done.stderr
+    results = json.loads((run / "results.json").read_text())
+    assert results["stream"]["kind"] == "domain-incremental" and results["stream"]["tasks"] == 2
+    assert results["cells"][0]["tasks"] == ["scenes-recognition", "scenes-recognition/noise"]

@@ -5,7 +5,7 @@ import torch
 import transformers as hf
 
 from matboard.errors import ConfigError, ModelError
-from matboard.models.backbone import TransformerBackbone
+from matboard.models.backbone import CLIP_MEAN, CLIP_STD, TransformerBackbone, load
 
 SMALL = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 3, "num_attention_heads": 2, "image_size": 32, "patch_size": 8}
 TOWERS = {
@@ -107,3 +107,36 @@ def test_wrong_uses_are_sentences():
         backbone.forward(backbone.embed(images()), {3: torch.zeros(2, 1, 32)})
     with pytest.raises(ModelError, match="neither a CLS token nor a pooling head"):
         TransformerBackbone(tower("siglip", vision_use_head=False), "siglip")
+
+
+def test_a_folder_is_loaded_with_its_own_pixel_statistics(tmp_path):
+    tower("vit").save_pretrained(tmp_path)
+    hf.ViTImageProcessor(image_mean=[0.1, 0.2, 0.3], image_std=[0.5, 0.6, 0.7]).save_pretrained(tmp_path)
+    loaded, unit = load(str(tmp_path), side=48), load(str(tmp_path), pixels="unit", dtype=torch.bfloat16)
+    by_hand = TransformerBackbone(tower("vit"), "vit", 48, (0.1, 0.2, 0.3), (0.5, 0.6, 0.7))
+    assert torch.allclose(loaded.query(images(48)), by_hand.query(images(48)), atol=1e-5)
+    assert unit.side == 32 and unit._std.flatten().tolist() == [1, 1, 1] and unit.query(images()).dtype == torch.float32
+
+
+def test_only_the_vision_side_of_two_towers_is_loaded(tmp_path):
+    text = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "vocab_size": 20}
+    torch.manual_seed(0)
+    whole = hf.CLIPModel(hf.CLIPConfig(text_config=text, vision_config=SMALL)).eval()
+    whole.save_pretrained(tmp_path)
+    loaded = load(str(tmp_path))
+    pixels = (images() - torch.tensor(CLIP_MEAN).view(3, 1, 1)) / torch.tensor(CLIP_STD).view(3, 1, 1)
+    assert torch.allclose(loaded.query(images()), whole.vision_model(pixels).pooler_output, atol=1e-5)
+    assert sum(p.numel() for p in loaded.tower.parameters()) < sum(p.numel() for p in whole.parameters())
+
+
+def test_what_is_no_vision_transformer_is_refused(tmp_path):
+    hf.BertModel(
+        hf.BertConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, vocab_size=9)
+    ).save_pretrained(tmp_path / "text")
+    with pytest.raises(ModelError, match="is a 'bert' model; a continual learner needs a vision transformer: clip,"):
+        load(str(tmp_path / "text"))
+    with pytest.raises(ModelError, match="cannot be read as a transformers model"):
+        load(str(tmp_path / "nothing"))
+    tower("vit").save_pretrained(tmp_path / "bare")
+    with pytest.raises(ModelError, match=r"has no preprocessor_config\.json, which says how its pixels are normalised"):
+        load(str(tmp_path / "bare"))

@@ -60,7 +60,11 @@ class Eye:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How one model is made: its classes, its eye (whose, where it is shared), its language model, how it is asked, for how long taught."""
+    """How one model is made: its classes, its eye (whose, where it is shared), its language model, how it is asked, for how long taught.
+
+    ``start`` names the model whose parts it starts from, as BLIVA starts from InstructBLIP; ``courses`` is how often the whole of the
+    lessons is gone through, each time with the rate rising and falling anew.
+    """
 
     family: str
     eye: Eye
@@ -69,6 +73,8 @@ class Recipe:
     template: str | None = None
     eye_of: str | None = None
     patience: int = 1
+    start: str | None = None
+    courses: int = 1
 
 
 _TIED = {"num_attention_heads": 4, "tie_word_embeddings": True, "initializer_range": 0.1}
@@ -93,8 +99,8 @@ RECIPES = {
     "tiny-minigpt4": Recipe("blip-2", _SHARED, _SLOW_LLAMA, 1, MINIGPT4_TEMPLATE),
     "tiny-instructblip": Recipe("instructblip", _SHARED, _LLAMA, 2, eye_of="tiny-minigpt4"),
     "tiny-vpgtrans": Recipe("blip-2", _SHARED, _DEEP_LLAMA, 3, MINIGPT4_TEMPLATE, "tiny-minigpt4"),
-    "tiny-bliva": Recipe("bliva", _SHARED, _SLOW_LLAMA, 4, eye_of="tiny-minigpt4", patience=2),
-    "tiny-blip2": Recipe("blip-2", Eye(side=72, patch=12, width=96), _T5, 5, patience=2),
+    "tiny-bliva": Recipe("bliva", _SHARED, _LLAMA, 4, eye_of="tiny-minigpt4", start="tiny-instructblip"),
+    "tiny-blip2": Recipe("blip-2", Eye(side=72, patch=12, width=96), _T5, 5, patience=2, courses=2),
     "tiny-visualglm": Recipe("blip-2", Eye(side=56, patch=8, width=72), _GLM, 6, VISUALGLM_TEMPLATE),
 }
 GUIDE = "tiny-guide"
@@ -216,11 +222,22 @@ def train(name: str, out: Path, effort: Effort = FULL) -> Iterator[str]:
         return
     recipe = RECIPES[name]
     model, processor = build(recipe)
+    if recipe.start is not None:
+        _start_from(model, out / recipe.start)
     pictures = _pictures(recipe.eye, out, effort.pictures)
     yield from _see(recipe.eye_of or name, model.vision_model, pictures, out, effort.eye)
     encode = lessons.Encoder(processor, not model.config.use_decoder_only_language_model)
-    yield from lessons.teach_model(model, encode, pictures, recipe.patience * effort.model, recipe.seed)
+    for course in range(recipe.courses):
+        yield from lessons.teach_model(model, encode, pictures, recipe.patience * effort.model, recipe.seed + 100 * course)
     _save(model, processor, out / name)
+
+
+def _start_from(model: Any, other: Path) -> None:
+    """Take over every weight that the other model, trained before, has too; what is new stays fresh."""
+    if not (other / "model.safetensors").exists():
+        raise UnknownName("trained tiny model", other.name, [p.parent.name for p in other.parent.glob("*/model.safetensors")])
+    known = load_file(other / "model.safetensors")
+    model.load_state_dict({key: value.float() for key, value in known.items()}, strict=False)
 
 
 def _train_guide(out: Path, effort: Effort) -> Iterator[str]:
