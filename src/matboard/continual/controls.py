@@ -52,8 +52,8 @@ class ClassMeans(Learner):
 class RidgeHead:
     """Ridge regression onto one-hot labels from running sums H'H and H'Y (RanPAC Eq. 4–6); exact whatever the order of the tasks.
 
-    The penalty is picked anew with each task: on a fifth of its samples, held out, by squared error. A constant feature stands for the
-    bias.
+    The penalty is picked anew with each task: on a fifth of its samples, held out, by squared error. A constant feature stands
+    for the bias.
     """
 
     def __init__(self, classes: int, dim: int) -> None:
@@ -149,7 +149,7 @@ class FineTunedHead(Learner):
                 loss.backward()
                 optimiser.step()
                 index += 1
-                yield LearnStep(index, total, float(loss), {"task_loss": float(loss)})
+                yield LearnStep(index, total, float(loss.detach()), {"task_loss": float(loss.detach())})
 
     def scores(self, batch: Batch) -> Float[Tensor, "batch class"]:
         """See `Learner.scores`."""

@@ -7,9 +7,9 @@
 | L_old = −Σ_i y'_o^(i) log ŷ'_o^(i), Eq. 2 | `logit_distillation` |
 | λ_o, T = 2 | the learner's weight, ``temperature`` |
 
-Distilling logits also holds the new task back. `QueryMemory` instead keeps a generator's *output* where old queries lie: ‖G(z) −
-G_old(z)‖² at
-z drawn from each old class's mean and deviations, which is how hypernetworks are protected (von Oswald et al., arXiv 1906.00695, Eq. 2).
+Distilling logits also holds the new task back. `QueryMemory` instead keeps a generator's *output* where old queries lie:
+‖G(z) − G_old(z)‖² at z drawn from each old class's mean and deviations, which is how hypernetworks are protected (von Oswald et
+al., arXiv 1906.00695, Eq. 2).
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -46,12 +46,11 @@ class Training:
         clip: largest global gradient norm; None for no bound.
         layer: the block at which prompts enter.
         read: what the head reads: the mean of the prompts' outputs (L2P), or the CLS token.
-        head: ``linear``, trained with the prompts; or a ridge head on what is read, refitted after each task from running sums, so that
-        classes
-            of all tasks are calibrated against each other; ``ridge-both`` gives it the frozen query too.
+        head: ``linear``, trained with the prompts; or a ridge head on what is read, refitted after each task from running sums, so
+            that classes of all tasks are calibrated against each other; ``ridge-both`` gives it the frozen query too.
+        zero_head: start the linear head from zero.
         adapt: prompts are learned on so many tasks and then left alone, so that what the head reads no longer drifts; None for all.
-        (RanPAC,
-            arXiv 2307.02251, and APER, arXiv 2303.07338, adapt to the first task only.)
+            RanPAC (arXiv 2307.02251) and APER (arXiv 2303.07338) adapt to the first task only.
         mask: cross-entropy over the current task's classes alone.
         augment: random crops and flips in training.
         clean_query: in training, choose by the clean picture's kept query rather than the augmented one's.
@@ -97,8 +96,7 @@ class _Stage:
     allowed: Tensor
     old: list[int]
     teacher: Tensor | None = None
-    generator: Generator | None = None
-    losses: dict[str, Tensor] = field(default_factory=dict)
+    generator: PromptSource | None = None
 
 
 class PromptedLearner(Learner):
@@ -197,16 +195,15 @@ class PromptedLearner(Learner):
 
     def _begin(self, task: StreamTask) -> _Stage:
         """Note what is to be held fast, then open the task."""
-        old = torch.nonzero(self.seen).flatten().tolist()
-        fresh = [c for c in old if c not in task.classes]
-        teacher = self._teach_old(task, fresh) if fresh and self.distillation.logits else None
+        old = [c for c in torch.nonzero(self.seen).flatten().tolist() if c not in task.classes]
+        teacher = self._teach_old(task, old) if old and self.distillation.logits else None
         frozen = copy.deepcopy(self.source).eval().requires_grad_(False) if self.memory and bool(self.memory.known.any()) else None
         labels = self.teach(task)
         clean = self.eye.batch(task.train)
         self.source.begin(clean.query, clean.images, labels)
         allowed = torch.zeros_like(self.seen)
         allowed[list(task.classes)] = True
-        return _Stage(task, labels, allowed if self.training.mask else self.seen.clone(), fresh, teacher, frozen)  # type: ignore[arg-type]
+        return _Stage(task, labels, allowed if self.training.mask else self.seen.clone(), old, teacher, frozen)
 
     def _step(self, stage: _Stage, part: Int[Tensor, " batch"], optimiser: torch.optim.Optimizer, index: int, total: int) -> LearnStep:
         self.source.train()
@@ -221,7 +218,7 @@ class PromptedLearner(Learner):
         if self.training.clip is not None:
             nn.utils.clip_grad_norm_(self._learning(), self.training.clip)
         optimiser.step()
-        return LearnStep(index + 1, total, float(loss), {name: float(value) for name, value in losses.items()})
+        return LearnStep(index + 1, total, float(loss.detach()), {name: float(value.detach()) for name, value in losses.items()})
 
     def _losses(self, stage: _Stage, part: Int[Tensor, " batch"], index: int) -> dict[str, Tensor]:
         """Every term before its weight."""
@@ -232,7 +229,7 @@ class PromptedLearner(Learner):
         losses = {"task_loss": F.cross_entropy(logits.masked_fill(~stage.allowed, -torch.inf), stage.labels[part]), **made.losses}
         if stage.teacher is not None:
             losses["distillation"] = logit_distillation(logits[:, stage.old], stage.teacher[part], self.distillation.temperature)
-        if stage.generator is not None and self.memory is not None and isinstance(self.source, Generator):
+        if isinstance(stage.generator, Generator) and isinstance(self.source, Generator) and self.memory is not None:
             z = self.memory.draw(self.distillation.draws, rng(self.training.seed, stage.task.index, index, 3))
             losses["generator_distillation"] = F.mse_loss(self.source.generate(z), stage.generator.generate(z))
         return losses

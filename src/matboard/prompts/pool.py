@@ -61,9 +61,8 @@ class Selector(nn.Module):
     """Keys, and the choice by them.
 
     Args:
-        selection: ``per_sample``; or ``batchwise``, the choice of the majority for the whole batch, as L2P's codes do in training and
-        at test,
-            which tells a learner what a batch of one task has in common: for parity only.
+        selection: ``per_sample``; or ``batchwise``, the choice of the majority for the whole batch, as L2P's codes do in training and at
+            test, which tells a learner what a batch of one task has in common: for parity only.
         bounds: keys start uniform between these.
 
     Raises:
