@@ -25,7 +25,7 @@ GUIDES = {
     MINI_GUIDE: "a guide: CLIP ViT-B/16's image tower, a text side fitted to it",
 }
 BACKBONES = {
-    "tiny-vit": "tiny-guide's eye: a ViT of 64 wide, trained on scenes",
+    "tiny-vit": "tiny-guide's eye: a ViT 80 wide with 4 blocks, trained on scenes, inside the package",
     "clip-vit-b16": "CLIP ViT-B/16's image tower (from the Hub or a wheel, 170 MB, fetched when first used)",
 }
 """Vision backbones of the continual half."""
