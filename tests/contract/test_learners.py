@@ -22,6 +22,7 @@ OPTIONS = {
     "image-prompt-reshape": ("image-prompt", {"route": "reshape", "start": "matched"}),
     "residual-drifting": ("residual-generator", {"adapt": None, "head": "linear", "weighting": "soft"}),
     "l2p-settled": ("l2p", {"adapt": 1}),
+    "generator-pool-image": ("generator-pool-lwf", {"vae": "image"}),
     "generator-distilled": ("generator-pool-lwf", {"logits": 0.0, "generator": 1.0}),
 }
 VARIANTS = {**{name: (name, {}) for name in LEARNERS}, **OPTIONS}
@@ -142,6 +143,12 @@ def test_rows_fill_the_lower_triangle(eye):
         ("l2p", {"lr": "fast"}, ConfigError, "Option 'lr' of learner 'l2p': Input should be a valid number.*came: 'fast'"),
         ("l2p", {"layer": 2}, ConfigError, "Prompts were to enter block 2, but vit has blocks 0 to 1"),
         ("image-prompt", {"side": 10}, ConfigError, "A prompt picture of side 10 came; expected a multiple of vit's patch, 4"),
+        (
+            "generator-pool",
+            {"vae": "image", "side": 8, "generator": 1.0},
+            ConfigError,
+            "this learner has no generator that works from queries",
+        ),
         ("ridge", {"epochs": 3}, UnknownName, "Unknown option of learner 'ridge' 'epochs'"),
     ],
 )

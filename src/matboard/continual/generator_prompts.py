@@ -5,7 +5,7 @@ learner                           prompts
 ================================  =======================================================================================
 ``image-vae``                     a picture decoded by a VAE over pictures, through the patch embedding
 ``cls-vae``                       tokens decoded by a VAE over CLS queries
-``generator-pool``                a pool's tokens with a CLS-VAE's behind them
+``generator-pool``                a pool's tokens with a VAE's behind them (over CLS queries, or over pictures)
 ``generator-pool-lwf``            the same, holding fast to old logits (LwF) or to the generator's old output
 ``residual-generator``            a pool corrected by a network that starts at zero, its output held fast, a calibrated head
 ================================  =======================================================================================
@@ -23,7 +23,7 @@ from matboard.continual.image_prompts import patches, whole_patches
 from matboard.continual.prompted import Distillation, PromptedLearner, Training
 from matboard.errors import ConfigError
 from matboard.prompts.generators import ClsVAE, GeneratorPool, ImageVAE, ResidualGenerator
-from matboard.prompts.pool import PromptPool
+from matboard.prompts.pool import PromptPool, PromptSource
 
 Made = TypeVar("Made")
 
@@ -38,10 +38,7 @@ def image_vae(
     bound: float = 0.001,
 ) -> PromptedLearner:
     """One generated picture a sample. ``bound`` weighs the evidence lower bound's two terms (a guess). Raises ConfigError."""
-    whole_patches(eye, side)
-    if side % 4:
-        raise ConfigError(f"Generated pictures of side {side} came; expected a multiple of 4.")
-    source = _seeded(training.seed, lambda: ImageVAE(patches(eye, training.layer), side, code=code))
+    source = _seeded(training.seed, lambda: _image_vae(eye, training, side, code))
     return PromptedLearner(eye, source, classes, training, weights={"reconstruction": bound, "kl": bound})
 
 
@@ -68,7 +65,9 @@ def generator_pool(
     size: int = 10,
     length: int = 5,
     top_k: int = 5,
+    vae: Literal["cls", "image"] = "cls",
     generated: int = 5,
+    side: int = 32,
     code: int = 64,
     hidden: int = 256,
     pull: float = 0.1,
@@ -77,10 +76,23 @@ def generator_pool(
     generator: float = 0.0,
     temperature: float = 2.0,
 ) -> PromptedLearner:
-    """A pool and a CLS-VAE. ``logits`` and ``generator`` weigh LwF on logits and on the generator's output. Raises ConfigError."""
+    """A pool and a VAE.
+
+    Args:
+        vae: over CLS queries, making ``generated`` tokens; or over pictures, making one of ``side`` pixels.
+        logits, generator: weights of LwF on logits and on the generator's output; the latter for a VAE over queries.
+
+    Raises:
+        ConfigError: a top-k above the pool's size, a side that does not fit, a generator's weight for a VAE over pictures.
+    """
     dim = eye.backbone.dim
     pool = PromptPool(size, length, dim, top_k, seed=10 * training.seed)
-    source = _seeded(training.seed, lambda: GeneratorPool(pool, ClsVAE(dim, generated, code=code, hidden=hidden)))
+
+    def build() -> PromptSource:
+        made = ClsVAE(dim, generated, code=code, hidden=hidden) if vae == "cls" else _image_vae(eye, training, side, code)
+        return GeneratorPool(pool, made)
+
+    source = _seeded(training.seed, build)
     weights = {"pull": pull, "reconstruction": bound, "kl": bound}
     return PromptedLearner(eye, source, classes, training, weights=weights, distillation=Distillation(logits, generator, temperature))
 
@@ -102,6 +114,13 @@ def residual_generator(
     pool = PromptPool(size, length, eye.backbone.dim, top_k, weighting=weighting, seed=10 * training.seed)
     source = _seeded(training.seed, lambda: ResidualGenerator(pool, eye.backbone.dim, hidden=hidden))
     return PromptedLearner(eye, source, classes, training, weights={"pull": pull}, distillation=Distillation(generator=generator))
+
+
+def _image_vae(eye: FrozenEye, training: Training, side: int, code: int) -> ImageVAE:
+    whole_patches(eye, side)
+    if side % 4:
+        raise ConfigError(f"Generated pictures of side {side} came; expected a multiple of 4.")
+    return ImageVAE(patches(eye, training.layer), side, code=code)
 
 
 def _seeded(seed: int, build: Callable[[], Made]) -> Made:

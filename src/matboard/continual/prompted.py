@@ -28,7 +28,6 @@ from matboard.continual.eye import Batch, FrozenEye
 from matboard.continual.learner import Choice, Learner, LearnStep, rng
 from matboard.errors import ConfigError
 from matboard.models.contracts import Outputs
-from matboard.prompts.generators import Generator
 from matboard.prompts.image_tokens import ImagePrompts
 from matboard.prompts.pool import Prompted, PromptSource
 from matboard.tasks.stream import StreamTask
@@ -127,7 +126,7 @@ class PromptedLearner(Learner):
             raise ConfigError(f"Prompts were to enter block {training.layer}, but {backbone.name} has blocks 0 to {backbone.depth - 1}.")
         if training.read == "cls" and not backbone.special:
             raise ConfigError(f"{backbone.name} has no CLS token for the head to read; use read: prompts.")
-        if distillation and distillation.generator and not isinstance(source, Generator):
+        if distillation and distillation.generator and source.generate(torch.zeros(1, backbone.dim)) is None:
             raise ConfigError("A generator's output was to be distilled, but this learner has no generator that works from queries.")
         self.eye, self.source, self.training, self.layer = eye, source, training, training.layer
         self.weights, self.distillation, self.flags = dict(weights or {}), distillation or Distillation(), tuple(flags)
@@ -229,9 +228,11 @@ class PromptedLearner(Learner):
         losses = {"task_loss": F.cross_entropy(logits.masked_fill(~stage.allowed, -torch.inf), stage.labels[part]), **made.losses}
         if stage.teacher is not None:
             losses["distillation"] = logit_distillation(logits[:, stage.old], stage.teacher[part], self.distillation.temperature)
-        if isinstance(stage.generator, Generator) and isinstance(self.source, Generator) and self.memory is not None:
+        if stage.generator is not None and self.memory is not None:
             z = self.memory.draw(self.distillation.draws, rng(self.training.seed, stage.task.index, index, 3))
-            losses["generator_distillation"] = F.mse_loss(self.source.generate(z), stage.generator.generate(z))
+            new, old = self.source.generate(z), stage.generator.generate(z)
+            assert new is not None and old is not None  # looked at when this learner was made
+            losses["generator_distillation"] = F.mse_loss(new, old)
         return losses
 
     @torch.no_grad()

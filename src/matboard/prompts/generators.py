@@ -15,7 +15,6 @@ At test z is its mean.
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -23,14 +22,6 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
 from matboard.prompts.pool import Embed, Prompted, PromptPool, PromptSource
-
-
-class Generator(PromptSource):
-    """A source whose prompts are a function of the query alone, so that it can be asked without pictures."""
-
-    @abstractmethod
-    def generate(self, query: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch prompt dim"]:
-        """The prompts it makes for these queries, without any noise."""
 
 
 class Gaussian(nn.Module):
@@ -55,7 +46,7 @@ class Gaussian(nn.Module):
         return (0.5 * scaled.square() + self.log_deviation + 0.5 * math.log(2 * math.pi)).flatten(1).sum(dim=1).mean()
 
 
-class ClsVAE(Generator):
+class ClsVAE(PromptSource):
     """A VAE over the backbone's queries whose code also makes the prompt: q(z | query), p(query | z), prompt(z).
 
     Queries are standardised by the first task's mean and deviation.
@@ -97,7 +88,7 @@ class ClsVAE(Generator):
         return Prompted(self._tokens(hidden), {"reconstruction": reconstruction, "kl": kl})
 
     def generate(self, query: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch prompt dim"]:
-        """See `Generator.generate`."""
+        """See `PromptSource.generate`."""
         mean = self.gaussian.moments(self.encode((query - self.centre) / self.scale)).chunk(2, dim=-1)[0]
         return self._tokens(self.decode(mean))
 
@@ -138,10 +129,10 @@ class ImageVAE(PromptSource):
         return Prompted(self.embed(decoded).float(), {"reconstruction": self.gaussian.reconstruction(data, decoded), "kl": kl})
 
 
-class GeneratorPool(Generator):
+class GeneratorPool(PromptSource):
     """A pool's prompts with a generator's behind them."""
 
-    def __init__(self, pool: PromptSource, generator: Generator) -> None:
+    def __init__(self, pool: PromptSource, generator: PromptSource) -> None:
         super().__init__()
         self.pool, self.generator = pool, generator
 
@@ -156,12 +147,12 @@ class GeneratorPool(Generator):
         tokens = torch.cat([chosen.tokens, made.tokens], dim=1)
         return Prompted(tokens, {**chosen.losses, **made.losses}, chosen.chosen, chosen.similarity)
 
-    def generate(self, query: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch prompt dim"]:
-        """See `Generator.generate`; the generator's part."""
+    def generate(self, query: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch prompt dim"] | None:
+        """See `PromptSource.generate`; the generator's part."""
         return self.generator.generate(query)
 
 
-class ResidualGenerator(Generator):
+class ResidualGenerator(PromptSource):
     """P(q) = P_pool(q) + G(q): a pool corrected, sample by sample, by a network whose last layer starts at zero.
 
     So it starts exactly as its pool, and can only depart from it where that pays.
@@ -183,6 +174,6 @@ class ResidualGenerator(Generator):
         return Prompted(base.tokens + self.generate(query), base.losses, base.chosen, base.similarity)
 
     def generate(self, query: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch prompt dim"]:
-        """See `Generator.generate`: G(q), what is added to the pool's prompts."""
+        """See `PromptSource.generate`: G(q), what is added to the pool's prompts."""
         added: Tensor = self.residual(query)
         return added.reshape(len(query), self.pool.count, -1)

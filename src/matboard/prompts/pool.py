@@ -56,6 +56,10 @@ class PromptSource(nn.Module, ABC):
     def begin(self, queries: Float[Tensor, "n dim"], images: UInt8[Tensor, "n 3 side side"], labels: Int[Tensor, " n"]) -> None:
         """Told what a task's training samples are, before it is learned; the first time it may start from them."""
 
+    def generate(self, query: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch prompt dim"] | None:
+        """What a network makes of queries alone, without noise, so that it can be held fast; None where no network does."""
+        return None
+
 
 class Selector(nn.Module):
     """Keys, and the choice by them.
