@@ -8,6 +8,7 @@ from PIL import Image
 
 from matboard.continual.eye import FrozenEye, crop_and_flip
 from matboard.models.backbone import TransformerBackbone
+from matboard.tasks import scenes
 from matboard.tasks.task import Sample
 
 
@@ -73,3 +74,12 @@ def test_crops_are_seeded_whole_pictures_at_most_and_flips_mirror():
     assert {bool(torch.equal(w, i)) for w, i in zip(whole, images)} == {True, False}
     a, b, c = (crop_and_flip(images, torch.Generator().manual_seed(s)) for s in (1, 1, 2))
     assert torch.equal(a, b) and not torch.equal(a, c)
+
+
+def test_small_pictures_are_kept_small_and_enlarged_as_pillow_does(backbone):
+    small = scenes.build("things", train=1, test=1, size=6).test[0].load()  # Pillow clips noise between its two passes, torch does not
+    eye = FrozenEye(backbone)
+    images = eye.images([Sample("small", lambda: small, "?", "a", ("a", "b"))])
+    assert eye._images["small"].shape == (3, 6, 6)
+    official = np.asarray(small.resize((16, 16), Image.Resampling.BICUBIC)).transpose(2, 0, 1).astype(int)
+    assert np.abs(images[0].numpy().astype(int) - official).max() <= 1

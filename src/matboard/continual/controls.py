@@ -35,14 +35,14 @@ class ClassMeans(Learner):
     def learn(self, task: StreamTask) -> Iterator[LearnStep]:
         """See `Learner.learn`."""
         labels = self.teach(task)
-        self.sums.index_add_(0, labels, self.eye.batch(task.train).query)
+        self.sums.index_add_(0, labels, self.eye.batch(task.train).query.cpu())
         self.counts.index_add_(0, labels, torch.ones(len(labels)))
         yield LearnStep(1, 1)
 
     def scores(self, batch: Batch) -> Float[Tensor, "batch class"]:
         """See `Learner.scores`: cosines."""
         means = self.sums / self.counts.clamp_min(1)[:, None]
-        return F.normalize(batch.query, dim=-1) @ F.normalize(means, dim=-1).T
+        return F.normalize(batch.query.cpu(), dim=-1) @ F.normalize(means, dim=-1).T
 
     def tensors(self) -> dict[str, Tensor]:
         """See `Learner.tensors`."""
@@ -122,7 +122,7 @@ class Ridge(Learner):
         return self.head.tensors()
 
     def _features(self, batch: Batch) -> Float[Tensor, "batch feature"]:
-        unit = F.normalize(batch.query, dim=-1)
+        unit = F.normalize(batch.query.cpu(), dim=-1)
         return unit if self.projection is None else (unit @ self.projection).relu()
 
 
@@ -138,7 +138,7 @@ class FineTunedHead(Learner):
 
     def learn(self, task: StreamTask) -> Iterator[LearnStep]:
         """See `Learner.learn`."""
-        labels, queries = self.teach(task), self.eye.batch(task.train).query
+        labels, queries = self.teach(task), self.eye.batch(task.train).query.cpu()
         optimiser = torch.optim.Adam(self.head.parameters(), lr=self.lr)
         total, index = self.epochs * -(-len(labels) // self.batch_size), 0
         for epoch in range(self.epochs):
@@ -154,7 +154,7 @@ class FineTunedHead(Learner):
     def scores(self, batch: Batch) -> Float[Tensor, "batch class"]:
         """See `Learner.scores`."""
         with torch.no_grad():
-            scores: Tensor = self.head(batch.query)
+            scores: Tensor = self.head(batch.query.cpu())
         return scores
 
     def tensors(self) -> dict[str, Tensor]:

@@ -141,7 +141,10 @@ class PromptedLearner(Learner):
         self.ridge = None if training.head == "linear" else RidgeHead(classes, width)
         self.memory = QueryMemory(classes, backbone.dim) if self.distillation.generator else None
         self.learned = torch.zeros((), dtype=torch.long)
-        self._position = backbone.cls_position if position == "cls" else torch.zeros(backbone.dim)
+        self._position = backbone.cls_position if position == "cls" else torch.zeros_like(backbone.cls_position)
+        self._device = backbone.cls_position.device
+        self.source.to(self._device)
+        self.head.to(self._device)
 
     # -- the contract --------------------------------------------------------------------------------------------------
 
@@ -165,7 +168,7 @@ class PromptedLearner(Learner):
         """See `Learner.scores`."""
         self.source.eval()
         features = self._features(batch, self._prompts(batch))
-        return self.head(features) if self.ridge is None else self.ridge.scores(self._calibrated(features, batch))
+        return self.head(features).cpu() if self.ridge is None else self.ridge.scores(self._calibrated(features, batch).cpu())
 
     @torch.no_grad()
     def choice(self, batch: Batch) -> Choice | None:
@@ -199,7 +202,7 @@ class PromptedLearner(Learner):
         frozen = copy.deepcopy(self.source).eval().requires_grad_(False) if self.memory and bool(self.memory.known.any()) else None
         labels = self.teach(task)
         clean = self.eye.batch(task.train)
-        self.source.begin(clean.query, clean.images, labels)
+        self.source.begin(clean.query, clean.images.to(self._device), labels)
         allowed = torch.zeros_like(self.seen)
         allowed[list(task.classes)] = True
         return _Stage(task, labels, allowed if self.training.mask else self.seen.clone(), old, teacher, frozen)
@@ -225,11 +228,12 @@ class PromptedLearner(Learner):
         batch = self._training_batch(samples, rng(self.training.seed, stage.task.index, index, 1))
         made = self._prompts(batch)
         logits = self.head(self._features(batch, made))
-        losses = {"task_loss": F.cross_entropy(logits.masked_fill(~stage.allowed, -torch.inf), stage.labels[part]), **made.losses}
+        masked = logits.masked_fill(~stage.allowed.to(self._device), -torch.inf)
+        losses = {"task_loss": F.cross_entropy(masked, stage.labels[part].to(self._device)), **made.losses}
         if stage.teacher is not None:
             losses["distillation"] = logit_distillation(logits[:, stage.old], stage.teacher[part], self.distillation.temperature)
         if stage.generator is not None and self.memory is not None:
-            z = self.memory.draw(self.distillation.draws, rng(self.training.seed, stage.task.index, index, 3))
+            z = self.memory.draw(self.distillation.draws, rng(self.training.seed, stage.task.index, index, 3)).to(self._device)
             new, old = self.source.generate(z), stage.generator.generate(z)
             assert new is not None and old is not None  # looked at when this learner was made
             losses["generator_distillation"] = F.mse_loss(new, old)
@@ -239,11 +243,11 @@ class PromptedLearner(Learner):
     def _end(self, stage: _Stage) -> None:
         """Remember what later tasks need."""
         if self.memory is not None:
-            self.memory.add(self.eye.batch(stage.task.train).query, stage.labels)
+            self.memory.add(self.eye.batch(stage.task.train).query.cpu(), stage.labels)
         if self.ridge is not None:
             self.source.eval()
             features = torch.cat([self._calibrated(self._features(b, self._prompts(b)), b) for b in self._clean_batches(stage.task)])
-            self.ridge.add(features, stage.labels, rng(self.training.seed, stage.task.index, 4))
+            self.ridge.add(features.cpu(), stage.labels, rng(self.training.seed, stage.task.index, 4))
 
     @torch.no_grad()
     def _teach_old(self, task: StreamTask, old: list[int]) -> Float[Tensor, "n old"]:
@@ -264,7 +268,7 @@ class PromptedLearner(Learner):
             yield self.eye.batch(task.train[start : start + size], self.training.layer)
 
     def _prompts(self, batch: Batch) -> Prompted:
-        return self.source(batch.query, batch.images)  # type: ignore[no-any-return]
+        return self.source(batch.query, batch.images.to(self._device))  # type: ignore[no-any-return]
 
     def _features(self, batch: Batch, made: Prompted) -> Float[Tensor, "batch dim"]:
         """What the head reads."""

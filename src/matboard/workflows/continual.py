@@ -89,8 +89,8 @@ def _task(config: TaskConfig, data_dir: Path | None) -> Task:
 
 def _eye(config: ContinualConfig, cache: Path | None) -> FrozenEye:
     asked = config.backbone
-    dtype = getattr(torch, asked.precision)
-    backbone = zoo.load_backbone(asked.model, cache=cache, side=asked.side, dtype=dtype, pixels=asked.pixels)
+    dtype, device = getattr(torch, asked.precision), "cuda" if torch.cuda.is_available() else "cpu"
+    backbone = zoo.load_backbone(asked.model, cache=cache, side=asked.side, dtype=dtype, device=device, pixels=asked.pixels)
     return FrozenEye(backbone, batch_size=config.batch_size)
 
 
