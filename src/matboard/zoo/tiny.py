@@ -25,7 +25,7 @@ from tokenizers import AddedToken, Tokenizer, normalizers, pre_tokenizers, proce
 from tokenizers.models import WordLevel
 from torch import Tensor
 
-from matboard.errors import UnknownName
+from matboard.errors import ModelError, UnknownName
 from matboard.models.blip_family import MINIGPT4_TEMPLATE, VISUALGLM_TEMPLATE, BlivaConfig, BlivaForConditionalGeneration
 from matboard.tasks import scenes
 from matboard.tasks.task import Sample
@@ -235,7 +235,7 @@ def train(name: str, out: Path, effort: Effort = FULL) -> Iterator[str]:
 def _start_from(model: Any, other: Path) -> None:
     """Take over every weight that the other model, trained before, has too; what is new stays fresh."""
     if not (other / "model.safetensors").exists():
-        raise UnknownName("trained tiny model", other.name, [p.parent.name for p in other.parent.glob("*/model.safetensors")])
+        raise ModelError(f"A model that starts from {other.name} was to be trained, but {other} holds none: train {other.name} first.")
     known = load_file(other / "model.safetensors")
     model.load_state_dict({key: value.float() for key, value in known.items()}, strict=False)
 
