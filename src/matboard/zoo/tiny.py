@@ -62,8 +62,7 @@ class Eye:
 class Recipe:
     """How one model is made: its classes, its eye (whose, where it is shared), its language model, how it is asked, for how long taught.
 
-    ``start`` names the model whose parts it starts from, as BLIVA starts from InstructBLIP; ``courses`` is how often the whole of the
-    lessons is gone through, each time with the rate rising and falling anew.
+    ``start`` names the model whose parts it starts from, as BLIVA starts from InstructBLIP.
     """
 
     family: str
@@ -74,7 +73,6 @@ class Recipe:
     eye_of: str | None = None
     patience: int = 1
     start: str | None = None
-    courses: int = 1
 
 
 _TIED = {"num_attention_heads": 4, "tie_word_embeddings": True, "initializer_range": 0.1}
@@ -100,7 +98,7 @@ RECIPES = {
     "tiny-instructblip": Recipe("instructblip", _SHARED, _LLAMA, 2, eye_of="tiny-minigpt4"),
     "tiny-vpgtrans": Recipe("blip-2", _SHARED, _DEEP_LLAMA, 3, MINIGPT4_TEMPLATE, "tiny-minigpt4"),
     "tiny-bliva": Recipe("bliva", _SHARED, _LLAMA, 4, eye_of="tiny-minigpt4", start="tiny-instructblip"),
-    "tiny-blip2": Recipe("blip-2", Eye(side=72, patch=12, width=96), _T5, 5, patience=2, courses=2),
+    "tiny-blip2": Recipe("blip-2", Eye(side=72, patch=12, width=96), _T5, 5, patience=2),
     "tiny-visualglm": Recipe("blip-2", Eye(side=56, patch=8, width=72), _GLM, 6, VISUALGLM_TEMPLATE),
 }
 GUIDE = "tiny-guide"
@@ -227,8 +225,7 @@ def train(name: str, out: Path, effort: Effort = FULL) -> Iterator[str]:
     pictures = _pictures(recipe.eye, out, effort.pictures)
     yield from _see(recipe.eye_of or name, model.vision_model, pictures, out, effort.eye)
     encode = lessons.Encoder(processor, not model.config.use_decoder_only_language_model)
-    for course in range(recipe.courses):
-        yield from lessons.teach_model(model, encode, pictures, recipe.patience * effort.model, recipe.seed + 100 * course)
+    yield from lessons.teach_model(model, encode, pictures, recipe.patience * effort.model, recipe.seed)
     _save(model, processor, out / name)
 
 
