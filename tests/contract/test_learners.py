@@ -21,6 +21,7 @@ OPTIONS = {
     "l2p-deep": ("l2p", {"layer": 1, "read": "cls"}),
     "image-prompt-reshape": ("image-prompt", {"route": "reshape", "start": "matched"}),
     "residual-drifting": ("residual-generator", {"adapt": None, "head": "linear", "weighting": "soft"}),
+    "l2p-untrained": ("l2p", {"adapt": 0, "head": "ridge-both"}),
     "l2p-settled": ("l2p", {"adapt": 1}),
     "generator-pool-image": ("generator-pool-lwf", {"vae": "image"}),
     "generator-distilled": ("generator-pool-lwf", {"logits": 0.0, "generator": 1.0}),

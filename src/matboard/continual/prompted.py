@@ -49,7 +49,8 @@ class Training:
             that classes of all tasks are calibrated against each other; ``ridge-both`` gives it the frozen query too.
         zero_head: start the linear head from zero.
         adapt: prompts are learned on so many tasks and then left alone, so that what the head reads no longer drifts; None for all.
-            RanPAC (arXiv 2307.02251) and APER (arXiv 2303.07338) adapt to the first task only.
+            RanPAC (arXiv 2307.02251) and APER (arXiv 2303.07338) adapt to the first task only. 0 leaves them as they were drawn, a
+            control for what a second set of features is worth by itself.
         mask: cross-entropy over the current task's classes alone.
         augment: random crops and flips in training.
         clean_query: in training, choose by the clean picture's kept query rather than the augmented one's.
@@ -191,6 +192,8 @@ class PromptedLearner(Learner):
     @property
     def trainable(self) -> int:
         """See `Learner.trainable`."""
+        if self.training.adapt == 0 and self.ridge is not None:
+            return 0
         return sum(p.numel() for p in self._parameters())
 
     # -- one task ------------------------------------------------------------------------------------------------------

@@ -247,11 +247,16 @@ def _results(config: ContinualConfig, fits: Mapping[str, list[_Fit]], stream: Ta
 
 
 def _described(name: str, fit: _Fit) -> dict[str, Any]:
-    method = str(fit.options["learner"])
-    kind = "control" if method in CONTROLS else "baseline" if method == "fine-tune" else "prompt"
     options = {key: value for key, value in fit.options.items() if key != "learner"}
     sizes = {"parameters": fit.trainable, "state_bytes": fit.kept_bytes}
-    return {"name": name, "method": method, "kind": kind, "options": options, "flags": list(fit.flags), **sizes}
+    return {"name": name, "method": fit.options["learner"], "kind": _kind(fit), "options": options, "flags": list(fit.flags), **sizes}
+
+
+def _kind(fit: _Fit) -> str:
+    """``control``: no prompt is learned, be it that there is none or that it is left as it was drawn."""
+    if fit.options["learner"] in CONTROLS or fit.options.get("adapt") == 0:
+        return "control"
+    return "baseline" if fit.options["learner"] == "fine-tune" else "prompt"
 
 
 def _cell(fit: _Fit) -> dict[str, Any]:
@@ -274,9 +279,7 @@ def _cell(fit: _Fit) -> dict[str, Any]:
 
 def _best_control(fits: Mapping[str, list[_Fit]]) -> str | None:
     """The control with the highest mean accuracy."""
-    means = {
-        n: np.mean([f.matrix().average_accuracy() for f in each]) for n, each in fits.items() if each[0].options["learner"] in CONTROLS
-    }
+    means = {name: np.mean([fit.matrix().average_accuracy() for fit in each]) for name, each in fits.items() if _kind(each[0]) == "control"}
     return max(means, key=lambda name: means[name], default=None)
 
 
