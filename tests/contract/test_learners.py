@@ -128,6 +128,21 @@ def test_settled_prompts_stay_as_the_first_task_left_them(eye):
     assert not torch.equal(learner.scores(everything(eye, learner)), before)  # the calibrated head has taken the new classes in
 
 
+def test_a_step_whose_gradient_is_not_finite_changes_nothing_and_says_so(eye, monkeypatch):
+    learner, other = (build(eye, "l2p") for _ in range(2))
+    real, calls = learner.source.forward, []
+
+    def broken(query, images):
+        made = real(query, images)
+        calls.append(1)
+        return replace(made, losses={"pull": made.losses["pull"] * (torch.nan if len(calls) == 1 else 1)})
+
+    monkeypatch.setattr(learner.source, "forward", broken)
+    first = next(learner.learn(STREAM.tasks[0]))
+    assert first.skipped and all(torch.equal(a, b) for a, b in zip(learner.source.parameters(), other.source.parameters()))
+    assert all(t.isfinite().all() for t in taught(learner).state().values())
+
+
 def test_rows_fill_the_lower_triangle(eye):
     rows = [event for event in run_stream(build(eye, "class-means"), STREAM) if isinstance(event, Row)]
     assert [int((~torch.tensor(r.accuracies).isnan()).sum()) for r in rows] == [1, 2, 3]

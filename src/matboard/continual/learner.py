@@ -16,12 +16,16 @@ from matboard.tasks.stream import StreamTask
 
 @dataclass(frozen=True)
 class LearnStep:
-    """One step of learning a task: ``index`` of ``total``, the whole loss, and each term before its weight."""
+    """One step of learning a task: ``index`` of ``total``, the whole loss, and each term before its weight.
+
+    ``skipped`` says that the step changed nothing, because its gradient was not finite.
+    """
 
     index: int
     total: int
     loss: float = 0.0
     losses: dict[str, float] = field(default_factory=dict)
+    skipped: bool = False
 
 
 @dataclass(frozen=True)

@@ -220,10 +220,11 @@ class PromptedLearner(Learner):
         loss = torch.stack([weights[name] * value for name, value in losses.items() if weights.get(name)]).sum()
         optimiser.zero_grad()
         loss.backward()
-        if self.training.clip is not None:
-            nn.utils.clip_grad_norm_(self._learning(), self.training.clip)
-        optimiser.step()
-        return LearnStep(index + 1, total, float(loss.detach()), {name: float(value.detach()) for name, value in losses.items()})
+        norm = nn.utils.clip_grad_norm_(self._learning(), torch.inf if self.training.clip is None else self.training.clip)
+        if finite := bool(norm.isfinite()):
+            optimiser.step()
+        said = {name: float(value.detach()) for name, value in losses.items()}
+        return LearnStep(index + 1, total, float(loss.detach()), said, skipped=not finite)
 
     def _losses(self, stage: _Stage, part: Int[Tensor, " batch"], index: int) -> dict[str, Tensor]:
         """Every term before its weight."""

@@ -23,6 +23,9 @@ from torch import Tensor, nn
 
 from matboard.prompts.pool import Embed, Prompted, PromptPool, PromptSource
 
+BOUND = 10.0
+"""Largest log σ² either way, so that its exponential stays finite while a network is young (a guess)."""
+
 
 class Gaussian(nn.Module):
     """The bound's two terms: q(z | x) from a vector, and a decoder's deviation."""
@@ -35,6 +38,7 @@ class Gaussian(nn.Module):
     def code(self, hidden: Float[Tensor, "batch width"]) -> tuple[Float[Tensor, "batch code"], Float[Tensor, ""]]:
         """(z, kl): z is drawn in training and the mean otherwise."""
         mean, log_variance = self.moments(hidden).chunk(2, dim=-1)
+        log_variance = log_variance.clamp(-BOUND, BOUND)
         kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(dim=-1).mean()
         if self.training:
             return mean + (0.5 * log_variance).exp() * torch.randn_like(mean), kl

@@ -127,6 +127,7 @@ class _Fit:
     rows: list[list[float]] = field(default_factory=list)
     predictions: list[NDArray[np.int64]] = field(default_factory=list)
     seconds: float = 0.0
+    skipped: int = 0
     trainable: int = 0
     kept_bytes: int = 0
     flags: tuple[str, ...] = ()
@@ -155,7 +156,8 @@ class _Fit:
         for event in run_stream(learner, self.stream, start=len(self.rows)):
             if isinstance(event, LearnStep):
                 step += 1
-                child.log({"step": step, "task": len(self.rows) + 1, "loss": event.loss, **event.losses})
+                self.skipped += event.skipped
+                child.log({"step": step, "task": len(self.rows) + 1, "loss": event.loss, **event.losses, "skipped": self.skipped})
                 yield Progress(stage, len(self.rows), total, f"task {len(self.rows) + 1}, step {event.index}/{event.total}")
                 continue
             self._note(event)
@@ -188,7 +190,7 @@ class _Fit:
         state = {f"state.{name}": t.contiguous().numpy() for name, t in learner.state().items()}
         said = {f"predictions.{i}": p for i, p in enumerate(self.predictions)}
         rows = [[None if np.isnan(v) else v for v in row] for row in self.rows]
-        return Checkpoint(step, {**state, **said}, {"rows": rows, "seconds": self.seconds})
+        return Checkpoint(step, {**state, **said}, {"rows": rows, "seconds": self.seconds, "skipped": self.skipped})
 
     def _take_up(self, learner: Learner, checkpoint: Checkpoint) -> int:
         state = {k.removeprefix("state."): torch.from_numpy(a) for k, a in checkpoint.arrays.items() if k.startswith("state.")}
@@ -196,6 +198,7 @@ class _Fit:
         self.rows = [[np.nan if v is None else v for v in row] for row in checkpoint.values["rows"]]
         self.predictions = [checkpoint.arrays[f"predictions.{i}"] for i in range(len(self.rows))]
         self.seconds = float(checkpoint.values["seconds"])
+        self.skipped = int(checkpoint.values.get("skipped", 0))
         return checkpoint.step
 
     def _finish(self, learner: Learner) -> None:
@@ -270,6 +273,7 @@ def _cell(fit: _Fit) -> dict[str, Any]:
         "backward_transfer": matrix.backward_transfer(),
         "forgetting": {name: matrix.forgetting(name) for name in FORGETTINGS},
         "seconds": round(fit.seconds, 2),
+        "skipped_steps": fit.skipped,
         "matrix": f"matrices/{fit.key}.csv",
         "selection": f"selection/{fit.key}.json" if fit.has_selection else None,
         "pictures": fit.pictures,
