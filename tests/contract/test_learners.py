@@ -20,7 +20,7 @@ OPTIONS = {
     "l2p-soft": ("l2p", {"weighting": "soft"}),
     "l2p-deep": ("l2p", {"layer": 1, "read": "cls"}),
     "image-prompt-reshape": ("image-prompt", {"route": "reshape", "start": "matched"}),
-    "residual-drifting": ("residual-generator", {"adapt": None, "head": "linear", "weighting": "soft"}),
+    "residual-drifting": ("residual-generator", {"adapt": None, "head": "linear", "weighting": "soft", "generator": 1.0}),
     "l2p-untrained": ("l2p", {"adapt": 0, "head": "ridge-both"}),
     "l2p-settled": ("l2p", {"adapt": 1}),
     "generator-pool-image": ("generator-pool-lwf", {"vae": "image"}),

@@ -72,6 +72,8 @@ def test_crops_are_seeded_whole_pictures_at_most_and_flips_mirror():
     whole = crop_and_flip(images, torch.Generator().manual_seed(0), area=(1.0, 1.0), ratio=1.0)
     assert all(torch.equal(w, i) or torch.equal(w, i.flip(-1)) for w, i in zip(whole, images))
     assert {bool(torch.equal(w, i)) for w, i in zip(whole, images)} == {True, False}
+    still = crop_and_flip(images, torch.Generator().manual_seed(0), area=(1.0, 1.0), ratio=1.0, mirror=False)
+    assert torch.equal(still, images)
     a, b, c = (crop_and_flip(images, torch.Generator().manual_seed(s)) for s in (1, 1, 2))
     assert torch.equal(a, b) and not torch.equal(a, c)
 

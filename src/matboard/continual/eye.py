@@ -79,9 +79,11 @@ class FrozenEye:
             return Batch(images, query, self._embed(images))
         return Batch(images, query, torch.stack([tokens[layer, s.id] for s in samples]).to(query.device))
 
-    def augmented(self, samples: Sequence[Sample], layer: int, generator: torch.Generator, clean_query: bool = True) -> Batch:
-        """Randomly cropped and flipped pictures; the query is the clean picture's, kept, or the cropped one's, computed."""
-        images = crop_and_flip(self.images(samples), generator)
+    def augmented(
+        self, samples: Sequence[Sample], layer: int, generator: torch.Generator, *, clean_query: bool = True, mirror: bool = True
+    ) -> Batch:
+        """Randomly cropped and, with ``mirror``, flipped pictures; the query is the clean picture's, kept, or their own, computed."""
+        images = crop_and_flip(self.images(samples), generator, mirror=mirror)
         if not clean_query:
             return self.encode(images, layer)
         with torch.no_grad():
@@ -131,20 +133,26 @@ def _enlarged(picture: UInt8[Tensor, "3 small small"], side: int) -> UInt8[Tenso
 
 
 def crop_and_flip(
-    images: UInt8[Tensor, "batch 3 side side"], generator: torch.Generator, area: tuple[float, float] = (0.05, 1.0), ratio: float = 4 / 3
+    images: UInt8[Tensor, "batch 3 side side"],
+    generator: torch.Generator,
+    *,
+    area: tuple[float, float] = (0.05, 1.0),
+    ratio: float = 4 / 3,
+    mirror: bool = True,
 ) -> UInt8[Tensor, "batch 3 side side"]:
     """Random resized crops and horizontal flips, each picture its own: the training pictures of every L2P code.
 
     Args:
         area: bounds of the crop's share of the picture (L2P: 0.05 to 1).
         ratio: the crop's width over height lies between 1/ratio and ratio, uniform in the logarithm.
+        mirror: half of the pictures are flipped.
     """
     count = len(images)
     share = area[0] + (area[1] - area[0]) * torch.rand(count, generator=generator)
     aspect = torch.exp((2 * torch.rand(count, generator=generator) - 1) * torch.log(torch.tensor(ratio)))
     width, height = (share * aspect).sqrt().clamp(max=1), (share / aspect).sqrt().clamp(max=1)
     right, down = (2 * torch.rand(2, count, generator=generator) - 1) * torch.stack([1 - width, 1 - height])
-    flip = torch.where(torch.rand(count, generator=generator) < 0.5, -1.0, 1.0)
+    flip = torch.where(torch.rand(count, generator=generator) < 0.5 * mirror, -1.0, 1.0)
     zero = torch.zeros(count)
     theta = torch.stack([torch.stack([width * flip, zero, right], 1), torch.stack([zero, height, down], 1)], 1)
     grid = F.affine_grid(theta, list(images.shape), align_corners=False)

@@ -7,25 +7,21 @@ learner                           prompts
 ``cls-vae``                       tokens decoded by a VAE over CLS queries
 ``generator-pool``                a pool's tokens with a VAE's behind them (over CLS queries, or over pictures)
 ``generator-pool-lwf``            the same, holding fast to old logits (LwF) or to the generator's old output
-``residual-generator``            a pool corrected by a network that starts at zero, its output held fast, a calibrated head
+``residual-generator``            a pool corrected by a network that starts at zero; learned on the first task, a calibrated head
 ================================  =======================================================================================
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Literal, TypeVar
-
-import torch
+from typing import Literal
 
 from matboard.continual.eye import FrozenEye
 from matboard.continual.image_prompts import patches, whole_patches
+from matboard.continual.learner import seeded
 from matboard.continual.prompted import Distillation, PromptedLearner, Training
 from matboard.errors import ConfigError
 from matboard.prompts.generators import ClsVAE, GeneratorPool, ImageVAE, ResidualGenerator
 from matboard.prompts.pool import PromptPool, PromptSource
-
-Made = TypeVar("Made")
 
 
 def image_vae(
@@ -38,7 +34,7 @@ def image_vae(
     bound: float = 0.001,
 ) -> PromptedLearner:
     """One generated picture a sample. ``bound`` weighs the evidence lower bound's two terms (a guess). Raises ConfigError."""
-    source = _seeded(training.seed, lambda: _image_vae(eye, training, side, code))
+    source = seeded(training.seed, lambda: _image_vae(eye, training, side, code))
     return PromptedLearner(eye, source, classes, training, weights={"reconstruction": bound, "kl": bound})
 
 
@@ -53,7 +49,7 @@ def cls_vae(
     bound: float = 0.001,
 ) -> PromptedLearner:
     """``length`` generated tokens a sample. ``bound`` weighs the evidence lower bound's two terms (a guess)."""
-    source = _seeded(training.seed, lambda: ClsVAE(eye.backbone.dim, length, code=code, hidden=hidden))
+    source = seeded(training.seed, lambda: ClsVAE(eye.backbone.dim, length, code=code, hidden=hidden))
     return PromptedLearner(eye, source, classes, training, weights={"reconstruction": bound, "kl": bound})
 
 
@@ -92,7 +88,7 @@ def generator_pool(
         made = ClsVAE(dim, generated, code=code, hidden=hidden) if vae == "cls" else _image_vae(eye, training, side, code)
         return GeneratorPool(pool, made)
 
-    source = _seeded(training.seed, build)
+    source = seeded(training.seed, build)
     weights = {"pull": pull, "reconstruction": bound, "kl": bound}
     return PromptedLearner(eye, source, classes, training, weights=weights, distillation=Distillation(logits, generator, temperature))
 
@@ -108,11 +104,14 @@ def residual_generator(
     weighting: Literal["hard", "soft"] = "hard",
     hidden: int = 64,
     pull: float = 0.1,
-    generator: float = 1.0,
+    generator: float = 0.0,
 ) -> PromptedLearner:
-    """A pool and a residual made from the query, whose output on remembered queries is held fast by the weight ``generator``."""
+    """A pool and a residual made from the query, whose output on remembered queries is held fast by the weight ``generator``.
+
+    By name it is learned on the first task alone (``adapt: 1``), where there is nothing yet to hold fast.
+    """
     pool = PromptPool(size, length, eye.backbone.dim, top_k, weighting=weighting, seed=10 * training.seed)
-    source = _seeded(training.seed, lambda: ResidualGenerator(pool, eye.backbone.dim, hidden=hidden))
+    source = seeded(training.seed, lambda: ResidualGenerator(pool, eye.backbone.dim, hidden=hidden))
     return PromptedLearner(eye, source, classes, training, weights={"pull": pull}, distillation=Distillation(generator=generator))
 
 
@@ -121,10 +120,3 @@ def _image_vae(eye: FrozenEye, training: Training, side: int, code: int) -> Imag
     if side % 4:
         raise ConfigError(f"Generated pictures of side {side} came; expected a multiple of 4.")
     return ImageVAE(patches(eye, training.layer), side, code=code)
-
-
-def _seeded(seed: int, build: Callable[[], Made]) -> Made:
-    """Build a network from a seed of its own, leaving the global random state as it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return build()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import torch
 from jaxtyping import Float, Int, UInt8
@@ -12,6 +13,8 @@ from torch import Tensor
 
 from matboard.continual.eye import Batch, FrozenEye
 from matboard.tasks.stream import StreamTask
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -102,3 +105,10 @@ def rng(*key: int) -> torch.Generator:
     for part in key:
         value = (value * 1_000_003 + part + 1) % (2**63)
     return torch.Generator().manual_seed(value)
+
+
+def seeded(seed: int, make: Callable[[], Made]) -> Made:
+    """What ``make`` makes with torch's global random state at ``seed``; afterwards that state is as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return make()

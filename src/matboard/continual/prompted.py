@@ -25,12 +25,13 @@ from torch import Tensor, nn
 from matboard.continual.controls import RidgeHead
 from matboard.continual.distillation import QueryMemory, logit_distillation
 from matboard.continual.eye import Batch, FrozenEye
-from matboard.continual.learner import Choice, Learner, LearnStep, rng
+from matboard.continual.learner import Choice, Learner, LearnStep, rng, seeded
 from matboard.errors import ConfigError
 from matboard.models.contracts import Outputs
 from matboard.prompts.image_tokens import ImagePrompts
 from matboard.prompts.pool import Prompted, PromptSource
 from matboard.tasks.stream import StreamTask
+from matboard.tasks.task import Sample
 
 Read = Literal["prompts", "cls"]
 Head = Literal["linear", "ridge", "ridge-both"]
@@ -132,9 +133,7 @@ class PromptedLearner(Learner):
         self.eye, self.source, self.training, self.layer = eye, source, training, training.layer
         self.weights, self.distillation, self.flags = dict(weights or {}), distillation or Distillation(), tuple(flags)
         self.seen = torch.zeros(classes, dtype=torch.bool)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(training.seed)
-            self.head = nn.Linear(backbone.dim, classes)
+        self.head = seeded(training.seed, lambda: nn.Linear(backbone.dim, classes))
         if training.zero_head:
             nn.init.zeros_(self.head.weight)
             nn.init.zeros_(self.head.bias)
@@ -176,7 +175,7 @@ class PromptedLearner(Learner):
         """See `Learner.choice`."""
         self.source.eval()
         made = self._prompts(batch)
-        return None if made.chosen is None or made.similarity is None else Choice(made.chosen, made.similarity)
+        return None if made.chosen is None or made.similarity is None else Choice(made.chosen.cpu(), made.similarity.cpu())
 
     def pictures(self) -> UInt8[Tensor, "count 3 height width"] | None:
         """See `Learner.pictures`."""
@@ -212,9 +211,8 @@ class PromptedLearner(Learner):
 
     def _step(self, stage: _Stage, part: Int[Tensor, " batch"], optimiser: torch.optim.Optimizer, index: int, total: int) -> LearnStep:
         self.source.train()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(rng(self.training.seed, stage.task.index, index, 2).initial_seed()) % 2**31)
-            losses = self._losses(stage, part, index)
+        noise = int(rng(self.training.seed, stage.task.index, index, 2).initial_seed()) % 2**31
+        losses = seeded(noise, lambda: self._losses(stage, part, index))
         held = {"distillation": self.distillation.logits, "generator_distillation": self.distillation.generator}
         weights = {"task_loss": 1.0, **self.weights, **held}
         loss = torch.stack([weights[name] * value for name, value in losses.items() if weights.get(name)]).sum()
@@ -229,7 +227,7 @@ class PromptedLearner(Learner):
     def _losses(self, stage: _Stage, part: Int[Tensor, " batch"], index: int) -> dict[str, Tensor]:
         """Every term before its weight."""
         samples = [stage.task.train[i] for i in part.tolist()]
-        batch = self._training_batch(samples, rng(self.training.seed, stage.task.index, index, 1))
+        batch = self._training_batch(samples, stage.task.mirror, rng(self.training.seed, stage.task.index, index, 1))
         made = self._prompts(batch)
         logits = self.head(self._features(batch, made))
         masked = logits.masked_fill(~stage.allowed.to(self._device), -torch.inf)
@@ -261,10 +259,11 @@ class PromptedLearner(Learner):
 
     # -- pieces --------------------------------------------------------------------------------------------------------
 
-    def _training_batch(self, samples: Sequence, generator: torch.Generator) -> Batch:  # type: ignore[type-arg]
+    def _training_batch(self, samples: Sequence[Sample], mirror: bool, generator: torch.Generator) -> Batch:
+        layer = self.training.layer
         if self.training.augment:
-            return self.eye.augmented(samples, self.training.layer, generator, self.training.clean_query)
-        return self.eye.batch(samples, self.training.layer)
+            return self.eye.augmented(samples, layer, generator, clean_query=self.training.clean_query, mirror=mirror)
+        return self.eye.batch(samples, layer)
 
     def _clean_batches(self, task: StreamTask) -> Iterator[Batch]:
         size = self.eye.batch_size

@@ -24,6 +24,7 @@ class StreamTask:
         index: its place in the stream, from 0.
         classes: joint labels of the classes it brings.
         train, test: its samples; a learner is given the first only.
+        mirror: whether a horizontal flip keeps the labels true.
     """
 
     index: int
@@ -31,6 +32,7 @@ class StreamTask:
     classes: tuple[int, ...]
     train: tuple[Sample, ...]
     test: tuple[Sample, ...]
+    mirror: bool = True
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ def class_incremental(task: Task, tasks: int = 10, seed: int | None = 0) -> Task
         names = {classes[label] for label in group}
         train, test = (tuple(s for s in part if s.answer in names) for part in (task.train, task.test))
         title = ", ".join(classes[label] for label in group)
-        made.append(StreamTask(index, title, tuple(int(label) for label in group), train, test))
+        made.append(StreamTask(index, title, tuple(int(label) for label in group), train, test, task.mirror))
     return TaskStream(task.name, "class-incremental", classes, tuple(made))
 
 
@@ -82,7 +84,7 @@ def domain_incremental(tasks: Sequence[Task]) -> TaskStream:
             raise TaskError(f"The domains of a stream share their classes, but {task.name} and {tasks[0].name} differ.")
         _check_full(task, classes)
         train, test = (tuple(replace(s, id=f"{task.name}/{s.id}") for s in part) for part in (task.train, task.test))
-        made.append(StreamTask(index, task.name, tuple(range(len(classes))), train, test))
+        made.append(StreamTask(index, task.name, tuple(range(len(classes))), train, test, task.mirror))
     return TaskStream(" → ".join(t.name for t in tasks), "domain-incremental", classes, tuple(made))
 
 
