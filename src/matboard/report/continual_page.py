@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from math import log2
 from statistics import fmean
@@ -24,8 +24,10 @@ from matboard.report.rendering import command, render_template, title
 from matboard.report.run_view import RunView
 from matboard.report.svg import Drawing
 from matboard.report.transfer_table import MARKS
+from matboard.report.verdict import join
 
 SIGNIFICANT = 0.05
+SHARES = Scale(0, 1)
 DEFINITIONS = {
     "chaudhry": "best accuracy before the last stage minus accuracy at the end, mean over past tasks; negative where tasks got better",
     "l2p": "the same, but the last stage counts among the best, so never negative",
@@ -46,14 +48,16 @@ class MatrixFigure:
 
 @dataclass(frozen=True)
 class SelectionFigure:
-    """One learner's choices, drawn and in words."""
+    """One learner's choices: in words over all seeds, bits seed by seed, and the first seed drawn."""
 
     view: SelectionView
     lead: str
-    facts: dict[str, str]
-    frequency: str
-    similarity: str
-    ends: Scale
+    tests: tuple[tuple[str, float, float | None, float], ...] = ()
+    seed: int = 0
+    facts: dict[str, str] = field(default_factory=dict)
+    frequency: str = ""
+    similarity: str = ""
+    ends: Scale = SHARES
 
 
 def render_continual(view: RunView, results: ContinualResults) -> str:
@@ -102,9 +106,9 @@ def _draw_matrix(mean: MeanMatrix, values: NDArray[np.float64], scale: Scale) ->
 
 
 def _selection(view: SelectionView) -> SelectionFigure:
-    found = view.selection
-    if found is None:
-        return SelectionFigure(view, "", {}, "", "", Scale(0, 1))
+    if not view.found:
+        return SelectionFigure(view, "nothing to show")
+    seed, found = next(iter(view.found.items()))
     order = np.array(view.order)
     ends = scale_over([found.similarity], 0.1)
     rows = ["all classes", *(found.classes[place] for place in order)]
@@ -115,12 +119,23 @@ def _selection(view: SelectionView) -> SelectionFigure:
     means = np.vstack([_weighted(found), found.similarity[order]])
     return SelectionFigure(
         view,
-        relation(found),
+        relation(view),
+        tuple(_tests(view)),
+        seed,
         selection_facts(found),
-        heat_map(shares, Scale(0, 1), rows, columns, f"How often each class chose each prompt of {view.learner.name}", starts=starts),
+        heat_map(shares, SHARES, rows, columns, f"How often each class chose each prompt of {view.learner.name}", starts=starts),
         heat_map(means, ends, rows, columns, f"Mean similarity of each class to each prompt of {view.learner.name}", starts=starts),
         ends,
     )
+
+
+def _tests(view: SelectionView) -> Iterator[tuple[str, float, float | None, float]]:
+    """(whose, bits, bits by chance, p): each seed's and, of several, all together."""
+    for seed, found in view.found.items():
+        by_chance = float(found.shuffled.mean()) if found.shuffled.size else None
+        yield f"seed {seed}", found.mutual_information, by_chance, found.p_value
+    if view.relation and len(view.found) > 1:
+        yield "all seeds", view.relation.mutual_information, view.relation.by_chance, view.relation.p_value
 
 
 def _weighted(found: Selection) -> NDArray[np.float64]:
@@ -128,19 +143,23 @@ def _weighted(found: Selection) -> NDArray[np.float64]:
     return np.average(found.similarity[seen], axis=0, weights=found.samples[seen])
 
 
-def relation(found: Selection) -> str:
-    """Whether classes and prompts are related, in words."""
+def relation(view: SelectionView) -> str:
+    """Whether classes and prompts are related, in words: over all seeds, or seed by seed where they cannot be tested together."""
+    found = view.relation
+    if found is None:
+        each = join([f"{one.p_value:.3g} with seed {seed}" for seed, one in view.found.items()])
+        return f"Each seed is tested by itself: p = {each}."
+    over = f" over {len(view.found)} seeds" if len(view.found) > 1 else ""
     least = f", the least that {found.permutations} shuffles can show" if found.p_value <= 1 / (1 + found.permutations) else ""
-    p = f"p = {found.p_value:.3g}{least}"
+    p = f"p = {found.p_value:.3g}{over}{least}"
     return f"Classes and prompts are related ({p})." if found.p_value <= SIGNIFICANT else f"No relation could be shown ({p})."
 
 
 def selection_facts(found: Selection) -> dict[str, str]:
-    """The numbers behind it."""
+    """What one seed's choices show."""
     few, many = found.samples.min(), found.samples.max()
     dead, within = f"{len(found.dead)} of {found.prompts}", float(np.nanmean(found.class_entropy))
     return {
-        "mutual information": f"{found.mutual_information:.3f} bits between class and chosen prompt",
         "usage entropy": f"{found.usage_entropy:.2f} of at most {log2(found.prompts):.2f} bits: {_alike(found.usage_entropy)}",
         "within a class": f"{within:.2f} bits in the mean: {_alike(within)}",
         "never chosen": f"{dead}: prompt{'s' if len(found.dead) > 1 else ''} {runs_of(found.dead)}" if found.dead else dead,
