@@ -46,17 +46,19 @@ def continual(config: ContinualConfig, out: Path, *, data_dir: Path | None = Non
     options = {name: learner_options(config, name) for name in config.learners}
     streams = {seed: _stream(config, seed, data_dir) for seed in config.seeds}
     run = Run.open(out, config.model_dump(mode="json"))
-    eye = _eye(config, cache)
     fits = {name: [StreamFit(run, name, seed, streams[seed], asked) for seed in config.seeds] for name, asked in options.items()}
     every = [fit for each in fits.values() for fit in each]
     unfinished = [fit for fit in every if not fit.finished]
+    if run.finished and not unfinished:
+        yield Progress("fits", len(every), len(every), "all found")
+        return
+    eye = _eye(config, cache)
     for fit in {fit.name: fit for fit in unfinished}.values():
         fit.build(eye)  # what cannot be built is known before anything is learned
     yield from _prepare(eye, unfinished)
     for fit in every:
         yield from fit.learn(eye)
-    spent = time.perf_counter() - started if unfinished else 0.0
-    results = {**_results(config, fits, streams[config.seeds[0]], eye), **_costs(run, spent)}
+    results = {**_results(config, fits, streams[config.seeds[0]], eye), **_costs(run, time.perf_counter() - started)}
     lines = [{"run": fit.key, **row} for fit in every for row in fit.child.metrics()]
     write_atomically(run.path("metrics.jsonl"), "".join(json.dumps(line) + "\n" for line in lines).encode())
     run.write_results(results)
