@@ -201,14 +201,35 @@ def test_a_broken_file_is_named(copy: Path) -> None:
     assert "p = 0.01 over 2 seeds" in words
 
 
-def test_a_run_without_results_has_a_page(copy: Path) -> None:
+def test_a_run_without_results_shows_what_its_finished_fits_left(copy: Path) -> None:
     (copy / "results.json").unlink()
-    words = text_of(write_report(copy).read_text())
-    assert "No verdict yet. This run has no results yet: results.json appears when its evaluation has finished." in words
+    shutil.rmtree(copy / "fits/ridge-s2")
+    page = write_report(copy).read_text()
+    words = text_of(page)
+    assert "No verdict yet. This run is unfinished: 29 of 30 fits are finished and 1 fit has not begun." in words
+    assert "this command goes on at the task it was learning: matboard continual &#39;my config.yaml&#39;" in words
+    assert [f"{name} {2 if name == 'ridge' else 3} seeds" in words for name in NAMES] == [True] * len(NAMES)
+    assert page.count("How often each class chose each prompt") == 7
     assert "whole loss" in words  # the log is there
+    (copy / "environment.json").unlink()
+    assert f"matboard continual {copy}/config.yaml --out {copy}" in text_of(write_report(copy).read_text())
+
+
+def test_an_unreadable_checkpoint_is_named(copy: Path) -> None:
+    (copy / "results.json").unlink()
+    (copy / "fits/l2p-s1/results.json").unlink()
+    (copy / "fits/l2p-s1/checkpoint.safetensors").write_text("{")
+    words = text_of(write_report(copy).read_text())
+    assert "29 of 30 fits are finished and l2p (seed 1) has learned 0 of 10 tasks." in words
+    assert "fits/l2p-s1/checkpoint.safetensors cannot be read (" in words
+
+
+def test_results_that_cannot_be_read_are_named(copy: Path) -> None:
     (copy / "results.json").write_text('{"kind": "continual", "cells": [{"learner": "x"}]}')
     words = text_of(write_report(copy).read_text())
     assert "results: cells: the learner &#39;x&#39; is not among the learners. Run the evaluation again." in words
+    assert "This run is unfinished" not in words
+    assert "l2p 3 seeds" in words  # what the fits left is there all the same
     (copy / "results.json").write_text('{"kind": "continual"}')
     words = text_of(write_report(copy).read_text())
     assert "No learner was measured to the end, so there is nothing to judge yet." in words

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from matboard.analysis import Selection
 from matboard.metrics.accuracy_matrix import FORGETTINGS
 from matboard.report import curves
-from matboard.report.continual_results import ContinualResults
+from matboard.report.continual_results import ContinualResults, Learner
 from matboard.report.continual_table import arrange, difference_words
 from matboard.report.continual_verdict import continual_verdict
 from matboard.report.continual_view import MeanMatrix, SelectionView, mean_matrices, orders, pools, selections
@@ -24,7 +25,8 @@ from matboard.report.rendering import command, render_template, title
 from matboard.report.run_view import RunView
 from matboard.report.svg import Drawing
 from matboard.report.transfer_table import MARKS
-from matboard.report.verdict import join
+from matboard.report.unfinished import Running, SoFar, so_far
+from matboard.report.verdict import join, plural
 
 SIGNIFICANT = 0.05
 SHARES = Scale(0, 1)
@@ -40,10 +42,12 @@ DEFINITIONS = {
 
 @dataclass(frozen=True)
 class MatrixFigure:
-    """One learner's accuracy matrix, drawn; None where there is none."""
+    """An accuracy matrix, drawn; None where there is none."""
 
-    mean: MeanMatrix
+    learner: Learner
+    of: str
     svg: str | None
+    missing: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -61,13 +65,19 @@ class SelectionFigure:
 
 
 def render_continual(view: RunView, results: ContinualResults) -> str:
-    """The page as text."""
-    matrices, scale = _matrices(mean_matrices(view.folder, results))
+    """The page as text; of a run without results, what its finished and running fits left so far."""
+    unread = "results" in view.missing
+    progress = so_far(view.folder, view.config) if unread else SoFar(results, (), 0)
+    kept = progress.results
+    means = mean_matrices(view.folder, kept)
+    matrices, scale = _matrices(means, progress.running)
     return render_template(
         "continual.html.j2",
         view,
         results=results,
         nothing=view.missing.get("results"),
+        unfinished=progress.words if unread and not (view.folder / "results.json").exists() else "",
+        resume=command(view) or shlex.join(["matboard", "continual", str(view.folder / "config.yaml"), "--out", str(view.folder)]),
         title=results.title or title(view),
         verdict=continual_verdict(results),
         command=command(view),
@@ -76,14 +86,16 @@ def render_continual(view: RunView, results: ContinualResults) -> str:
         difference=difference_words,
         kind_of=kind_of,
         matrices=matrices,
+        differ=any(mean.differ for mean in means),
+        running=progress.running,
         scale=scale,
         orders=orders(results),
         plane=draw_plane(results),
         weights={point.learner: point.weight for point in results.path},
         definitions={name: DEFINITIONS[name] for name in FORGETTINGS},
         mean_of=partial(_mean_of, results),
-        pools=pools(view.folder, results),
-        selections=[_selection(found) for found in selections(view.folder, results)],
+        pools=pools(view.folder, kept),
+        selections=[_selection(found) for found in selections(view.folder, kept)],
         learning=_learning(view, results),
     )
 
@@ -94,15 +106,28 @@ def _mean_of(results: ContinualResults, learner: str, quantity: str) -> float | 
     return fmean(known) if known else None
 
 
-def _matrices(means: list[MeanMatrix]) -> tuple[list[MatrixFigure], Scale]:
-    """All learners share one scale."""
-    scale = scale_over([mean.values for mean in means if mean.values is not None], 0.1)
-    return [MatrixFigure(mean, _draw_matrix(mean, mean.values, scale) if mean.values is not None else None) for mean in means], scale
+def _matrices(means: Sequence[MeanMatrix], running: Sequence[Running]) -> tuple[list[MatrixFigure], Scale]:
+    """Each learner's mean over finished seeds, and every seed that is not finished by itself; all share one scale."""
+    scale = scale_over([*(mean.values for mean in means if mean.values is not None), *(fit.rows for fit in running)], 0.1)
+    figures = [
+        MatrixFigure(
+            mean.learner, f"{mean.seeds} {plural(mean.seeds, 'seed')}", _draw_matrix(mean.learner, mean.values, scale), mean.missing
+        )
+        for mean in means
+    ]
+    for fit in running:
+        svg = _draw_matrix(fit.learner, fit.rows if fit.done else None, scale)
+        problem = (fit.problem,) if fit.problem else ()
+        figures.append(MatrixFigure(fit.learner, f"seed {fit.seed}, {fit.done} of {len(fit.rows)} tasks so far", svg, problem))
+    names = list(dict.fromkeys(figure.learner.name for figure in figures))
+    return sorted(figures, key=lambda figure: names.index(figure.learner.name)), scale
 
 
-def _draw_matrix(mean: MeanMatrix, values: NDArray[np.float64], scale: Scale) -> str:
+def _draw_matrix(learner: Learner, values: NDArray[np.float64] | None, scale: Scale) -> str | None:
+    if values is None:
+        return None
     names = [str(place) for place in range(1, len(values) + 1)]
-    return heat_map(values, scale, names, names, f"Accuracy matrix of {mean.learner.name}")
+    return heat_map(values, scale, names, names, f"Accuracy matrix of {learner.name}")
 
 
 def _selection(view: SelectionView) -> SelectionFigure:
