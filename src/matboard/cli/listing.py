@@ -42,7 +42,7 @@ def _prompts() -> list[str]:
         "border  a ring of pixels around the shrunk picture (VP, EVP, TVP); prompt.width",
         "patch   a square over the picture; prompt.width is its side",
         "full    an additive pattern over the whole picture",
-        "any of them with prompt.resolution: learned small, upsampled",
+        "any of them with prompt.resolution: learned small, upsampled; prompt.level: where it starts (border: 0 black, 0.5 grey)",
         "value ranges: clamped (default), sigmoid, free",
     ]
 

@@ -128,6 +128,11 @@ class VisualPrompt(ModelHubMixin):  # type: ignore[misc]
         """The same geometry with nothing learned: the shrunk picture on black. A baseline of every transfer table."""
         return VisualPrompt(self.canvas, np.zeros_like(self.perturbation), self.layout, "clamped", self.patch, {"baseline": "blank"})
 
+    def flat(self, level: float) -> VisualPrompt:
+        """The same geometry at one level everywhere: a prompt that starts from a level, before it has learned anything."""
+        values = np.full_like(self.perturbation, level) * self.region
+        return VisualPrompt(self.canvas, values.astype(np.float32), self.layout, "clamped", self.patch, {"baseline": "flat", "level": level})
+
     def noise(self, seed: int) -> VisualPrompt:
         """The same geometry with uniform random values over the valid range. A baseline of every transfer table."""
         values = np.random.default_rng(seed).uniform(*valid_range(self.layout), size=self.perturbation.shape)

@@ -182,7 +182,7 @@ def build_prompt(config: PromptConfig) -> PixelPrompt:
     """A prompt of the asked form, at its initial value."""
     canvas = Canvas(config.size, config.width if config.layout == "border" else 0, config.policy)
     patch = Patch(config.width) if config.layout == "patch" else None
-    return PixelPrompt(canvas, config.layout, config.range, patch, config.resolution)
+    return PixelPrompt(canvas, config.layout, config.range, patch, config.resolution, level=config.level)
 
 
 def _finish_fit(config: StudyConfig, run: Run, child: Run, fit: Fit, loader: _Loader, task: Task, method: Method, seed: int) -> None:
