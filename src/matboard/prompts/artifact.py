@@ -130,8 +130,8 @@ class VisualPrompt(ModelHubMixin):  # type: ignore[misc]
 
     def flat(self, level: float) -> VisualPrompt:
         """The same geometry at one level everywhere: a prompt that starts from a level, before it has learned anything."""
-        values = np.full_like(self.perturbation, level) * self.region
-        return VisualPrompt(self.canvas, values.astype(np.float32), self.layout, "clamped", self.patch, {"baseline": "flat", "level": level})
+        values = (np.full_like(self.perturbation, level) * self.region).astype(np.float32)
+        return VisualPrompt(self.canvas, values, self.layout, "clamped", self.patch, {"baseline": "flat", "level": level})
 
     def noise(self, seed: int) -> VisualPrompt:
         """The same geometry with uniform random values over the valid range. A baseline of every transfer table."""

@@ -121,7 +121,7 @@ def _beats(results: Results, method: Condition, baseline: str, scorer: str) -> b
 
 
 def _lead(results: Results, best: Condition, scorer: str) -> str:
-    """A prompt helps where it beats the full picture, and the shrunk one behind a black or flat border: else that did it, not the prompt."""
+    """A prompt helps where it beats the full picture, and the shrunk one behind a black or flat border: else those did it."""
     full = [m.title for m in results.methods if _beats(results, m, "full", scorer)]
     helpful = [m.title for m in results.methods if all(_beats(results, m, opponent, scorer) for opponent in OPPONENTS)]
     rest = [m.title for m in results.methods if m.title not in helpful]
