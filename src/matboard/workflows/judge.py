@@ -64,8 +64,9 @@ def judge_into(
     tasks: Sequence[Task],
     config: EvaluateConfig,
     started: float,
+    notes: Sequence[str] = (),
 ) -> Iterator[Progress]:
-    """Judge prompts and write ``results.json``, keeping every score as it comes."""
+    """Judge prompts and write ``results.json``, keeping every score as it comes; ``notes`` are for readers of the table."""
     shown = conditions(prompts)
     table = TransferTable(tuple(sources), tasks, shown)
     names = dict.fromkeys([*sources, *config.models])
@@ -80,7 +81,7 @@ def judge_into(
             **table.results(),
             "examples": examples,
             "seconds": round(time.perf_counter() - started, 1),
-            "notes": [note for task in tasks for note in task.notes],
+            "notes": [*notes, *(note for task in tasks for note in task.notes)],
         }
     )
 
