@@ -267,11 +267,21 @@ def florence2() -> Parts:
     return build(model, eye, tokenizer(), official=official)
 
 
-def mllama() -> Parts:
+# after meta-llama/Llama-3.2-11B-Vision-Instruct's
+MLLAMA_CHAT = (
+    "{{ bos_token }}{% for m in messages %}<|im_start|>{{ m.role }}\n{% for part in m.content %}"
+    "{% if part.type == 'image' %}<image>{% else %}{{ part.text }}{% endif %}{% endfor %}<|im_end|>{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+def mllama(side: int, chat: str | None = None) -> Parts:
     language = text("mllama_text_model", cross_attention_layers=[1], **{**WIDTH, "num_hidden_layers": 3})
     heads = {"attention_heads": 4, "num_global_layers": 1, "intermediate_layers_indices": [0], "vision_output_dim": 64}
-    config = hf.MllamaConfig(vision_config={**EYE, **heads}, text_config=language, image_token_index=token("<image>"))
-    model, eye, words = hf.MllamaForConditionalGeneration(config), hf.MllamaImageProcessorPil(size=SQUARE), tokenizer(image_token="<image>")
+    shape = {**EYE, **heads, "image_size": side, "patch_size": side // 4}
+    config = hf.MllamaConfig(vision_config=shape, text_config=language, image_token_index=token("<image>"))
+    model, words = hf.MllamaForConditionalGeneration(config), tokenizer(image_token="<image>")
+    eye, words.chat_template = hf.MllamaImageProcessorPil(size={"height": side, "width": side}), chat
     words.backend_tokenizer.post_processor = processors.ByteLevel()  # its processor writes BOS
     parts = build(model, eye, words, official=hf.MllamaProcessor(eye, words))
     for name, gate in model.named_parameters():
@@ -322,7 +332,8 @@ FAMILIES: dict[str, Callable[[], Parts]] = {
     "internvl": internvl,
     "gemma3": gemma3,
     "florence2": florence2,
-    "mllama": mllama,
+    "mllama": lambda: mllama(28),  # four tiles, the picture first
+    "mllama_chat": lambda: mllama(56, MLLAMA_CHAT),  # one tile and three of padding, the picture behind text
     "blip": blip,
     "git": git,
 }

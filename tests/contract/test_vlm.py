@@ -67,7 +67,7 @@ def own_inputs(driven: Driven, picture: Tensor, question: str, spoken: Sequence[
         inputs["token_type_ids"] = visual
     if driven.name == "paligemma":
         inputs["token_type_ids"] = torch.tensor([[0] * len(ids) + [1] * len(spoken)])
-    if driven.name == "mllama":
+    if driven.name.startswith("mllama"):
         spans, tiles = [get_cross_attention_token_mask(whole[0].tolist(), vlm.model.config.image_token_id)], inputs["aspect_ratio_mask"]
         mask = convert_sparse_cross_attention_mask_to_dense(spans, tiles.sum(-1).tolist(), tiles.shape[-1], whole.shape[1])
         inputs["cross_attention_mask"] = torch.from_numpy(mask)
@@ -217,7 +217,7 @@ def test_prompts_are_tokenised_as_by_the_official_processor(driven: Driven) -> N
     if driven.name == "paligemma":
         text = "<image>" + text
     text = text.removeprefix(vlm.tokenizer.bos_token or "")  # the official one adds it to a chat's own
-    images = [[picture]] if driven.name in {"idefics3", "smolvlm", "gemma3", "mllama"} else [picture]
+    images = [[picture]] if driven.name in {"idefics3", "smolvlm", "gemma3", "mllama", "mllama_chat"} else [picture]
     theirs = official(images=images, text=[text], return_tensors="pt")
     ours, expected = list(vlm.wording.prompt_ids(QUESTIONS[0], seen.pictures[0])), theirs["input_ids"][0].tolist()
     if driven.name == "paligemma" and expected[0] == vlm.tokenizer.bos_token_id:

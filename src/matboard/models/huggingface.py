@@ -1,8 +1,8 @@
 """One adapter for every transformers image-text-to-text family.
 
-A model is driven in two steps that all families share: its own ``get_image_features`` encodes the pictures (`seeing`), then its
-language model reads prompts in which the visual tokens stand (`wording`, `speaking`). What differs between families is a
-table (`families`), how pictures are prepared (`twins`) and whether the language model is a decoder or has an encoder.
+A model is driven in two steps that all families share: its eye encodes the pictures (`seeing`), then its language model reads
+the prompts (`wording`, `speaking`). What differs between families is a table (`families`), how pictures are prepared (`twins`),
+how the eye tells the language model what it saw (`joining`) and whether that is a decoder or has an encoder.
 """
 
 from __future__ import annotations
@@ -56,14 +56,14 @@ class HuggingFaceVLM(VisionLanguageModel):
         template: str | None = None,
         name: str = "",
     ) -> None:
-        self.joint = joint_of(model)
+        self.joint = joint_of(model.eval().requires_grad_(False))
         self.reads_question = "qformer_input_ids" in self.joint.inputs
         if self.reads_question and qformer_tokenizer is None:
             raise ModelError(f"{type(model).__name__} has a Q-Former that reads the question: give its qformer_tokenizer.")
         family = family_of(model)
         self.name = name or model.config.name_or_path or model.config.model_type
         self.taps = taps_of(model)
-        self.model = model.eval().requires_grad_(False)
+        self.model = model
         self.preprocess = Preprocessor(image_processor, processor_settings(model))
         self.wording = Wording(tokenizer, family, getattr(model.config, "image_token_id", None), template)
         self.speaker = speaker_of(self.joint, family)

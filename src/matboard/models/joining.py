@@ -183,6 +183,11 @@ class Prefixed(Joint):
     """
 
     def __init__(self, model: Any) -> None:
+        frames = model.config.num_image_with_embedding
+        if frames is not None:
+            raise ModelError(
+                f"This GitForCausalLM reads videos of {frames} frames; expected one that reads a picture: it is not supported."
+            )
         language, inner = copy.copy(model), copy.copy(model.git)
         language._modules, inner._modules = dict(model._modules), dict(model.git._modules)
         inner.image_encoder, inner.visual_projection, language.git = _Given(), torch.nn.Identity(), inner
