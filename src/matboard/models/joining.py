@@ -18,7 +18,7 @@ from __future__ import annotations
 import copy
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -71,14 +71,15 @@ class Joint(ABC):
         model: the whole model.
         eye: its vision encoder.
         language: what reads text, head included.
+        readers: the functions that `look` hands pictures to.
 
     Attributes:
         inputs: the names of the prepared picture inputs that `look` takes.
     """
 
-    def __init__(self, model: Any, eye: Any, language: Any) -> None:
+    def __init__(self, model: Any, eye: Any, language: Any, readers: Sequence[Callable[..., Any]]) -> None:
         self.model, self.eye, self.language = model, eye, language
-        self.inputs = frozenset(inspect.signature(eye.forward).parameters)
+        self.inputs = frozenset(name for reader in readers for name in inspect.signature(reader).parameters)
 
     @abstractmethod
     def look(self, inputs: Mapping[str, Tensor]) -> Any:
@@ -106,11 +107,9 @@ class Placed(Joint):
 
     def __init__(self, model: Any) -> None:
         language = model if hasattr(model, "lm_head") else model.language_model
-        super().__init__(model, model.get_encoder(modality="image"), language)
-        kinds = (*type(model).__mro__, *type(getattr(model, "model", None)).__mro__)
-        methods = [vars(kind)["get_image_features"] for kind in kinds if "get_image_features" in vars(kind)]
-        # those of the methods that it overrides or hands on to included
-        self.inputs = frozenset(name for method in methods for name in inspect.signature(method).parameters)
+        kinds = (*type(model).__mro__, *type(getattr(model, "model", None)).__mro__)  # what it overrides or hands on to included
+        readers = [vars(kind)["get_image_features"] for kind in kinds if "get_image_features" in vars(kind)]
+        super().__init__(model, model.get_encoder(modality="image"), language, readers)
         self.takes_outputs = "mm_encoder_outputs" in inspect.signature(language.forward).parameters
 
     def look(self, inputs: Mapping[str, Tensor]) -> Any:
@@ -128,7 +127,7 @@ class Tiled(Joint):
     """Mllama (Llama 3.2 Vision): text from the image token on attends to the tiles of its picture."""
 
     def __init__(self, model: Any) -> None:
-        super().__init__(model, model.model.vision_model, model)
+        super().__init__(model, model.model.vision_model, model, [model.model.vision_model.forward])
 
     def look(self, inputs: Mapping[str, Tensor]) -> Sight:
         seen = self.eye(**inputs).last_hidden_state.squeeze(1)
@@ -157,10 +156,11 @@ class Captioned(Joint):
                 "those of a BlipForConditionalGeneration. In transformers 5.23 the former's decoder attends to padding, so a batch would "
                 "not answer as its samples do: it is not supported."
             )
-        super().__init__(model, model.vision_model, model.text_decoder)
+        super().__init__(model, model.vision_model, model.text_decoder, [model.vision_model.forward])
 
     def look(self, inputs: Mapping[str, Tensor]) -> Sight:
-        return _whole(self.eye(**inputs).last_hidden_state)
+        seen = self.eye(**inputs).last_hidden_state
+        return Sight(seen, seen, seen)  # no projector
 
     def begin(self, asked: Asked) -> Asked:
         """The start token stands in place of the tokenizer's."""
@@ -191,7 +191,7 @@ class Prefixed(Joint):
         language, inner = copy.copy(model), copy.copy(model.git)
         language._modules, inner._modules = dict(model._modules), dict(model.git._modules)
         inner.image_encoder, inner.visual_projection, language.git = _Given(), torch.nn.Identity(), inner
-        super().__init__(model, model.git.image_encoder, language)
+        super().__init__(model, model.git.image_encoder, language, [model.git.image_encoder.forward])
 
     def look(self, inputs: Mapping[str, Tensor]) -> Sight:
         seen = self.eye(**inputs).last_hidden_state
@@ -212,7 +212,7 @@ class _Given(torch.nn.Module):
         return BaseModelOutput(last_hidden_state=pixel_values.squeeze(1))
 
 
-_JOINTS: Mapping[str, type[Any]] = {
+_JOINTS: Mapping[str, Callable[[Any], Joint]] = {
     "MllamaForConditionalGeneration": Tiled,
     "BlipForConditionalGeneration": Captioned,
     "GitForCausalLM": Prefixed,
@@ -224,15 +224,9 @@ def joint_of(model: Any) -> Joint:
     known = next((_JOINTS[kind.__name__] for kind in type(model).__mro__ if kind.__name__ in _JOINTS), None)
     if known is None and not hasattr(model, "get_image_features"):
         raise ModelError(f"{type(model).__name__} cannot encode pictures apart from text (no get_image_features): it is not supported.")
-    joint: Joint = (known or Placed)(model)
-    return joint
-
-
-def _whole(tokens: Tensor) -> Sight:
-    """A language model that attends to the eye's own tokens."""
-    return Sight(tokens, tokens, tokens)
+    return (known or Placed)(model)
 
 
 def _unclosed(asked: Asked) -> Asked:
-    """Prompts without their last token, with which BERT's tokenizer closes a text."""
+    """Prompts without their last token, with which BERT's tokenizer closes a text; they are padded on the left."""
     return replace(asked, ids=asked.ids[:, :-1], mask=asked.mask[:, :-1])

@@ -150,9 +150,8 @@ class EncoderDecoder(Speaker):
     def hear(self, asked: Asked) -> Heard:
         ids = torch.tensor([self._start()], device=asked.ids.device).repeat(len(asked.ids), 1)
         out = self.language(**self.joint.tell(asked), attention_mask=asked.mask, decoder_input_ids=ids, use_cache=True)
-        return Heard(
-            out.logits[:, -1], out.past_key_values, asked.mask, asked.mask.sum(1), {"last_hidden_state": out.encoder_last_hidden_state}
-        )
+        memory = {"last_hidden_state": out.encoder_last_hidden_state}
+        return Heard(out.logits[:, -1], out.past_key_values, asked.mask, asked.mask.sum(1), memory)
 
     def go_on(self, heard: Heard, ids: Tensor, mask: Tensor) -> tuple[Tensor, Heard]:
         memory = BaseModelOutput(**heard.memory)
