@@ -18,13 +18,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from huggingface_hub import ModelHubMixin, snapshot_download
+from huggingface_hub import ModelHubMixin
 from numpy.typing import NDArray
 from PIL import Image
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from matboard.errors import ConfigError, PromptError, UnknownName
+from matboard.errors import ConfigError, HubError, PromptError, UnknownName
+from matboard.hub import CLIENT_ERRORS, fetch, first_line, why
 from matboard.images import to_array, to_picture
 from matboard.prompts.canvas import Canvas, Patch, region, valid_range
 from matboard.prompts.card import model_card
@@ -174,6 +175,24 @@ class VisualPrompt(ModelHubMixin):  # type: ignore[misc]
         folder = Path(pretrained_model_name_or_path)
         return _read_folder(folder if folder.exists() else _fetch(str(pretrained_model_name_or_path), revision, token))
 
+    def push_to_hub(self, repo_id: str, **options: Any) -> str:
+        """Save and upload the four files as one commit; the repository is created where there is none.
+
+        Args:
+            repo_id: ``owner/name``.
+            options: ``private``, ``token``, ``commit_message``, ``branch`` and others of huggingface_hub's ``ModelHubMixin.push_to_hub``.
+
+        Returns:
+            The commit's address.
+
+        Raises:
+            PromptError: the Hub cannot be reached or does not take it.
+        """
+        try:
+            return str(super().push_to_hub(repo_id, **options))
+        except CLIENT_ERRORS as error:
+            raise PromptError(f"The prompt was not pushed to {repo_id!r}: {why(error) or first_line(error)}.") from error
+
 
 def load_prompt(path_or_id: str | Path) -> VisualPrompt:
     """Load a prompt from a folder, from the Hub by id, or from a ``.pth`` file as the authors of arXiv 2404.11207 publish it.
@@ -188,13 +207,15 @@ def load_prompt(path_or_id: str | Path) -> VisualPrompt:
 
 def _fetch(repo_id: str, revision: str | None, token: str | bool | None) -> Path:
     try:
-        return Path(snapshot_download(repo_id, revision=revision, token=token, allow_patterns=[CONFIG, TENSOR, PREVIEW, CARD]))
-    except Exception as error:  # the Hub's client raises many unrelated kinds: offline, timeout, 404, malformed id
-        reason = str(error).strip().splitlines()[0].rstrip(".")
+        folder = fetch(repo_id, [CONFIG, TENSOR, PREVIEW, CARD], revision=revision, token=token)
+    except HubError as error:
         raise PromptError(
-            f"There is no folder {repo_id!r} here, and the Hugging Face Hub did not give a prompt of that name: {reason}. "
-            "Expected a prompt's folder, a .pth file, or a Hub id while online."
+            f"There is no folder {repo_id!r} here, and the Hugging Face Hub did not give a prompt of that name: {error}. "
+            "Expected a prompt's folder, a .pth file, or a Hub id (owner/name)."
         ) from error
+    if not (folder / CONFIG).exists():
+        raise PromptError(f"{repo_id!r} on the Hugging Face Hub holds no prompt: it has no {CONFIG}.")
+    return folder
 
 
 def _finish(folder: Path) -> None:
