@@ -248,8 +248,12 @@ def test_a_first_saving_that_is_killed_loads_once_it_is_whole(tmp_path, move):
 
 
 def test_an_error_after_the_prompt_is_whole_says_so(saved, monkeypatch):
-    def full(*_):
-        raise OSError(28, "No space left on device")
+    replace = Path.replace
+
+    def full(source, target):
+        if Path(target).name != ".saved":
+            raise OSError(28, "No space left on device")
+        return replace(source, target)
 
     monkeypatch.setattr(Path, "replace", full)
     with pytest.raises(PromptError, match=r"cannot be written \(no space left on device\); the new prompt is whole, and loads\."):

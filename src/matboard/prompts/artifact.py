@@ -24,6 +24,7 @@ from PIL import Image
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from matboard.disk import flush_folder, publish
 from matboard.errors import ConfigError, HubError, PromptError, UnknownName
 from matboard.hub import CLIENT_ERRORS, fetch, first_line, why
 from matboard.images import to_array, to_picture
@@ -138,14 +139,15 @@ class VisualPrompt(ModelHubMixin):  # type: ignore[misc]
     def _save_pretrained(self, save_directory: Path) -> None:
         """Write the four files aside, declare them whole by one renaming, then move each to its place. Raises PromptError.
 
-        Killed at any moment, the folder loads as the old prompt or as the new one, whole.
+        Killed or without power at any moment, the folder loads as the old prompt or as the new one, whole.
         """
         kept = "what was there before is untouched"
         try:
             _finish(save_directory)  # a saving that was killed
+            flush_folder(save_directory.parent)
             with tempfile.TemporaryDirectory(dir=save_directory, prefix=".saving-") as name:
                 self._write(Path(name) / "files")
-                (Path(name) / "files").rename(save_directory / WHOLE)
+                publish(Path(name) / "files", save_directory / WHOLE)
             kept = "the new prompt is whole, and loads"
             _finish(save_directory)
         except OSError as error:
@@ -226,6 +228,7 @@ def _finish(folder: Path) -> None:
             if (whole / file).exists():
                 (whole / file).replace(folder / file)
         whole.rmdir()
+        flush_folder(folder)
 
 
 def _newest(folder: Path, file: str) -> Path:
