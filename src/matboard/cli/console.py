@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 out = Console()
 err = Console(stderr=True)
+PROMPT = "A prompt's folder, a Hub id (owner/name), or a .pth file as the authors of TVP publish it."
 PLAIN_INTERVAL = 10.0
 """Seconds between progress lines where there is no terminal; a guess at what a log can bear."""
 

@@ -11,15 +11,23 @@ from matboard.cli.console import cache_dir, data_dir, drive, err, out
 
 
 def continual(
-    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file; see experiments/ for examples.", show_default=False)],
+    config: Annotated[
+        Path,
+        typer.Argument(
+            metavar="CONFIG", help="What to do, in YAML; the repository's folder experiments/ holds examples.", show_default=False
+        ),
+    ],
     words: Annotated[
-        list[str] | None, typer.Argument(metavar="KEY.SUB=VALUE", help="Settings laid over the file.", show_default=False)
+        list[str] | None, typer.Argument(metavar="KEY.SUB=VALUE", help="Settings that replace those of the file.", show_default=False)
     ] = None,
-    run: Annotated[Path | None, typer.Option("--out", help="Run folder. Default: runs/<name of the config>.", show_default=False)] = None,
+    run: Annotated[
+        Path | None,
+        typer.Option("--out", help="The run folder: everything is written there. Default: runs/<name of CONFIG>.", show_default=False),
+    ] = None,
 ) -> None:
-    """Run continual learners over a stream of tasks and compare them: accuracy, forgetting, which prompt serves which class.
+    """Teach learners one task after the other and compare what they keep: accuracy, forgetting, which prompt serves which class.
 
-    A run that was interrupted goes on at the task it was learning when the same command is given again.
+    Give the same command again to go on with a run that was interrupted, at the task it was learning.
 
     Example: [bold]matboard continual experiments/continual_scenes.yaml seeds=[0] training.epochs=2[/bold]
     """

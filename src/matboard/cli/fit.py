@@ -11,15 +11,23 @@ from matboard.cli.console import cache_dir, data_dir, drive, err, out
 
 
 def fit(
-    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file; see experiments/ for examples.", show_default=False)],
+    config: Annotated[
+        Path,
+        typer.Argument(
+            metavar="CONFIG", help="What to do, in YAML; the repository's folder experiments/ holds examples.", show_default=False
+        ),
+    ],
     words: Annotated[
-        list[str] | None, typer.Argument(metavar="KEY.SUB=VALUE", help="Settings laid over the file.", show_default=False)
+        list[str] | None, typer.Argument(metavar="KEY.SUB=VALUE", help="Settings that replace those of the file.", show_default=False)
     ] = None,
-    run: Annotated[Path | None, typer.Option("--out", help="Run folder. Default: runs/<name of the config>.", show_default=False)] = None,
+    run: Annotated[
+        Path | None,
+        typer.Option("--out", help="The run folder: everything is written there. Default: runs/<name of CONFIG>.", show_default=False),
+    ] = None,
 ) -> None:
-    """Learn prompts on one or several models, judge them on others, write a run folder.
+    """Learn prompts on one or several models, judge them on these and others, write a run folder.
 
-    A run that was interrupted goes on where it stopped when the same command is given again.
+    Give the same command again to go on with a run that was interrupted.
 
     Example: [bold]matboard fit experiments/tvp_tiny.yaml steps=100 prompt.width=20[/bold]
     """

@@ -12,10 +12,10 @@ from matboard.cli.console import cache_dir, out
 def list_names(
     what: Annotated[
         Literal["models", "tasks", "prompts", "objectives", "learners"],
-        typer.Argument(help="models, tasks, prompts, objectives or learners.", show_default=False),
+        typer.Argument(metavar="WHAT", help="models, tasks, prompts, objectives or learners.", show_default=False),
     ],
 ) -> None:
-    """Names that other commands understand."""
+    """Print the names that configurations and other commands understand."""
     lines = {"models": _models, "tasks": _tasks, "prompts": _prompts, "objectives": _objectives, "learners": _learners}[what]()
     for line in lines:
         out.print(line, highlight=False, markup=False, soft_wrap=True)

@@ -19,6 +19,7 @@ from torch import Tensor
 from transformers.utils import cached_file
 
 from matboard.errors import ModelError
+from matboard.hub import CLIENT_ERRORS, why
 from matboard.models.contracts import Answers, Pictures, VisionLanguageModel
 from matboard.models.families import family_of, processor_settings
 from matboard.models.joining import Asked, joint_of
@@ -202,13 +203,28 @@ def load(
     return loaded
 
 
+LOADING_ERRORS: tuple[type[Exception], ...] = (*CLIENT_ERRORS, KeyError, ImportError)
+
+
+def look_up(id_or_folder: str | Path) -> None:
+    """Read a model's configuration and nothing else. Raises ModelError where `load` would find no model of a known kind."""
+    from transformers import AutoConfig
+
+    import matboard.models.blip_family
+    import matboard.models.eyes  # noqa: F401  (both make their classes known to the Auto classes)
+
+    load_part(AutoConfig, "configuration", str(id_or_folder))
+
+
 def load_part(auto: Any, what: str, place: str, **options: Any) -> Any:
     """One part of a model by its Auto class. Raises ModelError where it cannot be had."""
     try:
         return auto.from_pretrained(place, **options)
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise ModelError(f"{place!r} yields no {what}; expected a Hub id or a folder that transformers saved. It said: {reason}") from error
+    except LOADING_ERRORS as error:
+        expected = f"{place!r} yields no {what}; expected a Hub id or a folder that transformers saved."
+        if reason := why(error):
+            raise ModelError(f"{expected} There is no such folder here, and the Hugging Face Hub did not give it: {reason}.") from error
+        raise ModelError(f"{expected} It said: {' '.join(str(error).split())[:300]}") from error
 
 
 def _older_chat_template(place: str) -> str | None:

@@ -47,6 +47,7 @@ def judge(
     config = parse(EvaluateConfig, asked, "evaluate")
     learned = load_prompt(prompt)
     loaded = [load_task(t.name, data_dir=data_dir, test=t.test) for t in config.tasks]
+    zoo.look_up(config.models, cache=cache)
     run = Run.open(out, {"prompt": prompt, "evaluate": config.model_dump(mode="json")})
     learned.save_pretrained(run.path("prompt"))
     sources = [s["model"] for s in learned.config.get("sources", []) if s["model"] in config.models]

@@ -71,6 +71,7 @@ def study(config: StudyConfig, out: Path, *, data_dir: Path | None = None, cache
     processes = Processes.here()
     task = _task(config.task, data_dir)
     judged = [_task(t, data_dir) for t in config.evaluate.tasks] or [task]
+    zoo.look_up([*config.sources, *config.evaluate.models], cache=cache)
     run = Run.open(out, config.model_dump(mode="json")) if processes.index == 0 else Run(out)
     started = time.perf_counter()
     loader = _Loader(config, cache)
