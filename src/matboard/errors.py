@@ -9,6 +9,7 @@ MatboardError                 what came, what was expected, what to do
     ├── PromptError           a prompt artefact
     ├── ModelError            a model that cannot be loaded or driven
     │   └── PreprocessingMismatch   our differentiable twin differs from the official processor
+    ├── HubError              a repository that the Hugging Face Hub does not give or take
     └── RunError              a run folder that cannot be created, resumed or read
 """
 
@@ -65,6 +66,10 @@ class ModelError(InputError):
 
 class PreprocessingMismatch(ModelError):
     """The differentiable twin of an image processor differs from the official one."""
+
+
+class HubError(InputError):
+    """The Hugging Face Hub does not give or take a repository; the text is a clause that says why."""
 
 
 class RunError(InputError):

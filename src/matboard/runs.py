@@ -6,7 +6,8 @@
     checkpoint.safetensors   the latest state of a run that is not finished
     results.json       what came out; its presence means the run is finished
 
-Every file is replaced atomically: a full disk or a kill leaves the previous one intact.
+Every file but the log is replaced as a whole: a full disk, a kill or a loss of power leaves the previous one or the new one. The log is
+brought to the disk before a checkpoint that counts on it.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from matboard.disk import flush, make_folder, publish
 from matboard.errors import RunError
 
 PACKAGES = ("matboard", "torch", "transformers", "accelerate", "numpy", "pillow", "safetensors")
@@ -111,6 +113,8 @@ class Run:
 
     def save_checkpoint(self, checkpoint: Checkpoint) -> None:
         """Replace the checkpoint. Raises RunError where the disk is full; the previous checkpoint stays."""
+        if self.path("metrics.jsonl").exists():
+            flush(self.path("metrics.jsonl"))
         meta = {"step": str(checkpoint.step), "values": json.dumps(checkpoint.values)}
         write_atomically(self.path("checkpoint.safetensors"), save(checkpoint.arrays, metadata=meta))
 
@@ -165,9 +169,9 @@ def replace_atomically(path: Path, write: Callable[[Path], Any]) -> None:
     """Let ``write`` fill a temporary file beside ``path``, then put it in its place. Raises RunError like write_atomically."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         write(temporary)
-        temporary.replace(path)
+        publish(temporary, path)
     except OSError as error:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 import transformers as hf
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 TOKENS = "<image> <|image_pad|> <|video_pad|> <|vision_start|> <|vision_end|> <fake_token_around_image> <global-img> <end_of_utterance>"
 TOKENS += " <IMG_CONTEXT> <img> </img> <start_of_image> <end_of_image> <image_soft_token> <video> <|im_start|> <|im_end|>"
@@ -53,6 +53,17 @@ def tokenizer(**names: str) -> Any:
         setattr(out, name, token)
         setattr(out, f"{name}_id", out.convert_tokens_to_ids(token))
     return out
+
+
+def bert() -> Any:
+    """A WordPiece tokenizer: no BOS, no EOS, every text between [CLS] and [SEP]."""
+    special, letters = ["[PAD]", "[CLS]", "[SEP]", "[UNK]"], sorted(set(TEXT.replace(" ", "")))
+    words = [*special, *letters, *(f"##{letter}" for letter in letters), "what", "this", "cat", "dog", "picture", "many"]
+    made = Tokenizer(models.WordPiece({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))
+    made.normalizer, made.pre_tokenizer = normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer()
+    made.decoder, made.post_processor = decoders.WordPiece(), processors.BertProcessing(("[SEP]", 2), ("[CLS]", 1))
+    names = dict(zip(("pad_token", "cls_token", "sep_token", "unk_token"), special))
+    return hf.PreTrainedTokenizerFast(tokenizer_object=made, model_input_names=["input_ids", "attention_mask"], **names)
 
 
 VOCABULARY = len(tokenizer())
@@ -256,6 +267,45 @@ def florence2() -> Parts:
     return build(model, eye, tokenizer(), official=official)
 
 
+# after meta-llama/Llama-3.2-11B-Vision-Instruct's
+MLLAMA_CHAT = (
+    "{{ bos_token }}{% for m in messages %}<|im_start|>{{ m.role }}\n{% for part in m.content %}"
+    "{% if part.type == 'image' %}<image>{% else %}{{ part.text }}{% endif %}{% endfor %}<|im_end|>{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+def mllama(side: int, chat: str | None = None) -> Parts:
+    language = text("mllama_text_model", cross_attention_layers=[1], **{**WIDTH, "num_hidden_layers": 3})
+    heads = {"attention_heads": 4, "num_global_layers": 1, "intermediate_layers_indices": [0], "vision_output_dim": 64}
+    shape = {**EYE, **heads, "image_size": side, "patch_size": side // 4}
+    config = hf.MllamaConfig(vision_config=shape, text_config=language, image_token_index=token("<image>"))
+    model, words = hf.MllamaForConditionalGeneration(config), tokenizer(image_token="<image>")
+    eye, words.chat_template = hf.MllamaImageProcessorPil(size={"height": side, "width": side}), chat
+    words.backend_tokenizer.post_processor = processors.ByteLevel()  # its processor writes BOS
+    parts = build(model, eye, words, official=hf.MllamaProcessor(eye, words))
+    for name, gate in model.named_parameters():
+        if "gate" in name:
+            gate.data.fill_(1.0)  # wide open, so that what the picture says is heard
+    return parts
+
+
+def blip() -> Parts:
+    words = bert()
+    language = {**WIDTH, "vocab_size": len(words) + 2, "max_position_embeddings": 64, "projection_dim": 32}
+    language |= {"bos_token_id": len(words), "sep_token_id": 2, "pad_token_id": 0, "eos_token_id": 2}  # BOS is not the tokenizer's
+    model = hf.BlipForConditionalGeneration(hf.BlipConfig(vision_config=EYE, text_config=language))
+    eye = hf.BlipImageProcessorPil(size=SQUARE)
+    return build(model, eye, words, official=hf.BlipProcessor(eye, bert()))
+
+
+def git() -> Parts:
+    words, eye = bert(), hf.CLIPImageProcessorPil(size={"shortest_edge": 28}, crop_size=SQUARE)
+    ends = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0, "max_position_embeddings": 64}
+    config = hf.GitConfig(vision_config=EYE, vocab_size=len(words), **WIDTH, **ends)
+    return build(hf.GitForCausalLM(config), eye, words, official=hf.GitProcessor(eye, bert()))
+
+
 FAMILIES: dict[str, Callable[[], Parts]] = {
     "blip2_opt": lambda: blip2(OPT),
     "blip2_t5": lambda: blip2(T5),
@@ -282,4 +332,8 @@ FAMILIES: dict[str, Callable[[], Parts]] = {
     "internvl": internvl,
     "gemma3": gemma3,
     "florence2": florence2,
+    "mllama": lambda: mllama(28),  # four tiles, the picture first
+    "mllama_chat": lambda: mllama(56, MLLAMA_CHAT),  # one tile and three of padding, the picture behind text
+    "blip": blip,
+    "git": git,
 }

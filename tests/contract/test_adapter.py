@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 import transformers as hf
-from families import FAMILIES, Parts, tokenizer
+from families import FAMILIES, Parts, bert, tokenizer
 from PIL import Image
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
@@ -39,7 +39,7 @@ def save(parts: Parts, folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("family", ["blip2_t5", "bliva", "llava", "qwen2_5_vl", "smolvlm", "internvl"])
+@pytest.mark.parametrize("family", ["blip2_t5", "bliva", "llava", "qwen2_5_vl", "smolvlm", "internvl", "mllama", "blip", "git"])
 def test_a_saved_folder_loads_and_says_the_same(family: str, tmp_path: Path) -> None:
     parts = FAMILIES[family]()
     loaded = load(str(save(parts, tmp_path)), device="cpu")
@@ -92,6 +92,17 @@ def test_models_that_cannot_be_driven_are_refused() -> None:
     parts = FAMILIES["instructblip_llama"]()
     with pytest.raises(ModelError, match="has a Q-Former that reads the question: give its qformer_tokenizer"):
         HuggingFaceVLM(parts.model, parts.image_processor, parts.tokenizer)
+
+
+def test_weights_that_would_be_taken_for_another_model_are_refused(tmp_path: Path) -> None:
+    parts = FAMILIES["blip"]()
+    answering = Parts(hf.BlipForQuestionAnswering(parts.model.config), parts.image_processor, parts.tokenizer)
+    with pytest.raises(ModelError, match=r"BlipForQuestionAnswering, which AutoModelForImageTextToText takes for a captioner; expected"):
+        load(str(save(answering, tmp_path)), device="cpu")
+    video = FAMILIES["git"]().model
+    video.config.num_image_with_embedding = 6
+    with pytest.raises(ModelError, match="GitForCausalLM reads videos of 6 frames; expected one that reads a picture"):
+        HuggingFaceVLM(video, parts.image_processor, parts.tokenizer)
 
 
 @pytest.fixture(scope="module")
@@ -175,6 +186,13 @@ def test_the_answer_is_what_would_be_read_after_the_prompt() -> None:
     assert spaced.tokenizer.decode(spaced.answer_ids("q", "a cat", False)) == " a cat"
     assert broken.tokenizer.decode(broken.answer_ids("q", "a cat", False)) == "a cat"
     assert spaced.answer_ids("q", "a cat", True) == (*spaced.answer_ids("q", "a cat", False), spaced.tokenizer.eos_token_id)
+
+
+def test_a_prompt_without_a_place_for_pictures_is_text_alone() -> None:
+    asked = Wording(bert(), FACTS["blip"], None, "{image}{question} Answer:")
+    assert asked.prompt("what is <image>?") == "what is <image>? Answer:"
+    assert asked.prompt_ids("a", Picture(9)) == tuple(asked.tokenizer("a Answer:")["input_ids"])
+    assert asked.answer_ids("a", "cat <image>", True)[-1] == asked.tokenizer.sep_token_id  # BERT has no end of sequence
 
 
 def test_no_beginning_of_text_is_added_twice() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 from families import FAMILIES, Parts
 from PIL import Image
 from torch import Tensor
+from transformers.models.mllama.processing_mllama import convert_sparse_cross_attention_mask_to_dense, get_cross_attention_token_mask
 
 from matboard.errors import UnknownName
 from matboard.models import huggingface
@@ -45,35 +47,47 @@ def canvas() -> Tensor:
     return torch.rand(3, 3, 40, 40, generator=torch.Generator().manual_seed(0))
 
 
+def own_inputs(driven: Driven, picture: Tensor, question: str, spoken: Sequence[int] = ()) -> dict[str, Tensor]:
+    """What the model's own forward and generate take for one unpadded sequence, as its own processor would write it."""
+    vlm = driven.vlm
+    ids = list(vlm.wording.prompt_ids(question, vlm._see(picture, [question]).pictures[0]))
+    if driven.name == "blip":
+        ids = [vlm.model.config.text_config.bos_token_id, *ids[1:-1]]
+    if driven.name == "git":
+        ids = ids[:-1]
+    whole = torch.tensor([[*ids, *spoken]])
+    inputs = {k: v for k, v in vlm.preprocess(picture).items() if k not in {"rows", "cols", "num_patches", "num_crops", "num_tiles"}}
+    inputs |= {"input_ids": whole, "attention_mask": torch.ones_like(whole)}
+    visual = (whole == getattr(vlm.model.config, "image_token_id", -1)).long()
+    if vlm.reads_question:
+        inputs["qformer_input_ids"] = torch.tensor([vlm.qformer_tokenizer(vlm.wording.instruction(question))["input_ids"]])
+    if driven.name.startswith("qwen"):
+        inputs["mm_token_type_ids"] = visual
+    if driven.name == "gemma3":
+        inputs["token_type_ids"] = visual
+    if driven.name == "paligemma":
+        inputs["token_type_ids"] = torch.tensor([[0] * len(ids) + [1] * len(spoken)])
+    if driven.name.startswith("mllama"):
+        spans, tiles = [get_cross_attention_token_mask(whole[0].tolist(), vlm.model.config.image_token_id)], inputs["aspect_ratio_mask"]
+        mask = convert_sparse_cross_attention_mask_to_dense(spans, tiles.sum(-1).tolist(), tiles.shape[-1], whole.shape[1])
+        inputs["cross_attention_mask"] = torch.from_numpy(mask)
+    return inputs
+
+
 def naive_loss(driven: Driven, picture: Tensor, question: str, answer: str) -> float:
     """The model's own forward over one unpadded sequence: no cache, no given positions, no precomputed features."""
     model, vlm = driven.vlm.model, driven.vlm
-    inputs = vlm.preprocess(picture)
-    seen = vlm._see(picture, [question])
-    ids, spoken = vlm.wording.prompt_ids(question, seen.pictures[0]), vlm.wording.answer_ids(question, answer, False)
-    given = {k: v for k, v in inputs.items() if k not in {"rows", "cols", "num_patches", "num_crops"}}
-    if vlm.reads_question:
-        given["qformer_input_ids"] = torch.tensor([vlm.qformer_tokenizer(vlm.wording.instruction(question))["input_ids"]])
+    spoken = torch.tensor([vlm.wording.answer_ids(question, answer, False)])
+    if driven.name == "florence2":  # its first token is forced, which labels do not know
+        forced = torch.tensor([[2, model.generation_config.forced_bos_token_id, *spoken[0, :-1]]])
+        logits = model(**own_inputs(driven, picture, question), decoder_input_ids=forced).logits[0, 1:]
+        return float(torch.nn.functional.cross_entropy(logits, spoken[0], reduction="sum"))
     if vlm.speaker.padding == "right":
-        out = model(input_ids=torch.tensor([ids]), labels=torch.tensor([spoken]), **given)
-        if driven.name != "florence2":  # its first token is forced, which labels do not know
-            return float(out.loss) * len(spoken)
-        start = model.config.get_text_config().decoder_start_token_id
-        forced = torch.tensor([[start, model.generation_config.forced_bos_token_id, *spoken[:-1]]])
-        logits = model(input_ids=torch.tensor([ids]), decoder_input_ids=forced, **given).logits[0, 1:]
-        return float(torch.nn.functional.cross_entropy(logits, torch.tensor(spoken), reduction="sum"))
-    whole = torch.tensor([[*ids, *spoken]])
-    visual = (whole == model.config.image_token_id).long()
-    if driven.name.startswith("qwen"):
-        given["mm_token_type_ids"] = visual
-    if driven.name == "gemma3":
-        given["token_type_ids"] = visual
-    if driven.name == "paligemma":
-        given["token_type_ids"] = torch.tensor([[0] * len(ids) + [1] * len(spoken)])
-    logits = model(input_ids=whole, attention_mask=torch.ones_like(whole), **given).logits[0, len(ids) - 1 : -1]
+        return float(model(**own_inputs(driven, picture, question), labels=spoken).loss) * spoken.numel()
+    logits = model(**own_inputs(driven, picture, question, spoken[0].tolist())).logits[0, -spoken.numel() - 1 : -1]
     if driven.name.startswith("qwen"):
         model.model.rope_deltas = None
-    return float(torch.nn.functional.cross_entropy(logits.float(), torch.tensor(spoken), reduction="sum"))
+    return float(torch.nn.functional.cross_entropy(logits.float(), spoken[0], reduction="sum"))
 
 
 def test_the_loss_is_that_of_the_models_own_forward(driven: Driven, canvas: Tensor) -> None:
@@ -127,7 +141,7 @@ def test_candidate_scores_carry_the_same_gradient(driven: Driven, canvas: Tensor
 
 def test_each_picture_is_encoded_once(driven: Driven, canvas: Tensor) -> None:
     calls: list[int] = []
-    hook = driven.vlm.model.get_encoder(modality="image").register_forward_hook(lambda *_: calls.append(1))
+    hook = driven.vlm.joint.eye.register_forward_hook(lambda *_: calls.append(1))
     driven.vlm.answer(canvas, QUESTIONS, ANSWERS, taps=driven.vlm.taps)
     driven.vlm.candidate_log_likelihoods(canvas, QUESTIONS, CANDIDATES)
     driven.vlm.generate(canvas, QUESTIONS, max_new_tokens=3)
@@ -158,19 +172,11 @@ def test_generation_is_the_models_own(driven: Driven, canvas: Tensor) -> None:
     spoken = driven.vlm.generate(canvas, QUESTIONS, max_new_tokens=4)
     assert spoken == [driven.vlm.generate(canvas[i : i + 1], QUESTIONS[i : i + 1], max_new_tokens=4)[0] for i in range(3)]
     assert any(spoken) or driven.name in {"paligemma", "gemma3"}  # tied embeddings: they repeat the line break that ends their prompt
-    vlm, inputs = driven.vlm, driven.vlm.preprocess(canvas[:1])
-    seen = vlm._see(canvas[:1], QUESTIONS[:1])
-    ids = torch.tensor([vlm.wording.prompt_ids(QUESTIONS[0], seen.pictures[0])])
-    given = {k: v for k, v in inputs.items() if k not in {"rows", "cols", "num_patches", "num_crops"}}
-    visual = (ids == vlm.model.config.image_token_id).long()
-    if vlm.reads_question:
-        given["qformer_input_ids"] = torch.tensor([vlm.qformer_tokenizer(vlm.wording.instruction(QUESTIONS[0]))["input_ids"]])
-    if driven.name.startswith("qwen"):
-        given["mm_token_type_ids"] = visual
-    if driven.name in {"gemma3", "paligemma"}:
-        given["token_type_ids"] = visual if driven.name == "gemma3" else torch.zeros_like(ids)
-    count = 6 if driven.name == "florence2" else 4  # BART's settings force its first and its last token
-    out = vlm.model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), **given, do_sample=False, max_new_tokens=count)[0].tolist()
+    vlm, inputs = driven.vlm, own_inputs(driven, canvas[:1], QUESTIONS[0])
+    ids, count = inputs["input_ids"], 6 if driven.name == "florence2" else 4  # BART's settings force its first and its last token
+    if driven.name == "blip":  # it cuts off the end itself
+        inputs |= {name: torch.cat([inputs[name], torch.ones(1, 1, dtype=torch.long)], 1) for name in ("input_ids", "attention_mask")}
+    out = vlm.model.generate(**inputs, do_sample=False, max_new_tokens=count)[0].tolist()
     if driven.name.startswith("qwen"):
         vlm.model.model.rope_deltas = None
     new = out[ids.shape[1] :] if out[: ids.shape[1]] == ids[0].tolist() else out
@@ -210,8 +216,8 @@ def test_prompts_are_tokenised_as_by_the_official_processor(driven: Driven) -> N
     text = QUESTIONS[0] if driven.name in {"paligemma", "florence2"} else vlm.wording.prompt(QUESTIONS[0])
     if driven.name == "paligemma":
         text = "<image>" + text
-    text = text.removeprefix(vlm.tokenizer.bos_token)  # the official one adds it to a chat's own
-    images = [[picture]] if driven.name in {"idefics3", "smolvlm", "gemma3"} else [picture]
+    text = text.removeprefix(vlm.tokenizer.bos_token or "")  # the official one adds it to a chat's own
+    images = [[picture]] if driven.name in {"idefics3", "smolvlm", "gemma3", "mllama", "mllama_chat"} else [picture]
     theirs = official(images=images, text=[text], return_tensors="pt")
     ours, expected = list(vlm.wording.prompt_ids(QUESTIONS[0], seen.pictures[0])), theirs["input_ids"][0].tolist()
     if driven.name == "paligemma" and expected[0] == vlm.tokenizer.bos_token_id:

@@ -11,6 +11,7 @@ from PIL import Image
 from matboard.errors import TaskError
 from matboard.prompts.artifact import VisualPrompt
 from matboard.prompts.canvas import Canvas
+from matboard.prompts.pixel import PixelPrompt
 from matboard.tasks import load_task
 from matboard.tasks.readers import read
 from matboard.transfer.evaluate import ScoreStore, Unit, conditions, evaluate, judge, show
@@ -39,6 +40,16 @@ def test_conditions_share_the_prompts_geometry():
     assert not shown["shrunk"].prompts[0].perturbation.any()
     assert len(shown["random"].prompts) == 2
     assert {c.kind for c in shown.values()} == {"baseline", "method"}
+
+
+def test_the_level_a_border_was_learned_from_is_a_baseline_too(model, task):
+    learned = PixelPrompt(Canvas(), level=0.25).to_artifact()
+    table = evaluate({"evp": [learned]}, model, task)
+    assert [c.name for c in table.shown] == ["full", "shrunk", "random", "flat", "evp"]
+    assert table.shown[3].label == "flat border of level 0.25, before learning"
+    cell = table.results()["cells"][-1]
+    assert list(cell["versus"]) == ["full", "shrunk", "random", "flat"]
+    assert cell["versus"]["flat"] == {"value": 0.0, "low": 0.0, "high": 0.0}, "nothing was learned yet, so the flat border is all it is"
 
 
 def test_the_table_is_paired_and_says_who_shares_an_eye(model, task):

@@ -18,7 +18,7 @@ from transformers import AutoModel, AutoModelForImageTextToText
 
 from matboard.errors import ModelError, UnknownName
 from matboard.models.huggingface import load
-from matboard.zoo import connectors, mini, mini_features, mini_guide, mini_recipe, parts
+from matboard.zoo import connectors, mini, mini_features, mini_guide, mini_measure, mini_recipe, parts
 from matboard.zoo.mini_names import broad_names, cifar100_names, coco_names, imagenet_names
 from matboard.zoo.mini_questions import Album, Questions, Shown
 from matboard.zoo.mini_shapes import SHAPES, Shape, eye_config
@@ -293,3 +293,42 @@ def test_the_guides_head_is_shipped_and_measured() -> None:
     folder = mini.WEIGHTS / mini_guide.NAME
     assert (folder / "connector.safetensors").stat().st_size < 500_000
     assert json.loads((folder / "facts.json").read_text())["zero_shot"]["cifar10_test"]["full"] > 0.6
+
+
+def oracle(classes: list[str], always: int | None = None) -> mini_measure.Ask:
+    """Names and counts pictures by their grey: answers every question right, or always the same."""
+
+    def right(picture: Image.Image, question: str, options: list[str]) -> int:
+        shown = classes[picture.getpixel((0, 0))[0] // 20]
+        return options.index(shown if shown in options else "yes" if f"a {shown} in" in question else "no")
+
+    def ask(pictures: Any, questions: Any, options: Any) -> list[int]:
+        return [right(p, q, list(options)) if always is None else always for p, q in zip(pictures, questions, strict=True)]
+
+    return ask
+
+
+def pack(path: Path, classes: list[str], labels: list[int], **more: Any) -> Path:
+    files = []
+    for label in labels:
+        stream = io.BytesIO()
+        Image.new("RGB", (8, 8), (20 * label,) * 3).save(stream, "PNG")
+        files.append(np.frombuffer(stream.getvalue(), np.uint8))
+    offsets = np.cumsum([0, *map(len, files)])
+    np.savez(path, data=np.concatenate(files), offsets=offsets, labels=np.array(labels, np.int32), classes=np.array(classes), **more)
+    return path
+
+
+def test_presence_asks_about_half_of_what_is_there(tmp_path: Path) -> None:
+    classes = ["cat", "dog", "frog"]
+    packed = mini_features.Packed.load(pack(tmp_path / "p.npz", classes, [0, 1, 2] * 8))
+    assert mini_measure.presence(oracle(classes), packed, most=24) == 1.0
+    assert mini_measure.presence(oracle(classes, always=0), packed, most=24) == 0.5
+
+
+def test_counting_is_told_beside_the_commonest_number(tmp_path: Path) -> None:
+    numbers = ["0", "1", "2"]
+    asked = {"question": np.array(["How many?"] * 4), "answer": np.array(["2", "2", "1", "yes"]), "question_image": np.array([0, 1, 2, 2])}
+    path = pack(tmp_path / "c.npz", numbers, [2, 2, 1], **asked)
+    assert mini_measure.counting(oracle(numbers), path, most=10) == {"n": 3.0, "counting": 1.0, "commonest": 0.667}
+    assert mini_measure.counting(oracle(numbers, always=0), path, most=10)["counting"] == 0.333

@@ -79,6 +79,16 @@ def test_starts_from_zero_as_in_the_paper(layout):
     assert [name for name, _ in prompt.named_parameters()] == ["delta"]
 
 
+@pytest.mark.parametrize("range", RANGES)
+def test_starts_from_a_level_when_told(range):
+    prompt = PixelPrompt(Canvas(33, 5), "border", range, level=0.5)
+    artefact = prompt.to_artifact()
+    np.testing.assert_allclose(artefact.perturbation, np.where(artefact.region, 0.5, 0.0)[None].repeat(3, axis=0), atol=1e-6)
+    np.testing.assert_allclose(artefact.perturbation, artefact.flat(0.5).perturbation, atol=1e-6)
+    assert artefact.config["level"] == 0.5
+    assert artefact.flat(0.5).apply(Image.new("RGB", (23, 23))).getpixel((0, 0)) == (128, 128, 128)
+
+
 def test_free_leaves_the_range_and_the_others_do_not():
     for name in RANGES:
         prompt = build("full", name)
@@ -169,3 +179,7 @@ def test_wrong_words_and_numbers():
         PixelPrompt(range="clamp")
     with pytest.raises(ConfigError, match="A resolution of 34 came; expected 1 to 33"):
         build("full", resolution=34)
+    with pytest.raises(ConfigError, match=r"A level of 1\.5 came; expected 0 to 1 for a border prompt"):
+        PixelPrompt(level=1.5)
+    with pytest.raises(ConfigError, match="and no generator beside it"):
+        PixelPrompt(level=0.5, generator=generator())

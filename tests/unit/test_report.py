@@ -422,6 +422,15 @@ def test_a_gain_that_shrinking_alone_has_is_not_the_prompts() -> None:
     )
 
 
+def test_a_gain_that_a_flat_border_has_is_not_the_prompts() -> None:
+    results = small_results({"tvp": [(0.2, 0.2)] * 4})
+    results["conditions"].append({"name": "flat", "kind": "baseline"})
+    for cell in results["cells"]:
+        cell["versus"]["flat"] = {"value": 0.0, "low": -0.05, "high": 0.05}
+    lead = verdict(parse_results(results)).lead
+    assert lead.endswith("But shrinking the picture behind an unlearned border gains as much, so the gain is not the prompt’s.")
+
+
 def test_the_verdict_does_not_claim_what_was_not_measured() -> None:
     assert verdict(parse_results({})).lead == "No learned prompt was measured, so there is nothing to judge yet."
     only_source = small_results({"tvp": [(0.1, 0.2)]})

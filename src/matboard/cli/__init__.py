@@ -29,6 +29,8 @@ app = typer.Typer(
     "Start with [bold]matboard demo[/bold]; then [bold]matboard fit[/bold] a prompt on one model, "
     "[bold]matboard evaluate[/bold] it on others, [bold]matboard apply[/bold] it to pictures. "
     "[bold]matboard continual[/bold] learns prompts through a stream of tasks.",
+    epilog="Environment: MATBOARD_DATA is a folder with data sets, MATBOARD_CACHE a folder for built models (default ~/.cache/matboard). "
+    "What is named by a Hub id obeys the Hub's own variables: HF_TOKEN opens private repositories, HF_HUB_OFFLINE=1 asks no server.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,

@@ -12,12 +12,12 @@ from matboard.cli import console
 
 
 def apply(
-    prompt: Annotated[str, typer.Argument(help="A prompt's folder, a Hub id, or a .pth file of the TVP authors.", show_default=False)],
+    prompt: Annotated[str, typer.Argument(metavar="PROMPT", help=console.PROMPT, show_default=False)],
     inputs: Annotated[list[Path], typer.Argument(metavar="IN", help="Pictures, and folders of pictures.", show_default=False)],
-    out: Annotated[Path, typer.Option(help="Where the PNG files go; a folder's structure is kept.", show_default=False)],
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that are already there.")] = False,
+    out: Annotated[Path, typer.Option(help="The folder for the PNG files; the structure of a folder IN is kept.", show_default=False)],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that are already there; else they are skipped.")] = False,
 ) -> None:
-    """Apply a prompt to pictures and write PNG files. Bad pictures are skipped, counted and named.
+    """Put a prompt on pictures and write PNG files. Files that are no pictures are skipped, counted and named.
 
     Example: [bold]matboard apply runs/tvp/prompt photos/ --out prompted/[/bold]
     """

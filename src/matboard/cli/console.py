@@ -19,12 +19,21 @@ if TYPE_CHECKING:
 
     Settings = TypeVar("Settings", bound=BaseModel)
 
-Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file; see experiments/ for examples.", show_default=False)]
-Words = Annotated[list[str] | None, typer.Argument(metavar="KEY.SUB=VALUE", help="Settings laid over the file.", show_default=False)]
-RunFolder = Annotated[Path | None, typer.Option("--out", help="Run folder. Default: runs/<name of the config>.", show_default=False)]
+Config = Annotated[
+    Path,
+    typer.Argument(metavar="CONFIG", help="What to do, in YAML; the repository's folder experiments/ holds examples.", show_default=False),
+]
+Words = Annotated[
+    list[str] | None, typer.Argument(metavar="KEY.SUB=VALUE", help="Settings that replace those of the file.", show_default=False)
+]
+RunFolder = Annotated[
+    Path | None,
+    typer.Option("--out", help="The run folder: everything is written there. Default: runs/<name of CONFIG>.", show_default=False),
+]
 
 out = Console()
 err = Console(stderr=True)
+PROMPT = "A prompt's folder, a Hub id (owner/name), or a .pth file as the authors of TVP publish it."
 PLAIN_INTERVAL = 10.0
 """Seconds between progress lines where there is no terminal; a guess at what a log can bear."""
 

@@ -8,9 +8,9 @@ from matboard.cli.console import Config, RunFolder, Words, cache_dir, data_dir, 
 
 
 def continual(config: Config, words: Words = None, run: RunFolder = None) -> None:
-    """Run continual learners over a stream of tasks and compare them: accuracy, forgetting, which prompt serves which class.
+    """Teach learners one task after the other and compare what they keep: accuracy, forgetting, which prompt serves which class.
 
-    A run that was interrupted goes on at the task it was learning when the same command is given again.
+    Give the same command again to go on with a run that was interrupted, at the task it was learning.
 
     Example: [bold]matboard continual experiments/continual_scenes.yaml seeds=[0] training.epochs=2[/bold]
     """

@@ -12,11 +12,12 @@ from matboard.cli.continual import show_results as show_stream
 from matboard.cli.fit import show_results
 
 
-def demo(run: Annotated[Path, typer.Option("--out", help="Run folder.")] = Path("runs/demo")) -> None:
+def demo(run: Annotated[Path, typer.Option("--out", help="The run folder: everything is written there.")] = Path("runs/demo")) -> None:
     """Learn a border on one tiny model and see whether it helps five others; nothing is downloaded.
 
-    VP, EVP and TVP are learned on tiny-MiniGPT-4 and judged on all six models of the tiny zoo, with baselines and intervals. Then
-    prompts live through ten tasks: a pool and a generator beside a fine-tuned head and controls, on a tiny ViT.
+    First, borders: the methods VP, EVP and TVP on tiny-minigpt4, judged on all six models of the tiny zoo beside baselines.
+
+    Then, a stream of ten tasks on a tiny ViT: a prompt pool and a prompt generator beside fine-tuning and controls without prompts.
     """
     from matboard.workflows.continual import continual
     from matboard.workflows.demo import continual_demo_config, demo_config

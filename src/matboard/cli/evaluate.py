@@ -7,20 +7,27 @@ from typing import Annotated
 
 import typer
 
-from matboard.cli.console import cache_dir, data_dir, drive
+from matboard.cli.console import PROMPT, cache_dir, data_dir, drive
 from matboard.cli.fit import show_results
 
 
 def evaluate(
-    prompt: Annotated[str, typer.Argument(help="A prompt folder, the TVP authors' .pth file, or a Hub id.", show_default=False)],
-    models: Annotated[str, typer.Option(help="Names, Hub ids or folders, separated by commas.", show_default=False)],
-    tasks: Annotated[str, typer.Option(help="Names, folders or JSONL files, separated by commas.", show_default=False)],
-    run: Annotated[Path, typer.Option("--out", help="Run folder.", show_default=False)],
-    test: Annotated[int | None, typer.Option(min=1, help="At most so many test samples a task.", show_default="all")] = None,
-    scorers: Annotated[str, typer.Option(help="ranking, generation, or both.")] = "ranking",
-    batch_size: Annotated[int, typer.Option(min=1)] = 32,
+    prompt: Annotated[str, typer.Argument(metavar="PROMPT", help=PROMPT, show_default=False)],
+    models: Annotated[str, typer.Option(help="Names (matboard list models), Hub ids or folders, separated by commas.", show_default=False)],
+    tasks: Annotated[
+        str, typer.Option(help="Names (matboard list tasks), folders or JSONL files, separated by commas.", show_default=False)
+    ],
+    run: Annotated[Path, typer.Option("--out", help="The run folder: everything is written there.", show_default=False)],
+    test: Annotated[int | None, typer.Option(min=1, help="Use at most this many test samples of each task.", show_default="all")] = None,
+    scorers: Annotated[
+        str,
+        typer.Option(
+            help="What counts as an answer: ranking, the likeliest candidate; generation, what the model writes; or ranking,generation."
+        ),
+    ] = "ranking",
+    batch_size: Annotated[int, typer.Option(min=1, help="Pictures that a model gets at once.")] = 32,
 ) -> None:
-    """Judge a prompt on models and tasks, beside the baselines without which a gain means nothing.
+    """Judge a prompt on models and tasks, beside the baselines that tell whether it helps: no prompt, a black border, a random one.
 
     Example: [bold]matboard evaluate runs/demo/prompt --models tiny-blip2,tiny-bliva --tasks scenes-counting --out runs/judged[/bold]
     """

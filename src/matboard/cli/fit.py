@@ -8,9 +8,9 @@ from matboard.cli.console import Config, RunFolder, Words, cache_dir, data_dir, 
 
 
 def fit(config: Config, words: Words = None, run: RunFolder = None) -> None:
-    """Learn prompts on one or several models, judge them on others, write a run folder.
+    """Learn prompts on one or several models, judge them on these and others, write a run folder.
 
-    A run that was interrupted goes on where it stopped when the same command is given again.
+    Give the same command again to go on with a run that was interrupted.
 
     Example: [bold]matboard fit experiments/tvp_tiny.yaml steps=100 prompt.width=20[/bold]
     """

@@ -12,10 +12,10 @@ from matboard.cli.console import cache_dir, out
 def list_names(
     what: Annotated[
         Literal["models", "tasks", "prompts", "objectives", "learners"],
-        typer.Argument(help="models, tasks, prompts, objectives or learners.", show_default=False),
+        typer.Argument(metavar="WHAT", help="models, tasks, prompts, objectives or learners.", show_default=False),
     ],
 ) -> None:
-    """Names that other commands understand."""
+    """Print the names that configurations and other commands understand."""
     lines = {"models": _models, "tasks": _tasks, "prompts": _prompts, "objectives": _objectives, "learners": _learners}[what]()
     for line in lines:
         out.print(line, highlight=False, markup=False, soft_wrap=True)
@@ -42,7 +42,7 @@ def _prompts() -> list[str]:
         "border  a ring of pixels around the shrunk picture (VP, EVP, TVP); prompt.width",
         "patch   a square over the picture; prompt.width is its side",
         "full    an additive pattern over the whole picture",
-        "any of them with prompt.resolution: learned small, upsampled",
+        "any of them with prompt.resolution: learned small, upsampled; prompt.level: where it starts (border: 0 black, 0.5 grey)",
         "value ranges: clamped (default), sigmoid, free",
     ]
 

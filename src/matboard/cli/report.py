@@ -11,12 +11,12 @@ from matboard.cli.console import out
 
 
 def report(
-    run: Annotated[Path, typer.Argument(help="A run folder.", show_default=False)],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The run folder of fit, evaluate, continual or demo.", show_default=False)],
     page: Annotated[
-        Path | None, typer.Option("--out", help="Where to write. Default: report.html in the run folder.", show_default=False)
+        Path | None, typer.Option("--out", help="The HTML file to write. Default: report.html in the run folder.", show_default=False)
     ] = None,
 ) -> None:
-    """Write one self-contained HTML page about a run."""
+    """Write one self-contained HTML page about a run, finished or not."""
     from matboard.report import write_report
 
     out.print(f"report: {write_report(run, page)}", highlight=False, soft_wrap=True)

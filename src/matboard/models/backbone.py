@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from matboard.errors import ConfigError, ModelError
 from matboard.models.contracts import Entering, Images, Outputs, Tokens, TokensOut, VisionBackbone
+from matboard.models.huggingface import load_part
 
 FAMILIES = {
     "clip": "CLIPVisionModel",
@@ -146,17 +147,13 @@ def load(
     Raises:
         ModelError: it cannot be read, or is no vision transformer known here.
     """
-    try:
-        config = hf.AutoConfig.from_pretrained(name)
-    except (OSError, ValueError, KeyError) as error:
-        raise ModelError(f"{name} cannot be read as a transformers model: {str(error).splitlines()[0]}") from error
-    kind = config.model_type
+    kind = load_part(hf.AutoConfig, "configuration", name).model_type
     if kind not in FAMILIES:
         raise ModelError(f"{name} is a {kind!r} model; a continual learner needs a vision transformer: {', '.join(FAMILIES)}.")
     quiet = hf.utils.logging.get_verbosity()
     hf.utils.logging.set_verbosity_error()  # else it lists the text side's weights
     try:
-        tower = getattr(hf, FAMILIES[kind]).from_pretrained(name, dtype=dtype)
+        tower = load_part(getattr(hf, FAMILIES[kind]), "model", name, dtype=dtype)
     finally:
         hf.utils.logging.set_verbosity(quiet)
     mean, std = ((0.0,) * 3, (1.0,) * 3) if pixels == "unit" else _statistics(name, kind)
@@ -169,7 +166,7 @@ def _statistics(name: str, kind: str) -> tuple[Any, Any]:
         if kind.startswith("clip"):
             return CLIP_MEAN, CLIP_STD
         raise ModelError(f"{name} has no preprocessor_config.json, which says how its pixels are normalised; copy it from where it came.")
-    processor: Any = hf.AutoImageProcessor.from_pretrained(name, use_fast=False)
+    processor = load_part(hf.AutoImageProcessor, "image processor", name, use_fast=False)
     return processor.image_mean, processor.image_std
 
 

@@ -36,7 +36,8 @@ class Family:
         template: the prompt where neither the caller nor the tokenizer brings one.
         image: what ``{image}`` becomes; ``{token}`` is the model's image token.
         placeholder: the part of a prompt that the visual tokens replace.
-        picture: what it is replaced by; ``{tokens}`` are the image tokens.
+        picture: what it is replaced by; ``{tokens}`` are the image tokens, ``{token}`` is a single one. Nothing where a prompt has no
+            place for a picture.
         tile: the same for one tile of a grid (one-based ``{row}`` and ``{column}``), in front of ``picture``.
         row_end: ends a row of tiles; once more it ends the grid.
         line_end: stands between two lines of visual tokens.
@@ -70,7 +71,7 @@ class Family:
             "".join(self.tile.format(row=r + 1, column=c + 1, tokens=tokens) for c in range(picture.columns)) + self.row_end
             for r in range(picture.rows)
         )
-        return grid + (self.row_end if grid else "") + self.picture.format(tokens=tokens)
+        return grid + (self.row_end if grid else "") + self.picture.format(tokens=tokens, token=token)
 
 
 BLIP = Family("{question}", before_bos=True)
@@ -130,6 +131,10 @@ FAMILIES: Mapping[str, Family] = {
     ),
     # transformers' Florence2Processor
     "florence2": Family("{image}{bos}{question}{eos}", special_tokens=False),
+    # transformers' MllamaProcessor; meta-llama/Llama-3.2-11B-Vision-Instruct brings its own chat template
+    "mllama": Family("{image}{bos}{question}", picture="{token}", special_tokens=False),
+    "blip": Family("{question}", picture=""),
+    "git": Family("{question}", picture=""),
 }
 
 

@@ -1,8 +1,8 @@
 """One adapter for every transformers image-text-to-text family.
 
-A model is driven in two steps that all families share: its own ``get_image_features`` encodes the pictures (`seeing`), then its
-language model reads prompts in which the visual tokens stand (`wording`, `speaking`). What differs between families is a
-table (`families`), how pictures are prepared (`twins`) and whether the language model is a decoder or has an encoder.
+A model is driven in two steps that all families share: its eye encodes the pictures (`seeing`), then its language model reads
+the prompts (`wording`, `speaking`). What differs between families is a table (`families`), how pictures are prepared (`twins`),
+how the eye tells the language model what it saw (`joining`) and whether that is a decoder or has an encoder.
 """
 
 from __future__ import annotations
@@ -19,11 +19,13 @@ from torch import Tensor
 from transformers.utils import cached_file
 
 from matboard.errors import ModelError
+from matboard.hub import CLIENT_ERRORS, why
 from matboard.models.contracts import Answers, Pictures, VisionLanguageModel
 from matboard.models.families import family_of, processor_settings
+from matboard.models.joining import Asked, joint_of
 from matboard.models.preprocessing import Preprocessor
-from matboard.models.seeing import Seen, features, fingerprint, picture_inputs, see, taps_of
-from matboard.models.speaking import Asked, Heard, speaker_of
+from matboard.models.seeing import Seen, features, fingerprint, see, taps_of
+from matboard.models.speaking import Heard, speaker_of
 from matboard.models.wording import Wording, padded
 
 RANKING_BYTES = 2**30
@@ -55,24 +57,23 @@ class HuggingFaceVLM(VisionLanguageModel):
         template: str | None = None,
         name: str = "",
     ) -> None:
-        if not hasattr(model, "get_image_features"):
-            raise ModelError(f"{type(model).__name__} cannot encode pictures apart from text (no get_image_features): it is not supported.")
-        self.reads_question = "qformer_input_ids" in picture_inputs(model)
+        self.joint = joint_of(model.eval().requires_grad_(False))
+        self.reads_question = "qformer_input_ids" in self.joint.inputs
         if self.reads_question and qformer_tokenizer is None:
             raise ModelError(f"{type(model).__name__} has a Q-Former that reads the question: give its qformer_tokenizer.")
         family = family_of(model)
         self.name = name or model.config.name_or_path or model.config.model_type
         self.taps = taps_of(model)
-        self.model = model.eval().requires_grad_(False)
+        self.model = model
         self.preprocess = Preprocessor(image_processor, processor_settings(model))
         self.wording = Wording(tokenizer, family, getattr(model.config, "image_token_id", None), template)
-        self.speaker = speaker_of(model, family)
+        self.speaker = speaker_of(self.joint, family)
         self.tokenizer, self.qformer_tokenizer = tokenizer, qformer_tokenizer
 
     @cached_property
     def encoder(self) -> str:  # type: ignore[override]
         """Fingerprint of the vision encoder's weights."""
-        return fingerprint(self.model)
+        return fingerprint(self.joint.eye)
 
     @property
     def refusal(self) -> str | None:
@@ -129,7 +130,7 @@ class HuggingFaceVLM(VisionLanguageModel):
         if self.reads_question:
             text = [self.qformer_tokenizer(self.wording.instruction(q))["input_ids"] for q in questions]
             inputs["qformer_input_ids"], inputs["qformer_attention_mask"] = padded(text, "right", self.model.device)
-        return see(self.model, inputs, len(images))
+        return see(self.joint, inputs, len(images))
 
     def _ask(self, seen: Seen, questions: Sequence[str]) -> Asked:
         rows = [self.wording.prompt_ids(q, picture) for q, picture in zip(questions, seen.pictures)]
@@ -155,7 +156,7 @@ class HuggingFaceVLM(VisionLanguageModel):
         """The tokens that end an answer."""
         ends = getattr(getattr(self.model, "generation_config", None), "eos_token_id", None)
         listed = ends if isinstance(ends, list) else [ends]
-        return {int(end) for end in (*listed, self.tokenizer.eos_token_id) if end is not None}
+        return {int(end) for end in (*listed, self.wording.end) if end is not None}
 
     def _read(self, ids: list[int]) -> str:
         end = next((i for i, token in enumerate(ids) if token in self._ends), len(ids))
@@ -194,7 +195,7 @@ def load(
     processor = load_part(AutoImageProcessor, "image processor", place, backend="pil", **trust)
     tokenizer = load_part(AutoTokenizer, "tokenizer", place, **trust)
     tokenizer.chat_template = tokenizer.chat_template or _older_chat_template(place)
-    reads = "qformer_input_ids" in picture_inputs(model)
+    reads = "qformer_input_ids" in joint_of(model).inputs
     qformer = load_part(AutoTokenizer, "Q-Former tokenizer", place, subfolder="qformer_tokenizer", **trust) if reads else None
     model = model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     loaded = HuggingFaceVLM(model, processor, tokenizer, qformer, template=template, name=place)
@@ -202,13 +203,28 @@ def load(
     return loaded
 
 
+LOADING_ERRORS: tuple[type[Exception], ...] = (*CLIENT_ERRORS, KeyError, ImportError)
+
+
+def look_up(id_or_folder: str | Path) -> None:
+    """Read a model's configuration and nothing else. Raises ModelError where `load` would find no model of a known kind."""
+    from transformers import AutoConfig
+
+    import matboard.models.blip_family
+    import matboard.models.eyes  # noqa: F401  (both make their classes known to the Auto classes)
+
+    load_part(AutoConfig, "configuration", str(id_or_folder))
+
+
 def load_part(auto: Any, what: str, place: str, **options: Any) -> Any:
     """One part of a model by its Auto class. Raises ModelError where it cannot be had."""
     try:
         return auto.from_pretrained(place, **options)
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise ModelError(f"{place!r} yields no {what}; expected a Hub id or a folder that transformers saved. It said: {reason}") from error
+    except LOADING_ERRORS as error:
+        expected = f"{place!r} yields no {what}; expected a Hub id or a folder that transformers saved."
+        if reason := why(error):
+            raise ModelError(f"{expected} There is no such folder here, and the Hugging Face Hub did not give it: {reason}.") from error
+        raise ModelError(f"{expected} It said: {' '.join(str(error).split())[:300]}") from error
 
 
 def _older_chat_template(place: str) -> str | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from matboard.errors import ModelError, UnknownName
 from matboard.models.families import Picture, merged_patch
+from matboard.models.joining import Joint
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Seen:
     """A batch of pictures after the vision side.
 
     Attributes:
-        output: the model's own output object; the language side of most families takes it as it is.
+        output: as `Joint.look` gave it; the language side of most families takes it as it is.
         tokens: what enters the language model, one ``token dim`` a picture.
         pictures: how each appears in a prompt.
         shares: how the encoder's tokens divide among the pictures (their tiles or patches).
@@ -34,27 +34,19 @@ class Seen:
     grid: Tensor | None
 
 
-def picture_inputs(model: Any) -> frozenset[str]:
-    """The names that a model's ``get_image_features`` takes, those of the methods that it overrides or hands on to included."""
-    kinds = (*type(model).__mro__, *type(getattr(model, "model", None)).__mro__)
-    methods = (vars(kind).get("get_image_features") for kind in kinds)
-    return frozenset(name for method in methods if method is not None for name in inspect.signature(method).parameters)
-
-
-def see(model: Any, inputs: dict[str, Tensor], count: int) -> Seen:
+def see(joint: Joint, inputs: dict[str, Tensor], count: int) -> Seen:
     """Encode ``count`` prepared pictures, each once."""
-    known = picture_inputs(model)
-    output = model.get_image_features(**{name: value for name, value in inputs.items() if name in known}, return_dict=True)
-    rows, columns = _tiles(model, inputs, count)
-    grid = inputs.get("image_grid_thw")
+    output = joint.look({name: value for name, value in inputs.items() if name in joint.inputs})
+    rows, columns = _tiles(joint.model, inputs, count)
+    grid, counted = inputs.get("image_grid_thw"), inputs.get("num_patches", inputs.get("num_tiles"))
     shares = [r * c + 1 for r, c in zip(rows, columns)]
-    if "num_patches" in inputs:
-        shares = inputs["num_patches"].tolist()
+    if counted is not None:
+        shares = counted.flatten().tolist()
     elif grid is not None:
         shares = grid.prod(-1).tolist()
     pooled = output.pooler_output
     tokens = _divide(pooled, shares) if isinstance(pooled, Tensor) else list(pooled)
-    patch, lines = merged_patch(model), [1] * count
+    patch, lines = merged_patch(joint.model), [1] * count
     if patch is not None:  # Pixtral's eye lays all its pictures end to end
         shares, lines = [len(own) for own in tokens], (inputs["image_sizes"][:, 0] // patch).tolist()
     pictures = [Picture(len(own), *facts) for own, *facts in zip(tokens, rows, columns, lines, strict=True)]
@@ -90,9 +82,9 @@ def features(model: Any, seen: Seen, tap: str) -> Tensor:
     return torch.stack(parts).float()
 
 
-def fingerprint(model: Any) -> str:
-    """Of the vision encoder's weights, read as bfloat16; what its parts are called does not matter."""
-    weights = model.get_encoder(modality="image").state_dict().values()
+def fingerprint(eye: Any) -> str:
+    """Of a vision encoder's weights, read as bfloat16; what its parts are called does not matter."""
+    weights = eye.state_dict().values()
     parts = sorted(hashlib.sha256(_bytes(value)).digest() for value in weights if value.is_floating_point())
     return hashlib.sha256(b"".join(parts)).hexdigest()[:12]
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import copy
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -19,25 +19,8 @@ from torch import Tensor
 from transformers.modeling_outputs import BaseModelOutput
 
 from matboard.models.families import Family
+from matboard.models.joining import Asked, Joint
 from matboard.models.wording import padded
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A batch of prompts with their pictures.
-
-    Attributes:
-        ids, mask: ``batch token``; the padding's side is the speaker's.
-        visual: the model's own output object for the pictures.
-        features: the visual tokens in reading order, ``token dim``.
-        grid: patches per frame, row and column of each picture, where positions depend on them.
-    """
-
-    ids: Tensor
-    mask: Tensor
-    visual: Any
-    features: Tensor
-    grid: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -49,14 +32,14 @@ class Heard:
         cache: keys and values; never handed to the model itself where it is needed again.
         mask: ``batch token``.
         position: of the first answer token.
-        memory: an encoder's output, where there is one.
+        memory: what the language model is given again with every later token, ``batch …``.
     """
 
     logits: Tensor
     cache: Any
     mask: Tensor
     position: Tensor
-    memory: Tensor | None = None
+    memory: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
     def row_bytes(self) -> int:
@@ -65,7 +48,7 @@ class Heard:
 
     def rows(self, index: Tensor) -> Heard:
         """A copy made of some of the rows; rows may repeat."""
-        memory = None if self.memory is None else self.memory[index]
+        memory = {name: value[index] for name, value in self.memory.items()}
         return Heard(self.logits[index], _select(self.cache, index), self.mask[index], self.position[index], memory)
 
 
@@ -73,17 +56,15 @@ class Speaker(ABC):
     """How one kind of language model is driven.
 
     Args:
-        model: the whole model.
+        joint: the model's parts.
         family: its token types and first position.
     """
 
     padding = "left"
 
-    def __init__(self, model: Any, family: Family) -> None:
-        self.model, self.family = model, family
-        self.language = model if hasattr(model, "lm_head") else model.language_model
-        known = inspect.signature(self.language.forward).parameters
-        self.slices, self.takes_outputs = "logits_to_keep" in known, "mm_encoder_outputs" in known
+    def __init__(self, joint: Joint, family: Family) -> None:
+        self.joint, self.model, self.language, self.family = joint, joint.model, joint.language, family
+        self.slices = "logits_to_keep" in inspect.signature(self.language.forward).parameters
 
     @abstractmethod
     def score(self, asked: Asked, answers: Sequence[Sequence[int]]) -> Tensor:
@@ -97,45 +78,35 @@ class Speaker(ABC):
     def go_on(self, heard: Heard, ids: Tensor, mask: Tensor) -> tuple[Tensor, Heard]:
         """Logits after each of the given tokens, and the prompt with them. Uses up ``heard.cache``."""
 
-    def embed(self, asked: Asked) -> Tensor:
-        """Token embeddings with the visual tokens in place."""
-        where = asked.ids == self.model.config.image_token_id
-        embeddings = self.model.get_input_embeddings()(asked.ids.masked_fill(where, 0))
-        merged: Tensor = embeddings.masked_scatter(where.unsqueeze(-1), asked.features.to(embeddings))
-        return merged
-
 
 class Causal(Speaker):
     """A decoder: prompt and answer are one sequence."""
 
     def score(self, asked: Asked, answers: Sequence[Sequence[int]]) -> Tensor:
+        asked = self.joint.begin(asked)
         ids, mask = padded([answer[:-1] for answer in answers], "right", asked.ids.device)
         positions = self._positions(asked)
         joined = torch.cat([positions, self._onwards(_next(positions, asked.mask), ids.shape[1])], dim=-1)
         whole = Asked(torch.cat([asked.ids, ids], 1), torch.cat([asked.mask, mask], 1), asked.visual, asked.features)
         keep = {"logits_to_keep": ids.shape[1] + 1} if self.slices else {}
         options = {"attention_mask": whole.mask, "position_ids": joined, "use_cache": False, **keep}
-        logits: Tensor = self.language(**self._inputs(whole), **self._types(whole, ids.shape[1]), **options).logits
+        logits: Tensor = self.language(**self.joint.tell(whole), **self._types(whole, ids.shape[1]), **options).logits
         return logits[:, -(ids.shape[1] + 1) :]
 
     def hear(self, asked: Asked) -> Heard:
+        asked = self.joint.begin(asked)
         positions = self._positions(asked)
         options = {"attention_mask": asked.mask, "position_ids": positions, "use_cache": True}
         keep = {"logits_to_keep": 1} if self.slices else {}
-        out = self.language(**self._inputs(asked), **self._types(asked, 0), **options, **keep)
-        return Heard(out.logits[:, -1], out.past_key_values, asked.mask, _next(positions, asked.mask))
+        out = self.language(**self.joint.tell(asked), **self._types(asked, 0), **options, **keep)
+        return Heard(out.logits[:, -1], out.past_key_values, asked.mask, _next(positions, asked.mask), self.joint.keep(asked))
 
     def go_on(self, heard: Heard, ids: Tensor, mask: Tensor) -> tuple[Tensor, Heard]:
         seen = torch.cat([heard.mask, mask], 1)
         positions = self._onwards(heard.position, ids.shape[1])
         options = {"attention_mask": seen, "position_ids": positions, "past_key_values": heard.cache, "use_cache": True}
-        out = self.language(input_ids=ids, **options)
-        return out.logits, Heard(out.logits[:, -1], out.past_key_values, seen, heard.position + ids.shape[1])
-
-    def _inputs(self, asked: Asked) -> dict[str, Any]:
-        if self.takes_outputs:
-            return {"input_ids": asked.ids, "mm_encoder_outputs": {"image": asked.visual}}
-        return {"inputs_embeds": self.embed(asked)}
+        out = self.language(input_ids=ids, **options, **self.joint.remind(heard.memory, ids.shape[1]))
+        return out.logits, Heard(out.logits[:, -1], out.past_key_values, seen, heard.position + ids.shape[1], heard.memory)
 
     def _types(self, asked: Asked, answer: int) -> dict[str, Tensor]:
         if self.family.token_types == "none":
@@ -172,17 +143,18 @@ class EncoderDecoder(Speaker):
     def score(self, asked: Asked, answers: Sequence[Sequence[int]]) -> Tensor:
         start = self._start()
         ids, _ = padded([[*start, *answer[:-1]] for answer in answers], "right", asked.ids.device)
-        out = self.language(inputs_embeds=self.embed(asked), attention_mask=asked.mask, decoder_input_ids=ids, use_cache=False)
+        out = self.language(**self.joint.tell(asked), attention_mask=asked.mask, decoder_input_ids=ids, use_cache=False)
         logits: Tensor = out.logits
         return logits[:, len(start) - 1 :]
 
     def hear(self, asked: Asked) -> Heard:
         ids = torch.tensor([self._start()], device=asked.ids.device).repeat(len(asked.ids), 1)
-        out = self.language(inputs_embeds=self.embed(asked), attention_mask=asked.mask, decoder_input_ids=ids, use_cache=True)
-        return Heard(out.logits[:, -1], out.past_key_values, asked.mask, asked.mask.sum(1), out.encoder_last_hidden_state)
+        out = self.language(**self.joint.tell(asked), attention_mask=asked.mask, decoder_input_ids=ids, use_cache=True)
+        memory = {"last_hidden_state": out.encoder_last_hidden_state}
+        return Heard(out.logits[:, -1], out.past_key_values, asked.mask, asked.mask.sum(1), memory)
 
     def go_on(self, heard: Heard, ids: Tensor, mask: Tensor) -> tuple[Tensor, Heard]:
-        memory = BaseModelOutput(last_hidden_state=heard.memory)
+        memory = BaseModelOutput(**heard.memory)
         options = {"attention_mask": heard.mask, "past_key_values": heard.cache, "use_cache": True}
         out = self.language(encoder_outputs=memory, decoder_input_ids=ids, **options)
         return out.logits, Heard(out.logits[:, -1], out.past_key_values, heard.mask, heard.position, heard.memory)
@@ -194,10 +166,10 @@ class EncoderDecoder(Speaker):
         return [int(token) for token in (text.pad_token_id if start is None else start, settings.forced_bos_token_id) if token is not None]
 
 
-def speaker_of(model: Any, family: Family) -> Speaker:
+def speaker_of(joint: Joint, family: Family) -> Speaker:
     """The way to drive this model's language side."""
-    both = (model.config, model.config.get_text_config())
-    return (EncoderDecoder if any(getattr(config, "is_encoder_decoder", False) for config in both) else Causal)(model, family)
+    both = (joint.model.config, joint.model.config.get_text_config())
+    return (EncoderDecoder if any(getattr(config, "is_encoder_decoder", False) for config in both) else Causal)(joint, family)
 
 
 def _next(positions: Tensor, mask: Tensor) -> Tensor:

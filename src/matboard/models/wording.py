@@ -23,8 +23,11 @@ class Wording:
     Args:
         tokenizer: the language model's tokenizer.
         family: the text around pictures.
-        image_token_id: the token that visual tokens replace.
+        image_token_id: the token that visual tokens replace; not needed where a prompt has no place for a picture.
         template: text with ``{question}`` and, if the picture shall not come first, ``{image}``.
+
+    Attributes:
+        end: the id that ends an answer: the tokenizer's end of sequence, else what closes its texts (BERT); None where it has neither.
 
     Raises:
         ModelError: a template without ``{question}``, or an image token that the tokenizer does not have.
@@ -34,7 +37,8 @@ class Wording:
         if template is not None and "{question}" not in template:
             raise ModelError(f"The template {template!r} does not say where the question goes; write {{question}} there.")
         self.tokenizer, self.family, self.template = tokenizer, family, template
-        self.token = _image_token(tokenizer, image_token_id)
+        self.token = _image_token(tokenizer, image_token_id) if family.picture else ""
+        self.end = tokenizer.sep_token_id if tokenizer.eos_token_id is None else tokenizer.eos_token_id
         self.placeholder = family.placeholder.format(token=self.token)
         self.prompt = lru_cache(maxsize=4096)(self._prompt)
         self.prompt_ids = lru_cache(maxsize=4096)(self._prompt_ids)
@@ -47,7 +51,7 @@ class Wording:
         text = self._chat(chat, question, image) if chat else self._fill(self.template or self.family.template, question, image)
         if self.placeholder not in text and not self.family.before_bos:
             text = image + text
-        if text.count(self.placeholder) > 1:
+        if self.placeholder and text.count(self.placeholder) > 1:
             raise ModelError(f"The prompt {text!r} has more than one {self.placeholder!r}; keep it out of the question {question!r}.")
         return text
 
@@ -82,15 +86,15 @@ class Wording:
     def _answer_ids(self, question: str, answer: str, terminator: bool) -> tuple[int, ...]:
         if not answer.strip():
             raise ModelError(f"An empty answer to {question!r} has no likelihood; give at least one character.")
-        if self.token in answer:
+        if self.token and self.token in answer:
             raise ModelError(f"The answer {answer!r} holds the image token {self.token!r}; answers are text.")
         prompt = self.prompt(question)
         ids = _continuation(self.tokenizer, prompt[len(prompt.rstrip()) :] or " ", answer, spaced=prompt == prompt.rstrip())
         if not terminator:
             return ids
-        if self.tokenizer.eos_token_id is None:
+        if self.end is None:
             raise ModelError("The tokenizer has no end-of-sequence token, so no terminator can be scored; call without terminator.")
-        return (*ids, int(self.tokenizer.eos_token_id))
+        return (*ids, int(self.end))
 
 
 def _continuation(tokenizer: Any, gap: str, answer: str, spaced: bool) -> tuple[int, ...]:

@@ -18,13 +18,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from huggingface_hub import ModelHubMixin, snapshot_download
+from huggingface_hub import ModelHubMixin
 from numpy.typing import NDArray
 from PIL import Image
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from matboard.errors import ConfigError, PromptError, UnknownName
+from matboard.disk import flush_folder, publish
+from matboard.errors import ConfigError, HubError, PromptError, UnknownName
+from matboard.hub import CLIENT_ERRORS, fetch, first_line, why
 from matboard.images import to_array, to_picture
 from matboard.prompts.canvas import Canvas, Patch, region, valid_range
 from matboard.prompts.card import model_card
@@ -128,6 +130,11 @@ class VisualPrompt(ModelHubMixin):  # type: ignore[misc]
         """The same geometry with nothing learned: the shrunk picture on black. A baseline of every transfer table."""
         return VisualPrompt(self.canvas, np.zeros_like(self.perturbation), self.layout, "clamped", self.patch, {"baseline": "blank"})
 
+    def flat(self, level: float) -> VisualPrompt:
+        """The same geometry at one level everywhere: a prompt that starts from a level, before it has learned anything."""
+        values = (np.full_like(self.perturbation, level) * self.region).astype(np.float32)
+        return VisualPrompt(self.canvas, values, self.layout, "clamped", self.patch, {"baseline": "flat", "level": level})
+
     def noise(self, seed: int) -> VisualPrompt:
         """The same geometry with uniform random values over the valid range. A baseline of every transfer table."""
         values = np.random.default_rng(seed).uniform(*valid_range(self.layout), size=self.perturbation.shape)
@@ -137,14 +144,15 @@ class VisualPrompt(ModelHubMixin):  # type: ignore[misc]
     def _save_pretrained(self, save_directory: Path) -> None:
         """Write the four files aside, declare them whole by one renaming, then move each to its place. Raises PromptError.
 
-        Killed at any moment, the folder loads as the old prompt or as the new one, whole.
+        Killed or without power at any moment, the folder loads as the old prompt or as the new one, whole.
         """
         kept = "what was there before is untouched"
         try:
             _finish(save_directory)  # a saving that was killed
+            flush_folder(save_directory.parent)
             with tempfile.TemporaryDirectory(dir=save_directory, prefix=".saving-") as name:
                 self._write(Path(name) / "files")
-                (Path(name) / "files").rename(save_directory / WHOLE)
+                publish(Path(name) / "files", save_directory / WHOLE)
             kept = "the new prompt is whole, and loads"
             _finish(save_directory)
         except OSError as error:
@@ -174,6 +182,24 @@ class VisualPrompt(ModelHubMixin):  # type: ignore[misc]
         folder = Path(pretrained_model_name_or_path)
         return _read_folder(folder if folder.exists() else _fetch(str(pretrained_model_name_or_path), revision, token))
 
+    def push_to_hub(self, repo_id: str, **options: Any) -> str:
+        """Save and upload the four files as one commit; the repository is created where there is none.
+
+        Args:
+            repo_id: ``owner/name``.
+            options: ``private``, ``token``, ``commit_message``, ``branch`` and others of huggingface_hub's ``ModelHubMixin.push_to_hub``.
+
+        Returns:
+            The commit's address.
+
+        Raises:
+            PromptError: the Hub cannot be reached or does not take it.
+        """
+        try:
+            return str(super().push_to_hub(repo_id, **options))
+        except CLIENT_ERRORS as error:
+            raise PromptError(f"The prompt was not pushed to {repo_id!r}: {why(error) or first_line(error)}.") from error
+
 
 def load_prompt(path_or_id: str | Path) -> VisualPrompt:
     """Load a prompt from a folder, from the Hub by id, or from a ``.pth`` file as the authors of arXiv 2404.11207 publish it.
@@ -188,13 +214,15 @@ def load_prompt(path_or_id: str | Path) -> VisualPrompt:
 
 def _fetch(repo_id: str, revision: str | None, token: str | bool | None) -> Path:
     try:
-        return Path(snapshot_download(repo_id, revision=revision, token=token, allow_patterns=[CONFIG, TENSOR, PREVIEW, CARD]))
-    except Exception as error:  # the Hub's client raises many unrelated kinds: offline, timeout, 404, malformed id
-        reason = str(error).strip().splitlines()[0].rstrip(".")
+        folder = fetch(repo_id, [CONFIG, TENSOR, PREVIEW, CARD], revision=revision, token=token)
+    except HubError as error:
         raise PromptError(
-            f"There is no folder {repo_id!r} here, and the Hugging Face Hub did not give a prompt of that name: {reason}. "
-            "Expected a prompt's folder, a .pth file, or a Hub id while online."
+            f"There is no folder {repo_id!r} here, and the Hugging Face Hub did not give a prompt of that name: {error}. "
+            "Expected a prompt's folder, a .pth file, or a Hub id (owner/name)."
         ) from error
+    if not (folder / CONFIG).exists():
+        raise PromptError(f"{repo_id!r} on the Hugging Face Hub holds no prompt: it has no {CONFIG}.")
+    return folder
 
 
 def _finish(folder: Path) -> None:
@@ -205,6 +233,7 @@ def _finish(folder: Path) -> None:
             if (whole / file).exists():
                 (whole / file).replace(folder / file)
         whole.rmdir()
+        flush_folder(folder)
 
 
 def _newest(folder: Path, file: str) -> Path:

@@ -38,6 +38,7 @@ class PixelPrompt(nn.Module):
         patch: where a patch lies; for that layout only.
         resolution: learn ``resolution × resolution`` values, upsampled bilinearly; None learns every pixel.
         generator: draws a perturbation uniform over the valid range to start from; None starts from δ = 0, as the paper does.
+        level: the perturbation to start from instead, everywhere the same: of a border its brightness, 0 (black) to 1 (white).
 
     Attributes:
         delta: the only parameter, ``3 side side``.
@@ -45,7 +46,7 @@ class PixelPrompt(nn.Module):
 
     Raises:
         UnknownName: no such layout or range.
-        ConfigError: an impossible geometry or resolution.
+        ConfigError: an impossible geometry, resolution or level, or a level where a generator draws the start.
     """
 
     mask: Tensor
@@ -58,21 +59,26 @@ class PixelPrompt(nn.Module):
         patch: Patch | None = None,
         resolution: int | None = None,
         generator: torch.Generator | None = None,
+        level: float | None = None,
     ) -> None:
         super().__init__()
         if range not in RANGES:
             raise UnknownName("value range", range, RANGES)
-        self.canvas, self.layout, self.range, self.patch, self.resolution = canvas, layout, range, patch, resolution
+        self.canvas, self.layout, self.range, self.patch, self.resolution, self.level = canvas, layout, range, patch, resolution, level
         self.register_buffer("mask", torch.from_numpy(region(canvas, layout, patch)).float()[None], persistent=False)
         self._rows, self._columns = area(canvas, patch)
         self._side = self._rows.stop - self._rows.start
         if resolution is not None and not 1 <= resolution <= self._side:
             raise ConfigError(f"A resolution of {resolution} came; expected 1 to {self._side}, the side of what it is upsampled to.")
         self.delta = nn.Parameter(torch.zeros(3, resolution or self._side, resolution or self._side))
+        low, high = valid_range(layout)
+        if level is not None and (generator is not None or not low <= level <= high):
+            raise ConfigError(f"A level of {level} came; expected {low:g} to {high:g} for a {layout} prompt, and no generator beside it.")
         if generator is not None:
-            low, high = valid_range(layout)
             uniform = torch.rand(self.delta.shape, generator=generator)
             self.delta.data = self._inverse(low + (high - low) * uniform)
+        if level is not None:
+            self.delta.data = self._inverse(torch.full_like(self.delta.data, level))
 
     def perturbation(self) -> Float[Tensor, "3 size size"]:
         """δ_p: what is added to the placed picture; exactly zero where the prompt does not act."""
@@ -109,7 +115,8 @@ class PixelPrompt(nn.Module):
 
     def to_artifact(self, config: Mapping[str, Any] | None = None) -> VisualPrompt:
         """What is learned so far, to be saved or applied; ``config`` is what to remember about it. Raises PromptError if not finite."""
-        learned = {"resolution": self.resolution} if self.resolution else {}
+        how = {"resolution": self.resolution, "level": self.level}
+        learned = {name: value for name, value in how.items() if value is not None}
         with torch.no_grad():
             perturbation = self.perturbation().float().cpu()
         if self.range == "clamped":

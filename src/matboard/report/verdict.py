@@ -11,7 +11,11 @@ from matboard.report.results import GROUPS, Cell, Condition, Group, Results
 TARGETS: tuple[Group, ...] = ("same", "other")
 ENOUGH_SEEDS = 3  # design rule: every claim of "better" stands on at least three seeds
 ERROR_RATE = 0.05  # of a 95 % interval
-OPPONENTS = {"full": "the full picture without a prompt", "shrunk": "the shrunk picture with a black border"}
+OPPONENTS = {
+    "full": "the full picture without a prompt",
+    "shrunk": "the shrunk picture with a black border",
+    "flat": "the flat border it was learned from",
+}
 WHOSE: dict[Group, str] = {"same": " whose model shares the source’s encoder", "other": " whose model has another encoder"}
 
 
@@ -105,7 +109,8 @@ def _targets(results: Results, method: Condition, baseline: str, scorer: str) ->
 
 
 def _strength(results: Results, method: Condition, scorer: str) -> tuple[int, int]:
-    gains = [_targets(results, method, baseline, scorer).gain for baseline in OPPONENTS]
+    tallies = [_targets(results, method, baseline, scorer) for baseline in OPPONENTS]
+    gains = [t.gain for t in tallies if t.total] or [0]
     return min(gains), sum(gains)
 
 
@@ -116,9 +121,9 @@ def _beats(results: Results, method: Condition, baseline: str, scorer: str) -> b
 
 
 def _lead(results: Results, best: Condition, scorer: str) -> str:
-    """A prompt helps where it beats the full picture and the shrunk one too: else shrinking did it, not the prompt."""
+    """A prompt helps where it beats the full picture, and the shrunk one behind a black or flat border: else those did it."""
     full = [m.title for m in results.methods if _beats(results, m, "full", scorer)]
-    helpful = [m.title for m in results.methods if m.title in full and _beats(results, m, "shrunk", scorer)]
+    helpful = [m.title for m in results.methods if all(_beats(results, m, opponent, scorer) for opponent in OPPONENTS)]
     rest = [m.title for m in results.methods if m.title not in helpful]
     if helpful:
         tail = f"; {join(rest)} {'does' if len(rest) == 1 else 'do'} not" if rest else ""
@@ -128,10 +133,14 @@ def _lead(results: Results, best: Condition, scorer: str) -> str:
     counts = f"{best.title} is {_counted(t)} model–task {plural(t.total, 'pair')}"
     lead = f"{who} the target models beyond chance: against the full picture without a prompt, {counts}."
     if full:
-        return f"{lead} But shrinking the picture behind a black border gains as much, so the gain is not the prompt’s."
+        return f"{lead} But shrinking the picture behind {_unlearned(results)} gains as much, so the gain is not the prompt’s."
     if any(_targets(results, m, "shrunk", scorer).beyond_chance(len(results.methods)) for m in results.methods):
         lead += " It does win back some of what shrinking the picture costs."
     return lead
+
+
+def _unlearned(results: Results) -> str:
+    return "an unlearned border" if any(baseline.name == "flat" for baseline in results.baselines) else "a black border"
 
 
 def _numbers(results: Results, method: Condition, scorer: str) -> str:

@@ -1,7 +1,8 @@
 """Judge prompts: models × tasks × conditions, always from the saved artefact through each model's official processor.
 
 Every table holds the baselines without which a gain means nothing: the untouched picture, the picture shrunk behind a black
-border, and a random border of the same geometry. Differences are paired: the same pictures, with and without.
+border, and a random border of the same geometry; a flat border too, where the prompt was learned from one. Differences are
+paired: the same pictures, with and without.
 """
 
 from __future__ import annotations
@@ -90,7 +91,10 @@ class ScoreStore:
 
 
 def conditions(prompts: Mapping[str, Sequence[VisualPrompt]]) -> list[Condition]:
-    """The three baselines, with the geometry of the first prompt and a random border for every seed, then every method."""
+    """The baselines, with the geometry of the first prompt and a random border for every seed, then every method.
+
+    Where the first prompt learned from a level, that level alone, `VisualPrompt.flat`, is a baseline too.
+    """
     geometry = next(iter(prompts.values()))[0]
     shown: dict[str, tuple[VisualPrompt | None, ...]] = {
         "full": (None,),
@@ -98,6 +102,9 @@ def conditions(prompts: Mapping[str, Sequence[VisualPrompt]]) -> list[Condition]
         "random": tuple(geometry.noise(seed) for seed in range(max(map(len, prompts.values())))),
     }
     baselines = [Condition(name, label, "baseline", shown[name]) for name, label in BASELINES.items()]
+    level = geometry.config.get("level")
+    if level is not None:
+        baselines.append(Condition("flat", f"flat border of level {level:g}, before learning", "baseline", (geometry.flat(level),)))
     return baselines + [Condition(name, name.upper(), "method", tuple(seeds)) for name, seeds in prompts.items()]
 
 
@@ -136,7 +143,7 @@ class TransferTable:
         self.scored.setdefault((unit.model.name, unit.task.name, unit.condition.name, unit.scorer), []).append(scored)
 
     def results(self) -> dict[str, Any]:
-        """For ``results.json``: every cell with n, 95 % interval, and paired differences to the three baselines."""
+        """For ``results.json``: every cell with n, 95 % interval, and paired differences to the baselines."""
         return {
             "schema": 1,
             "kind": "transfer",
@@ -148,6 +155,10 @@ class TransferTable:
             "conditions": [{"name": c.name, "label": c.label, "kind": c.kind, "seeds": len(c.prompts)} for c in self.shown],
             "cells": [self._cell(*key) for key in self.scored],
         }
+
+    @property
+    def _baselines(self) -> list[str]:
+        return [c.name for c in self.shown if c.kind == "baseline"]
 
     def _model(self, name: str) -> dict[str, Any]:
         eyes = {self.models[s] for s in self.sources if s in self.models}
@@ -169,7 +180,7 @@ class TransferTable:
             "low": estimate.low,
             "high": estimate.high,
             "seeds": [metrics.score(metric, s, labels) for s in scores],
-            "versus": {b: self._versus(scores, labels, model, task, b, scorer) for b in BASELINES if b != condition},
+            "versus": {b: self._versus(scores, labels, model, task, b, scorer) for b in self._baselines if b != condition},
         }
         if scorer == "generation":
             cell["unparsable"] = float(np.mean([s[:, -1] for s in scores]))

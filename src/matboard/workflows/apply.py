@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from matboard.disk import publish
 from matboard.errors import ImageError, InputError
 from matboard.images import decode, find_pictures
 from matboard.prompts.artifact import VisualPrompt
@@ -93,6 +94,6 @@ def prompt_file(prompt: VisualPrompt, file: Path, target: Path, overwrite: bool 
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".saving-") as staged:
             prompted.save(Path(staged) / target.name)
-            (Path(staged) / target.name).replace(target)
+            publish(Path(staged) / target.name, target)
     except OSError as error:
         raise InputError(f"{target} cannot be written ({(error.strerror or str(error)).lower()}).") from error

@@ -25,7 +25,10 @@ class _Strict(BaseModel):
 
 
 class PromptConfig(_Strict):
-    """The prompt's form. Defaults are the paper's: a border of 30 on a canvas of 224."""
+    """The prompt's form. Defaults are the paper's: a border of 30 on a canvas of 224, learned from black.
+
+    ``level`` is the brightness that a border starts from instead, the same everywhere: 0.5 is grey.
+    """
 
     layout: Literal["border", "patch", "full"] = "border"
     size: int = Field(224, gt=1)
@@ -33,6 +36,7 @@ class PromptConfig(_Strict):
     policy: Literal["crop", "squash", "letterbox"] = "crop"
     resolution: int | None = Field(None, gt=0)
     range: Literal["clamped", "sigmoid", "free"] = "clamped"
+    level: float | None = None
 
 
 class MethodConfig(_Strict):

@@ -47,6 +47,7 @@ def judge(
     config = parse(EvaluateConfig, asked, "evaluate")
     learned = load_prompt(prompt)
     loaded = [load_task(t.name, data_dir=data_dir, test=t.test) for t in config.tasks]
+    zoo.look_up(config.models, cache=cache)
     run = Run.open(out, {"prompt": prompt, "evaluate": config.model_dump(mode="json")})
     learned.save_pretrained(run.path("prompt"))
     sources = [s["model"] for s in learned.config.get("sources", []) if s["model"] in config.models]
@@ -64,8 +65,9 @@ def judge_into(
     tasks: Sequence[Task],
     config: EvaluateConfig,
     started: float,
+    notes: Sequence[str] = (),
 ) -> Iterator[Progress]:
-    """Judge prompts and write ``results.json``, keeping every score as it comes."""
+    """Judge prompts and write ``results.json``, keeping every score as it comes; ``notes`` are for readers of the table."""
     shown = conditions(prompts)
     table = TransferTable(tuple(sources), tasks, shown)
     names = dict.fromkeys([*sources, *config.models])
@@ -80,7 +82,7 @@ def judge_into(
             **table.results(),
             "examples": examples,
             "seconds": round(time.perf_counter() - started, 1),
-            "notes": [note for task in tasks for note in task.notes],
+            "notes": [*notes, *(note for task in tasks for note in task.notes)],
         }
     )
 

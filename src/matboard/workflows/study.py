@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,12 +26,15 @@ from matboard.prompts.pixel import PixelPrompt
 from matboard.runs import Checkpoint, Run, write_atomically
 from matboard.tasks import load_task
 from matboard.tasks.task import Task
-from matboard.transfer.fit import Fit, FitState, Processes, Step
+from matboard.transfer.fit import CONSISTENCY, ENRICHMENT, TASK, Fit, FitState, Processes, Step
 from matboard.transfer.objectives import PRESETS, Objective
 from matboard.transfer.optimisers import GradientDescent, NormalisedGradient, Optimiser, Schedule
 from matboard.workflows.config import METHODS, PromptConfig, StudyConfig, TaskConfig
 from matboard.workflows.judge import judge_into
 from matboard.workflows.progress import Progress
+
+SLIGHT, DROWNING = 0.01, 10.0
+"""Below and above which share of the task's gradient a term is worth a note (guess)."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,7 @@ def study(config: StudyConfig, out: Path, *, data_dir: Path | None = None, cache
     processes = Processes.here()
     task = _task(config.task, data_dir)
     judged = [_task(t, data_dir) for t in config.evaluate.tasks] or [task]
+    zoo.look_up([*config.sources, *config.evaluate.models], cache=cache)
     run = Run.open(out, config.model_dump(mode="json")) if processes.index == 0 else Run(out)
     started = time.perf_counter()
     loader = _Loader(config, cache)
@@ -182,7 +187,7 @@ def build_prompt(config: PromptConfig) -> PixelPrompt:
     """A prompt of the asked form, at its initial value."""
     canvas = Canvas(config.size, config.width if config.layout == "border" else 0, config.policy)
     patch = Patch(config.width) if config.layout == "patch" else None
-    return PixelPrompt(canvas, config.layout, config.range, patch, config.resolution)
+    return PixelPrompt(canvas, config.layout, config.range, patch, config.resolution, level=config.level)
 
 
 def _finish_fit(config: StudyConfig, run: Run, child: Run, fit: Fit, loader: _Loader, task: Task, method: Method, seed: int) -> None:
@@ -241,7 +246,26 @@ def _from_checkpoint(checkpoint: Checkpoint) -> FitState:
 def _judge(config: StudyConfig, run: Run, loader: _Loader, tasks: Sequence[Task], started: float) -> Iterator[Progress]:
     prompts: dict[str, list[VisualPrompt]] = {m: [load_prompt(run.path(f"prompts/{m}-s{s}")) for s in config.seeds] for m in config.methods}
     next(reversed(prompts.values()))[0].save_pretrained(run.path("prompt"))
-    yield from judge_into(run, prompts, loader.targets, config.sources, tasks, config.evaluate, started)
+    notes = [note for name in config.methods for note in balance_notes(resolve_method(config, name), run.metrics())]
+    yield from judge_into(run, prompts, loader.targets, config.sources, tasks, config.evaluate, started, notes)
+
+
+def balance_notes(method: Method, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What to know of the weights λ₁ and λ₂ (TVP Eq. 6): a sentence for each term that hardly pulls on the prompt, or drowns the task.
+
+    Args:
+        rows: lines of the study's ``metrics.jsonl``; those of diagnosed steps hold each term's gradient norm.
+    """
+    norms = [r["gradient_norm"] for r in rows if r["run"].startswith(f"{method.name}-s") and TASK in r["gradient_norm"]]
+    notes = []
+    for term, words, key in ((CONSISTENCY, "feature consistency", "consistency_weight"), (ENRICHMENT, "enrichment", "enrichment_weight")):
+        ratios = [n[term] / n[TASK] for n in norms if term in n and n[TASK] > 0]
+        if ratios and not SLIGHT <= (ratio := statistics.median(ratios)) <= DROWNING:
+            effect = "so it hardly counts" if ratio < SLIGHT else "so the task hardly counts"
+            weight = getattr(method.objective, key)
+            pull = f"{ratio:.2g} times the task's gradient (median over logged steps)"
+            notes.append(f"{method.name}: {words} pulls on the prompt with {pull}, {effect}; methods.{method.name}.{key} is {weight:g}.")
+    return notes
 
 
 def _task(config: TaskConfig, data_dir: Path | None) -> Task:

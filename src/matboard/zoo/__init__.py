@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,14 @@ def load_model(name: str, *, cache: Path | None = None, **options: Any) -> Visio
     model = load(str(resolve(name, cache)), **options)
     model.name = name
     return model
+
+
+def look_up(names: Iterable[str], *, cache: Path | None = None) -> None:
+    """See that models can be had, by their configurations alone. Raises ModelError, UnknownName."""
+    from matboard.models.huggingface import look_up
+
+    for name in names:
+        look_up(resolve(name, cache))
 
 
 def load_guide(name: str, *, cache: Path | None = None, **options: Any) -> Guide:

@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import AutoConfig, AutoModel, CLIPVisionModel, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from matboard.disk import publish
 from matboard.errors import ModelError, UnknownName
 from matboard.zoo.mini_shapes import (
     CHAT_TEMPLATE,
@@ -85,7 +86,7 @@ def build_folder(name: str, target: Path, weights: Path, cache: Path, progress: 
         fresh.mkdir()
         write_folder(fresh, shape, shards, cache)
         shutil.copy(weights / "facts.json", fresh)
-        fresh.rename(target)
+        publish(fresh, target)
     progress(f"{name}: ready in {target}")
 
 
@@ -181,7 +182,7 @@ def once(target: Path, state: Callable[[], dict[str, Tensor]]) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = target.with_suffix(".part")
         save_file(state(), partial, metadata={"format": "pt"})
-        partial.rename(target)
+        publish(partial, target)
     return target
 
 

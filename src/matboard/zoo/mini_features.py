@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.Image import Resampling, Transpose
 
+from matboard.disk import publish
+
 CANVAS, INNER = 224, 164
 """The prompts' default canvas and the picture's side inside a border of 30 (TVP's 224 and 30)."""
 
@@ -150,5 +152,5 @@ def cache_piece(
             rows.append(eye(processor(pictures, return_tensors="pt")["pixel_values"]).half().numpy())
     out.mkdir(parents=True, exist_ok=True)
     np.save(target.with_suffix(".part.npy"), np.concatenate(rows))
-    target.with_suffix(".part.npy").rename(target)
+    publish(target.with_suffix(".part.npy"), target)
     return target

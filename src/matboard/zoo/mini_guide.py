@@ -21,6 +21,7 @@ from torch.nn import functional
 from transformers import AutoConfig, AutoModel, AutoTokenizer, BertModel, CLIPVisionModelWithProjection, PreTrainedConfig, PreTrainedModel
 from transformers.configuration_utils import SubConfigSpec
 
+from matboard.disk import publish
 from matboard.errors import ModelError
 from matboard.models.guide import ClipGuide, load_guide
 from matboard.zoo.mini import WEIGHTS, once, prefixed, resize_positions, write_shards
@@ -129,7 +130,7 @@ def build(out: Path, progress: Progress, *, cache: Path | None = None, weights: 
         (fresh / "preprocessor_config.json").write_text(json.dumps(image_processor(EYE), indent=2))
         write_shards(fresh, shards)
         shutil.copy(weights / "facts.json", fresh)
-        fresh.rename(target)
+        publish(fresh, target)
     progress(f"{NAME}: ready in {target}")
     return target
 

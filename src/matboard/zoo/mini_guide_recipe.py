@@ -17,8 +17,9 @@ from transformers import AutoModel, AutoTokenizer, CLIPVisionModelWithProjection
 
 from matboard.zoo import mini_guide
 from matboard.zoo.mini_features import Packed
+from matboard.zoo.mini_measure import QUESTION, accuracies
 from matboard.zoo.mini_questions import Album, open_album
-from matboard.zoo.mini_recipe import PIECES, QUESTION, accuracies
+from matboard.zoo.mini_recipe import PIECES
 from matboard.zoo.parts import fetch
 
 

@@ -3,7 +3,8 @@
 ``python -m matboard.zoo.mini_recipe DATA WORK [NAME…]`` caches eye tokens under ``WORK``, trains, measures, and writes
 ``WORK/weights/<name>``. ``DATA`` holds ``cifar100_train_a.npz``, ``cifar100_train_b.npz``, ``tinyimagenet_train.npz``,
 ``tinyimagenet_val.npz``, ``imagenet1k_one_per_class.npz`` and ``coco128.npz`` to learn from, and ``cifar10_test.npz`` and
-``imagenette_val.npz`` to measure on, which no connector sees. No near-duplicate of an ImageNette picture is among ImageNet's one per class.
+``imagenette_val.npz`` to measure on (and ``clevr_style_test.npz`` where there is one), which no connector sees. No near-duplicate of an
+ImageNette picture is among ImageNet's one per class.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,15 +28,14 @@ from transformers import (
     LlamaForCausalLM,
 )
 
-from matboard.models.huggingface import load
 from matboard.zoo import connectors, mini
 from matboard.zoo.connectors import Encoder, Training
-from matboard.zoo.mini_features import Packed, Piece, View, cache_piece, framed
+from matboard.zoo.mini_features import Piece, View, cache_piece
+from matboard.zoo.mini_measure import QUESTION, measure
 from matboard.zoo.mini_questions import Album, Questions, open_album
 from matboard.zoo.mini_shapes import SHAPES, Shape, configuration, eye_config, image_processor
 from matboard.zoo.parts import Progress, fetch
 
-QUESTION = "This is a photo of a"
 _I, _T, _V, _A, _B = "imagenet1k_one_per_class", "tinyimagenet_train", "tinyimagenet_val", "cifar100_train_a", "cifar100_train_b"
 
 # fmt: off
@@ -200,40 +200,6 @@ def _run(what: str, updates: Iterator[connectors.Update], progress: Progress) ->
         losses.append(update.loss)
         if update.step % 50 == 0:
             progress(f"{what}, step {update.step}, loss {np.mean(losses[-50:]):.3f}")
-
-
-def measure(folder: Path, data: Path, *, most: int = 300) -> dict[str, dict[str, float]]:
-    """Zero-shot accuracy of a built model on CIFAR-10's test and ImageNette's validation pictures, through its official processor.
-
-    Ranking by mean token log-likelihood after "This is a photo of a"; every k-th picture so that about ``most`` remain; as they are
-    (``full``) and shrunk on a black canvas (``framed``), which is what a prompt without content does.
-    """
-    model = load(str(folder))
-    return accuracies(lambda pictures, names: _guess(model, pictures, names), data, most)
-
-
-@torch.no_grad()
-def accuracies(guess: Callable[[Sequence[Any], Sequence[str]], list[int]], data: Path, most: int) -> dict[str, dict[str, float]]:
-    """Full and framed accuracy on CIFAR-10 and ImageNette of anything that guesses names of pictures."""
-    found = {}
-    for source in ("cifar10_test", "imagenette_val"):
-        packed = Packed.load(data / f"{source}.npz")
-        index = range(0, len(packed), len(packed) // most)
-        truth = [int(packed.labels[i]) for i in index]
-        found[source] = {"n": float(len(index))}
-        for how, show in (("full", lambda picture: picture), ("framed", framed)):
-            said = guess([show(packed[i]) for i in index], packed.classes)
-            found[source][how] = round(float(np.mean(np.equal(said, truth))), 3)
-    return found
-
-
-def _guess(model: Any, pictures: Sequence[Any], names: Sequence[str]) -> list[int]:
-    said: list[int] = []
-    for i in range(0, len(pictures), 20):
-        part = pictures[i : i + 20]
-        scores = model.candidate_log_likelihoods(part, [QUESTION] * len(part), [list(names)] * len(part))
-        said += scores.argmax(1).tolist()
-    return said
 
 
 def facts(name: str, measured: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:

@@ -24,6 +24,7 @@ import torch
 import transformers as hf
 from huggingface_hub.constants import HF_HUB_OFFLINE
 
+from matboard.disk import publish
 from matboard.errors import ModelError, UnknownName
 from matboard.models.eyes import EfficientNetLite, EfficientNetLiteConfig
 
@@ -71,7 +72,7 @@ def fetch(name: str, cache: Path, progress: Progress = lambda _: None) -> Path:
         fresh = Path(scratch) / "part"
         fresh.mkdir()
         _obtain(name, PARTS[name], Path(scratch), fresh, progress)
-        fresh.rename(folder)
+        publish(fresh, folder)
     return folder
 
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from matboard.errors import TaskError
+from matboard.errors import HubError, TaskError
+from matboard.hub import fetch
 from matboard.tasks.packed import by_part, npz_rows, parquet_rows
 from matboard.tasks.readers import class_folders, folder_rows
 from matboard.tasks.rows import CAPTION, QUESTION, Reading, Row, assemble
@@ -31,15 +32,15 @@ class HubTable:
 
     def download(self) -> tuple[list[Path], str]:
         """The files in the Hub's cache, and, where there are none, why."""
-        from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import HfHubHTTPError
-
         patterns = [f"{self.config}/{split}/*.parquet" for split in self.splits]
         try:
-            folder = Path(snapshot_download(self.repo, repo_type="dataset", revision="refs/convert/parquet", allow_patterns=patterns))
-        except (OSError, HfHubHTTPError) as error:
-            return [], type(error).__name__
-        return [path for pattern in patterns for path in sorted(folder.glob(pattern))], "it holds no such files"
+            folder = fetch(self.repo, patterns, kind="dataset", revision="refs/convert/parquet")
+        except HubError as error:
+            return [], str(error)
+        found = {pattern: sorted(folder.glob(pattern)) for pattern in patterns}
+        if missing := [pattern for pattern, paths in found.items() if not paths]:
+            return [], f"it holds no {missing[0]}"
+        return [path for paths in found.values() for path in paths], ""
 
 
 @dataclass(frozen=True)

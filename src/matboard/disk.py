@@ -1,0 +1,57 @@
+"""Files that outlast a loss of power: what a rename publishes is on the disk before the rename, and the rename right after it.
+
+A rename alone protects against a kill, not against a loss of power: the new name can reach the disk before the content, which leaves an
+empty file where a whole one was. How far a flush reaches is up to ``os.fsync``, the file system and the disk.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from pathlib import Path
+
+NOT_SUPPORTED = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF}
+"""How file systems say that they cannot flush a file at all."""
+
+
+def publish(finished: Path, target: Path) -> None:
+    """Move a finished file, or a folder of finished files, to its place, replacing a file that is there.
+
+    Raises OSError where the content does not fit on the disk or the move fails; what was at the target is then untouched.
+    """
+    for path in sorted(finished.rglob("*")) if finished.is_dir() else ():
+        flush_folder(path) if path.is_dir() else flush(path)
+    flush_folder(finished) if finished.is_dir() else flush(finished)
+    finished.replace(target)
+    flush_folder(target.parent)
+
+
+def make_folder(folder: Path) -> None:
+    """Create a folder and what is missing above it, and flush those entries. Raises OSError."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in missing:
+        flush_folder(path.parent)
+
+
+def flush(file: Path) -> None:
+    """Bring a file's content to the disk, where the file system can. Raises OSError: the disk is full or broken."""
+    descriptor = os.open(file, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in NOT_SUPPORTED:
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def flush_folder(folder: Path) -> None:
+    """Bring a folder's entries to the disk. Some systems refuse this; the entries are right all the same, so no error is raised."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

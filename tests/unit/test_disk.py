@@ -1,0 +1,126 @@
+"""What a rename publishes is flushed before it, and the rename after it. The operating system's calls are recorded, and then made."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from matboard.disk import make_folder, publish
+from matboard.errors import RunError
+from matboard.prompts.artifact import VisualPrompt, load_prompt
+from matboard.prompts.canvas import Canvas
+from matboard.runs import Checkpoint, Run
+from matboard.workflows.apply import prompt_file
+
+Calls = list[tuple[str, int]]
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
+    """What was flushed or moved, in order, by inode: a file keeps it when its name changes."""
+    made: Calls = []
+    fsync, replace = os.fsync, os.replace
+
+    def recording_fsync(descriptor: int) -> None:
+        made.append(("flush", os.fstat(descriptor).st_ino))
+        fsync(descriptor)
+
+    def recording_replace(source: Path, target: Path) -> None:
+        made.append(("move", Path(source).stat().st_ino))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", recording_fsync)
+    monkeypatch.setattr(os, "replace", recording_replace)
+    return made
+
+
+def inode(path: Path) -> int:
+    return path.stat().st_ino
+
+
+def test_a_file_is_flushed_then_moved_then_its_folder_is_flushed(tmp_path, calls):
+    (tmp_path / "part").write_text("content")
+    publish(tmp_path / "part", tmp_path / "whole")
+    file = inode(tmp_path / "whole")
+    assert calls == [("flush", file), ("move", file), ("flush", inode(tmp_path))]
+
+
+def test_a_folder_is_moved_when_all_in_it_is_flushed(tmp_path, calls):
+    (tmp_path / "part" / "deep").mkdir(parents=True)
+    for name in ("a", "deep/b"):
+        (tmp_path / "part" / name).write_text(name)
+    publish(tmp_path / "part", tmp_path / "whole")
+    whole = tmp_path / "whole"
+    inside = {("flush", inode(path)) for path in (whole, whole / "a", whole / "deep", whole / "deep" / "b")}
+    assert set(calls[:4]) == inside and calls[4:] == [("move", inode(whole)), ("flush", inode(tmp_path))]
+
+
+def test_new_folders_are_entries_that_are_flushed_too(tmp_path, calls):
+    make_folder(tmp_path / "a" / "b")
+    assert {ino for _, ino in calls} == {inode(tmp_path), inode(tmp_path / "a")}
+    calls.clear()
+    make_folder(tmp_path / "a" / "b")
+    assert not calls
+
+
+def test_a_checkpoint_comes_after_the_log_it_counts_on(tmp_path, calls):
+    run = Run.open(tmp_path / "run", {})
+    run.log({"step": 1})
+    calls.clear()
+    run.save_checkpoint(Checkpoint(1, {"delta": np.zeros(3)}, {}))
+    log, checkpoint = inode(run.path("metrics.jsonl")), inode(run.path("checkpoint.safetensors"))
+    assert calls == [("flush", log), ("flush", checkpoint), ("move", checkpoint), ("flush", inode(run.folder))]
+
+
+def test_a_prompt_is_whole_on_the_disk_before_it_takes_its_place(tmp_path, calls):
+    prompt = VisualPrompt(Canvas(24, 4), np.zeros((3, 24, 24), np.float32))
+    prompt.save_pretrained(tmp_path / "prompt")
+    files = {inode(file) for file in (tmp_path / "prompt").iterdir()}
+    moves = [position for position, (act, _) in enumerate(calls) if act == "move"]
+    assert len(files) == 4 and files < {ino for act, ino in calls[: moves[0]] if act == "flush"}
+    assert calls[moves[0] + 1] == calls[-1] == ("flush", inode(tmp_path / "prompt"))
+    assert {ino for act, ino in calls[moves[1] :] if act == "move"} == files
+
+
+def test_a_prompted_picture_is_flushed_before_it_counts_as_done(tmp_path, calls):
+    Image.new("RGB", (9, 9)).save(tmp_path / "a.png")
+    prompt = VisualPrompt(Canvas(24, 4), np.zeros((3, 24, 24), np.float32))
+    prompt_file(prompt, tmp_path / "a.png", tmp_path / "out" / "a.png")
+    result = inode(tmp_path / "out" / "a.png")
+    assert calls[-3:] == [("flush", result), ("move", result), ("flush", inode(tmp_path / "out"))]
+
+
+def refusing(code: int, folders: bool) -> Callable[[int], None]:
+    """A file system that cannot flush folders, or files."""
+    fsync = os.fsync
+
+    def act(descriptor: int) -> None:
+        if os.path.isdir(f"/dev/fd/{descriptor}") == folders:  # noqa: PTH112
+            raise OSError(code, os.strerror(code))
+        fsync(descriptor)
+
+    return act
+
+
+@pytest.mark.parametrize("code, folders", [(errno.EINVAL, True), (errno.EACCES, True), (errno.EIO, True), (errno.ENOTSUP, False)])
+def test_a_file_system_that_cannot_flush_saves_all_the_same(tmp_path, monkeypatch, code, folders):
+    monkeypatch.setattr(os, "fsync", refusing(code, folders))
+    run = Run.open(tmp_path / "run", {})
+    run.write_results({"kind": "fit"})
+    VisualPrompt(Canvas(24, 4), np.zeros((3, 24, 24), np.float32)).save_pretrained(tmp_path / "prompt")
+    assert run.results() == {"kind": "fit"} and load_prompt(tmp_path / "prompt").width == 4
+
+
+def test_a_disk_that_turns_out_full_at_the_flush_leaves_the_previous_file(tmp_path, monkeypatch):
+    run = Run.open(tmp_path / "run", {})
+    run.write_results({"value": 1})
+    monkeypatch.setattr(os, "fsync", refusing(errno.ENOSPC, folders=False))
+    with pytest.raises(RunError, match=r"could not be written \(No space left on device\). What stood there before is unchanged"):
+        run.write_results({"value": 2})
+    assert run.results() == {"value": 1} and not list(run.folder.glob(".*"))
