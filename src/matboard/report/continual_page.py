@@ -144,7 +144,7 @@ def _selection(view: SelectionView) -> SelectionFigure:
     means = np.vstack([_weighted(found), found.similarity[order]])
     return SelectionFigure(
         view,
-        relation(view),
+        relation(view) + (" Read with care: it is flagged." if view.learner.flags else ""),
         tuple(_tests(view)),
         seed,
         selection_facts(found),
