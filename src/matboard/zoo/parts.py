@@ -18,15 +18,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import torch
 import transformers as hf
-from huggingface_hub.constants import HF_HUB_OFFLINE
+from huggingface_hub import constants
 
 from matboard.disk import publish
 from matboard.errors import ModelError, UnknownName
+from matboard.hub import first_line, why
 from matboard.models.eyes import EfficientNetLite, EfficientNetLiteConfig
+from matboard.models.huggingface import LOADING_ERRORS
 
 Progress = Callable[[str], None]
 
@@ -79,8 +82,13 @@ def fetch(name: str, cache: Path, progress: Progress = lambda _: None) -> Path:
 def _obtain(name: str, part: Part, scratch: Path, fresh: Path, progress: Progress) -> None:
     if part.hub and part.from_hub and hub_answers():
         progress(f"{name}: from the Hub, {part.hub}")
-        part.from_hub(part.hub, fresh)
-        return
+        try:
+            part.from_hub(part.hub, fresh)
+            return
+        except LOADING_ERRORS as error:
+            progress(f"{name}: the Hub did not give it, {why(error) or first_line(error)}")
+            shutil.rmtree(fresh)
+            fresh.mkdir()
     missing = [module for module in part.needs if importlib.util.find_spec(module) is None]
     if missing:
         raise ModelError(f"Converting the part {name!r} needs {', '.join(missing)}. Install them with: pip install 'matboard[zoo]'.")
@@ -93,11 +101,12 @@ def _obtain(name: str, part: Part, scratch: Path, fresh: Path, progress: Progres
 
 
 def hub_answers(timeout: float = 3.0) -> bool:
-    """Whether the Hub can be reached within ``timeout`` seconds and is not switched off."""
-    if HF_HUB_OFFLINE:
+    """Whether the Hub, or the server that ``HF_ENDPOINT`` names, takes a connection within ``timeout`` seconds and is not switched off."""
+    if constants.HF_HUB_OFFLINE:
         return False
+    server = urlsplit(constants.ENDPOINT)
     try:
-        socket.create_connection(("huggingface.co", 443), timeout).close()
+        socket.create_connection((server.hostname or "", server.port or (80 if server.scheme == "http" else 443)), timeout).close()
     except OSError:
         return False
     return True
