@@ -17,7 +17,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -123,20 +123,37 @@ class Run:
         path = self.path("checkpoint.safetensors")
         if not path.exists():
             return None
-        try:
-            with safe_open(path, framework="np") as file:
-                meta = file.metadata()
-                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (SafetensorError, OSError) as error:
-            raise RunError(f"{path} cannot be read ({error}). Delete it to start this run again.") from error
+        with _opened(path) as file:
+            meta = file.metadata()
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         step = int(meta["step"])
         kept = [row for row in self.metrics() if row.get("step", 0) <= step]
         write_atomically(self.path("metrics.jsonl"), "".join(json.dumps(row) + "\n" for row in kept).encode())
         return Checkpoint(step, arrays, json.loads(meta["values"]))
 
+    def checkpoint_values(self) -> dict[str, Any] | None:
+        """The latest checkpoint's small values, for looking at a run that may be going on: nothing is loaded, nothing changed.
+
+        None where there is no checkpoint. Raises RunError where it cannot be read.
+        """
+        path = self.path("checkpoint.safetensors")
+        if not path.exists():
+            return None
+        with _opened(path) as file:
+            return dict(json.loads(file.metadata()["values"]))
+
     def drop_checkpoint(self) -> None:
         """Remove the checkpoint of a finished run."""
         self.path("checkpoint.safetensors").unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    try:
+        with safe_open(path, framework="np") as file:
+            yield file
+    except (SafetensorError, OSError) as error:
+        raise RunError(f"{path} cannot be read ({error}). Delete it to start this run again.") from error
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -168,8 +185,14 @@ def environment() -> dict[str, Any]:
         "platform": platform.platform(),
         "cpus": os.cpu_count(),
         "packages": {name: _version(name) for name in PACKAGES},
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "command": _command(),
     }
+
+
+def _command() -> list[str]:
+    """The command line as a person would give it again."""
+    program = Path(sys.argv[0])
+    return [*(["python", "-m", program.parent.name] if program.name == "__main__.py" else [program.name]), *sys.argv[1:]]
 
 
 def _version(package: str) -> str | None:

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -24,6 +26,7 @@ learners:
   l2p:
   image-prompt: {side: 20}
 """
+FIGURE = re.compile(r'<figure><h4>([\w-]+) <small class="note">([^<]*)</small></h4>\s*(<svg.*?</svg>)', re.DOTALL)
 
 
 def matboard(*words):
@@ -66,16 +69,31 @@ def test_a_run_holds_everything_and_says_it(finished):
     assert "a small stream" in (run / "report.html").read_text()
 
 
+def check_unfinished_report(run, command):
+    """The page of a run killed in l2p's second seed: what is finished, the rows of what was running, how to go on."""
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    assert matboard("report", run).returncode == 0
+    assert all(path.read_bytes() == content for path, content in before.items())
+    page = (run / "report.html").read_text()
+    found = re.search(r"3 of 6 fits are finished, l2p \(seed 1\) has learned (\d) of 4 tasks and 2 fits have not begun\.", page)
+    assert found and shlex.join(["python", *command[1:]]) in page
+    assert (rows := int(found[1])) >= 2
+    cells = {(name, said): svg.count('class="number"') for name, said, svg in FIGURE.findall(page)}
+    assert cells.pop(("ridge", "2 seeds")) == cells.pop(("l2p", "1 seed")) == 10
+    assert cells == {("l2p", f"seed 1, {rows} of 4 tasks so far"): rows * (rows + 1) // 2}
+
+
 def test_a_killed_run_goes_on_to_the_same_matrices(finished, config, tmp_path):
     run, log = tmp_path / "killed", tmp_path / "killed/fits/l2p-s1/metrics.jsonl"
     command = [sys.executable, "-m", "matboard", "continual", str(config), "--out", str(run)]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"})
     until = time.monotonic() + 120
-    while time.monotonic() < until and not (log.exists() and log.read_text().count("\n") >= 4):
+    while time.monotonic() < until and not (log.exists() and log.read_text().count("\n") >= 9):
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert log.exists() and not (run / "results.json").exists()
+    check_unfinished_report(run, command)
     resumed = matboard("continual", config, "--out", run)
     assert resumed.returncode == 0, resumed.stderr
     for csv in sorted((finished[0] / "matrices").iterdir()):

@@ -8,6 +8,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 import numpy as np
+import yaml
 from PIL import Image
 
 from matboard.analysis import selection
@@ -99,7 +100,16 @@ def make_continual_run(folder: Path, *, seeds: int = 3, learners: int = len(LEAR
         "notes": ["Every number on this page is drawn from a seed: test data."],
     }
     (folder / "results.json").write_text(json.dumps(results))
-    (folder / "config.yaml").write_text("stream:\n  name: cifar100\nseeds: 3\n")
+    asked = {
+        "stream": {"tasks": TASKS},
+        "seeds": list(range(seeds)),
+        "learners": {n: {"learner": m, **o} for n, m, _, _, _, o, _ in chosen},
+    }
+    (folder / "config.yaml").write_text(yaml.safe_dump(asked, sort_keys=False))
+    for cell in cells:
+        fit = folder / "fits" / f"{cell['learner']}-s{cell['seed']}"
+        fit.mkdir(parents=True)
+        (fit / "results.json").write_text(json.dumps({name: cell[name] for name in ("matrix", "selection", "pictures")}))
     (folder / "environment.json").write_text(json.dumps({"python": "3.11.9", "command": ["matboard", "continual", "my config.yaml"]}))
     (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for cell in cells for row in _rows(cell)))
     return folder

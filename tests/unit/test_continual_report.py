@@ -17,12 +17,12 @@ import pytest
 from continual_run import CLASSES, LEARNERS, MAJORITY, PROMPTS, make_continual_run
 from rich.console import Console
 
-from matboard.analysis import Selection
+from matboard.analysis import Selection, pooled
 from matboard.errors import RunError
 from matboard.metrics import AccuracyMatrix
 from matboard.metrics.accuracy_matrix import FORGETTINGS
 from matboard.report import continual_table_csv, continual_table_text, write_report
-from matboard.report.continual_page import DEFINITIONS, relation, runs_of
+from matboard.report.continual_page import DEFINITIONS, runs_of
 from matboard.report.continual_results import parse_continual
 from matboard.report.continual_verdict import continual_verdict
 from matboard.report.continual_view import by_task, mean_matrices, selections
@@ -130,16 +130,34 @@ def test_matrices_are_means_over_seeds(run: Path, raw: dict[str, Any]) -> None:
         assert (mean.seeds, mean.differ, mean.missing) == (3, True, ())
 
 
-def test_selections_say_whether_classes_and_prompts_are_related(page: str, run: Path) -> None:
+def test_selections_say_whether_classes_and_prompts_are_related(page: str) -> None:
     said = dict(re.findall(r"<summary><b>([\w.-]+)</b> · ([^<]*)</summary>", page))
-    assert said["l2p"] == "Classes and prompts are related (p = 0.01, the least that 99 shuffles can show)."
-    assert said["l2p-batchwise"] == "No relation could be shown (p = 1)."
+    assert said["l2p"] == "Classes and prompts are related (p = 0.01 over 3 seeds, the least that 99 shuffles can show)."
+    assert said["l2p-batchwise"] == "No relation could be shown (p = 1 over 3 seeds). Read with care: it is flagged."
     assert said["generator-lwf-0"].startswith("No relation could be shown (p = 0.")
     assert "3 of 10: prompts 7–9" in page
     assert [runs_of(numbers) for numbers in ([3], [0, 1, 4, 7, 8, 9])] == ["3", "0–1, 4, 7–9"]
     assert "of at most 3.32 bits: as if 7.0 prompts served alike" in page
-    found = Selection.from_json(json.loads((run / "selection/l2p-s0.json").read_text()))
-    assert relation(found) == said["l2p"]
+
+
+def test_every_seed_has_its_bits_and_its_p(page: str, run: Path) -> None:
+    for name in ("l2p", "generator-lwf-0"):
+        found = [Selection.from_json(json.loads((run / f"selection/{name}-s{seed}.json").read_text())) for seed in range(3)]
+        lines = [(f"seed {seed}", one.mutual_information, one.shuffled.mean(), one.p_value) for seed, one in enumerate(found)]
+        all_seeds = pooled(found)
+        lines.append(("all seeds", all_seeds.mutual_information, all_seeds.by_chance, all_seeds.p_value))
+        part = text_of("<main>" + page[page.index(f"<summary><b>{name}</b>") :])
+        assert " ".join(f"{who} {bits:.3f} bits {chance:.3f} bits {p:.3g}" for who, bits, chance, p in lines) in part.replace("−", "-")
+
+
+def test_seeds_that_cannot_be_tested_together_are_told_apart(copy: Path) -> None:
+    saved = copy / "selection/l2p-s1.json"
+    content = json.loads(saved.read_text())
+    saved.write_text(json.dumps({name: value for name, value in content.items() if name != "shuffled"}))
+    words = text_of(write_report(copy).read_text())
+    assert "Each seed is tested by itself: p = 0.01 with seed 0, 0.01 with seed 1 and 0.01 with seed 2." in words
+    assert "The seeds are not tested together: A selection was saved without its shuffles" in words
+    assert f"seed 1 {content['mutual_information']:.3f} bits – 0.01" in words
 
 
 def test_classes_stand_in_the_order_of_the_stream(run: Path, raw: dict[str, Any]) -> None:
@@ -162,7 +180,7 @@ def test_what_is_missing_is_said_in_its_place(copy: Path, part: str) -> None:
     words = text_of(write_report(copy).read_text())
     expected = {
         "matrices": "Seed 1 is left out: matrices/l2p-s1.csv is missing.",
-        "selection": "selection/l2p-s0.json is missing.",
+        "selection": "Seed 0 is left out: selection/l2p-s0.json is missing.",
         "pictures": " missing 0 missing 1 ",
         "config.yaml": "config.yaml is missing.",
         "environment.json": "The command that made the run was not recorded.",
@@ -179,17 +197,39 @@ def test_a_broken_file_is_named(copy: Path) -> None:
     assert "Seed 0 is left out: " in words
     assert "Seed 1 is left out: " in words
     assert "ridge 1 seed" in words
-    assert "selection/l2p-s0.json cannot be read (" in words
+    assert "Seed 0 is left out: selection/l2p-s0.json cannot be read (" in words
+    assert "p = 0.01 over 2 seeds" in words
 
 
-def test_a_run_without_results_has_a_page(copy: Path) -> None:
+def test_a_run_without_results_shows_what_its_finished_fits_left(copy: Path) -> None:
     (copy / "results.json").unlink()
-    words = text_of(write_report(copy).read_text())
-    assert "No verdict yet. This run has no results yet: results.json appears when its evaluation has finished." in words
+    shutil.rmtree(copy / "fits/ridge-s2")
+    page = write_report(copy).read_text()
+    words = text_of(page)
+    assert "No verdict yet. This run is unfinished: 29 of 30 fits are finished and 1 fit has not begun." in words
+    assert "this command goes on at the task it was learning: matboard continual &#39;my config.yaml&#39;" in words
+    assert [f"{name} {2 if name == 'ridge' else 3} seeds" in words for name in NAMES] == [True] * len(NAMES)
+    assert page.count("How often each class chose each prompt") == 7
     assert "whole loss" in words  # the log is there
+    (copy / "environment.json").unlink()
+    assert f"matboard continual {copy}/config.yaml --out {copy}" in text_of(write_report(copy).read_text())
+
+
+def test_an_unreadable_checkpoint_is_named(copy: Path) -> None:
+    (copy / "results.json").unlink()
+    (copy / "fits/l2p-s1/results.json").unlink()
+    (copy / "fits/l2p-s1/checkpoint.safetensors").write_text("{")
+    words = text_of(write_report(copy).read_text())
+    assert "29 of 30 fits are finished and l2p (seed 1) has learned 0 of 10 tasks." in words
+    assert "fits/l2p-s1/checkpoint.safetensors cannot be read (" in words
+
+
+def test_results_that_cannot_be_read_are_named(copy: Path) -> None:
     (copy / "results.json").write_text('{"kind": "continual", "cells": [{"learner": "x"}]}')
     words = text_of(write_report(copy).read_text())
     assert "results: cells: the learner &#39;x&#39; is not among the learners. Run the evaluation again." in words
+    assert "This run is unfinished" not in words
+    assert "l2p 3 seeds" in words  # what the fits left is there all the same
     (copy / "results.json").write_text('{"kind": "continual"}')
     words = text_of(write_report(copy).read_text())
     assert "No learner was measured to the end, so there is nothing to judge yet." in words

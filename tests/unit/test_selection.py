@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from matboard.analysis import Selection, selection
+from matboard.analysis import Selection, pooled, selection
 from matboard.errors import InputError
 
 
@@ -36,12 +36,7 @@ def test_agrees_with_loops_over_samples(seed: int) -> None:
         assert found.class_entropy[c] == pytest.approx(-sum(x / 2 * math.log2(x / 2) for x in row if x))
         assert found.similarity[c] == pytest.approx([sum(similarity[i, m] for i in mine) / len(mine) for m in range(6)])
         assert found.samples[c] == len(mine)
-    information = 0.0
-    for c, m in set(pairs):
-        joint = pairs.count((c, m)) / len(pairs)
-        apart = sum(a == c for a, _ in pairs) * sum(b == m for _, b in pairs) / len(pairs) ** 2
-        information += joint * math.log2(joint / apart)
-    assert found.mutual_information == pytest.approx(information)
+    assert found.mutual_information == pytest.approx(information(pairs))
     assert found.usage == pytest.approx([sum(b == m for _, b in pairs) / len(pairs) for m in range(6)])
 
 
@@ -92,6 +87,80 @@ def test_a_class_without_samples_has_no_numbers_and_counts_for_nothing() -> None
     assert np.isfinite(without.frequency).all()
 
 
+def draw_orders(seed: int, orders: int = 3, n: int = 60, bond: float = 0.0, alike: float = 0.9) -> list[tuple[Any, ...]]:
+    """The same pictures seen through several pools: ``alike`` is how much of a similarity the pools share."""
+    _, common, labels, classes = draw(seed, n, bond=bond)
+    rng = np.random.default_rng([seed, 1])
+    found = []
+    for _ in range(orders):
+        similarity = alike * common + (1 - alike) * rng.normal(size=common.shape)
+        found.append((np.argsort(-similarity, axis=1)[:, :2], similarity, labels, classes))
+    return found
+
+
+def information(pairs: list[tuple[int, int]]) -> float:
+    """Mutual information in bits, pair by pair."""
+    total = 0.0
+    for c, m in set(pairs):
+        joint = pairs.count((c, m)) / len(pairs)
+        total += joint * math.log2(joint * len(pairs) ** 2 / sum(a == c for a, _ in pairs) / sum(b == m for _, b in pairs))
+    return total
+
+
+@pytest.mark.parametrize(("seed", "bond"), [(0, 0.0), (1, 0.5), (2, 0.3)])
+def test_orders_are_pooled_as_loops_would(seed: int, bond: float) -> None:
+    orders = draw_orders(seed, n=40, bond=bond, alike=0.6)
+
+    def mean(shuffle: np.ndarray) -> float:
+        tables = ([(int(labels[j]), int(m)) for i, j in enumerate(shuffle) for m in chosen[i]] for chosen, _, labels, _ in orders)
+        return sum(map(information, tables)) / len(orders)
+
+    found = pooled([selection(*order, permutations=29, seed=seed) for order in orders])
+    rng = np.random.default_rng(seed)
+    statistic, shuffled = mean(np.arange(40)), [mean(rng.permutation(40)) for _ in range(29)]
+    assert found.mutual_information == pytest.approx(statistic)
+    assert found.by_chance == pytest.approx(sum(shuffled) / 29)
+    assert found.p_value == (1 + sum(value >= statistic - 1e-9 for value in shuffled)) / 30
+    assert found.permutations == 29
+
+
+def test_an_order_pooled_with_itself_tells_nothing_new() -> None:
+    one = selection(*draw(3, bond=0.2), permutations=99)
+    alone, thrice = pooled([one]), pooled([one] * 3)
+    assert 1 / 100 < one.p_value == alone.p_value == thrice.p_value
+    assert thrice.mutual_information == pytest.approx(one.mutual_information)
+
+
+def test_pooled_orders_that_choose_alike_are_rejected_about_as_often_as_promised() -> None:
+    p_values = np.array([pooled([selection(*order, permutations=39) for order in draw_orders(seed)]).p_value for seed in range(200)])
+    assert (p_values <= 0.05).sum() <= 20  # 10 expected; more than 20 has a probability of 0.001
+    assert 0.4 < p_values.mean() < 0.6
+
+
+def test_pooled_orders_find_what_each_alone_may_miss() -> None:
+    orders = [[selection(*order, permutations=199) for order in draw_orders(seed, 5, bond=0.8, alike=0.5)] for seed in range(10)]
+    alone = sum(found.p_value > 0.01 for each in orders for found in each)
+    assert alone >= 5
+    assert sum(pooled(each).p_value > 0.01 for each in orders) * 5 < alone
+
+
+def test_selections_that_do_not_pair_up_are_not_pooled() -> None:
+    one = selection(*draw(0), permutations=9)
+    bare = Selection.from_json({name: value for name, value in one.as_json().items() if name != "shuffled"})
+    assert bare.p_value == one.p_value
+    for given, sentence in (
+        ([], "No selection came, but at least one is needed to say whether classes and prompts are related."),
+        ([one, bare], "A selection was saved without its shuffles, which a test over several selections needs; make it again."),
+        (
+            [one, selection(*draw(1), permutations=9)],
+            "The selections differ in their classes, samples or permutations, so their shuffles do not pair up.",
+        ),
+    ):
+        with pytest.raises(InputError) as error:
+            pooled(given)
+        assert str(error.value) == sentence
+
+
 def test_json_holds_everything() -> None:
     chosen, similarity, labels, classes = draw(0)
     found = selection(chosen, similarity, labels, [*classes, "ghost"], permutations=9)
@@ -133,3 +202,5 @@ def test_a_broken_file_is_named() -> None:
         Selection.from_json({name: value for name, value in content.items() if name != "usage"})
     with pytest.raises(InputError, match=r"its arrays do not fit 7 classes × 5 prompts\.$"):
         Selection.from_json(content | {"prompts": 5})
+    with pytest.raises(InputError, match=r"it holds 2 of 9 shuffles\.$"):
+        Selection.from_json(content | {"shuffled": [0.1, 0.2]})

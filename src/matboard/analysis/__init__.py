@@ -1,5 +1,5 @@
 """What a learned prompt does, as data: numpy only, no drawing."""
 
-from matboard.analysis.selection import Selection, selection
+from matboard.analysis.selection import Relation, Selection, pooled, selection
 
-__all__ = ["Selection", "selection"]
+__all__ = ["Relation", "Selection", "pooled", "selection"]

@@ -13,6 +13,10 @@ their symbol           our name
 N (top-N)              k, the columns of ``chosen``
 I(Y; P)                ``mutual_information``: class Y and prompt P of a (sample, choice) pair drawn evenly
 =====================  ===============================================================================================
+
+A learner that met the classes in several orders has one selection an order. `pooled` tests them together: the mean of their bits
+against its means under shuffles. A shuffle deals the labels anew to the pictures, once for all orders, because all of them choose for the
+same pictures and so choose alike. Shuffled order by order, the mean would vary too little and p would come out too small.
 """
 
 from __future__ import annotations
@@ -46,6 +50,7 @@ class Selection:
         mutual_information: bits, over all (sample, choice) pairs; biased upwards, so look at ``p_value``.
         p_value: share of label shuffles, this one counted, that reach the mutual information.
         permutations: how many shuffles that was.
+        shuffled: the mutual information of each of them; empty where they were not kept.
         similarity: ``C × M``: mean similarity of key and query, before the top-k.
     """
 
@@ -60,6 +65,7 @@ class Selection:
     mutual_information: float
     p_value: float
     permutations: int
+    shuffled: Array
     similarity: Array
 
     def as_json(self) -> dict[str, Any]:
@@ -82,6 +88,7 @@ class Selection:
                 mutual_information=float(content["mutual_information"]),
                 p_value=float(content["p_value"]),
                 permutations=int(content["permutations"]),
+                shuffled=np.array(content.get("shuffled", []), dtype=np.float64),
                 similarity=np.array(content["similarity"], dtype=np.float64),
             )
         except KeyError as error:
@@ -92,7 +99,26 @@ class Selection:
         arrays = found.frequency, found.similarity, found.samples, found.class_entropy, found.usage
         if [array.shape for array in arrays] != [(c, m), (c, m), (c,), (c,), (m,)]:
             raise InputError(f"This is not a saved selection: its arrays do not fit {c} classes × {m} prompts.")
+        if found.shuffled.shape not in ((0,), (found.permutations,)):
+            raise InputError(f"This is not a saved selection: it holds {found.shuffled.size} of {found.permutations} shuffles.")
         return found
+
+
+@dataclass(frozen=True)
+class Relation:
+    """Whether classes and prompts are related, over several selections.
+
+    Attributes:
+        mutual_information: mean over the selections, bits.
+        by_chance: the mean of that over all shuffles: what unrelated classes and prompts would show.
+        p_value: share of shuffles, this one counted, that reach the mean.
+        permutations: how many shuffles that was.
+    """
+
+    mutual_information: float
+    by_chance: float
+    p_value: float
+    permutations: int
 
 
 def selection(
@@ -103,7 +129,7 @@ def selection(
     Args:
         chosen: ``n × k`` indices of the prompts chosen for each test sample, each at most once a sample.
         similarity: ``n × M`` similarities of key and query before the top-k.
-        labels: n indices of the samples' classes.
+        labels: n indices of the samples' classes. Selections to be pooled need their samples in the same order.
         classes: names; one without samples is allowed.
         permutations: how often labels are shuffled over samples (a sample keeps its k choices together).
         seed: of the shuffles.
@@ -116,8 +142,7 @@ def selection(
     counts = _counts(chosen, labels, len(classes), similarity.shape[1])
     samples = np.bincount(labels, minlength=len(classes))
     statistic = _mutual_information(counts)
-    shuffled = _shuffled(chosen, labels, counts.shape, permutations, seed)
-    reached = sum(_mutual_information(table) >= statistic - _ROUNDING for table in shuffled)
+    shuffled = np.array([_mutual_information(table) for table in _shuffled(chosen, labels, counts.shape, permutations, seed)])
     sums = np.zeros(counts.shape)
     np.add.at(sums, labels, similarity.astype(np.float64))
     with np.errstate(invalid="ignore", divide="ignore"):  # a class without samples: 0 / 0 is NaN, as promised
@@ -133,10 +158,37 @@ def selection(
         usage_entropy=_entropy(usage),
         dead=tuple(int(prompt) for prompt in np.flatnonzero(usage == 0)),
         mutual_information=statistic,
-        p_value=(1 + reached) / (1 + permutations),
+        p_value=_p_value(statistic, shuffled),
         permutations=permutations,
+        shuffled=shuffled,
         similarity=mean,
     )
+
+
+def pooled(selections: Sequence[Selection]) -> Relation:
+    """Test several selections of the same samples together, such as those of one learner that met the classes in several orders.
+
+    Args:
+        selections: made of the same samples in the same order, with the same seed and number of permutations, so that their shuffles
+            pair up.
+
+    Raises:
+        InputError: none came, one kept no shuffles, or they differ in classes, samples or permutations.
+    """
+    if not selections:
+        raise InputError("No selection came, but at least one is needed to say whether classes and prompts are related.")
+    if not all(found.shuffled.size for found in selections):
+        raise InputError("A selection was saved without its shuffles, which a test over several selections needs; make it again.")
+    if len({(tuple(sorted(zip(found.classes, found.samples.tolist()))), found.permutations) for found in selections}) > 1:
+        raise InputError("The selections differ in their classes, samples or permutations, so their shuffles do not pair up.")
+    bits = float(np.mean([found.mutual_information for found in selections]))
+    shuffled = np.mean([found.shuffled for found in selections], axis=0)
+    return Relation(bits, float(shuffled.mean()), _p_value(bits, shuffled), len(shuffled))
+
+
+def _p_value(statistic: float, shuffled: Array) -> float:
+    """Share of shuffles, the one that happened counted, that reach the statistic."""
+    return float(1 + (shuffled >= statistic - _ROUNDING).sum()) / (1 + len(shuffled))
 
 
 def _counts(chosen: Array, labels: Array, classes: int, prompts: int) -> Array:
@@ -148,7 +200,7 @@ def _counts(chosen: Array, labels: Array, classes: int, prompts: int) -> Array:
 def _shuffled(chosen: Array, labels: Array, shape: tuple[int, ...], permutations: int, seed: int) -> Iterator[Array]:
     rng = np.random.default_rng(seed)
     for _ in range(permutations):
-        yield _counts(chosen, rng.permutation(labels), *shape)
+        yield _counts(chosen, labels[rng.permutation(len(labels))], *shape)
 
 
 def _mutual_information(counts: Array) -> float:

@@ -6,14 +6,30 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from matboard.workflows.progress import Progress
+
+    Settings = TypeVar("Settings", bound=BaseModel)
+
+Config = Annotated[
+    Path,
+    typer.Argument(metavar="CONFIG", help="What to do, in YAML; the repository's folder experiments/ holds examples.", show_default=False),
+]
+Words = Annotated[
+    list[str] | None, typer.Argument(metavar="KEY.SUB=VALUE", help="Settings that replace those of the file.", show_default=False)
+]
+RunFolder = Annotated[
+    Path | None,
+    typer.Option("--out", help="The run folder: everything is written there. Default: runs/<name of CONFIG>.", show_default=False),
+]
 
 out = Console()
 err = Console(stderr=True)
@@ -36,6 +52,21 @@ def data_dir() -> Path | None:
 def cache_dir() -> Path:
     """Where built models lie (``MATBOARD_CACHE``, else ``~/.cache/matboard``)."""
     return Path(os.environ.get("MATBOARD_CACHE") or Path.home() / ".cache" / "matboard")
+
+
+def settings_and_folder(config: Path, words: list[str] | None, run: Path | None, kind: type[Settings]) -> tuple[Settings, Path]:
+    """What the command line asks for, and the run folder, which is shown. Raises ConfigError."""
+    from matboard.workflows.config import load_config
+
+    settings = load_config(config, words or [], kind)
+    folder = run or Path("runs") / config.stem
+    err.print(f"run folder: {folder}", highlight=False)
+    return settings, folder
+
+
+def show_where(folder: Path) -> None:
+    """Where a finished run's results lie and how to look at them."""
+    out.print(f"results: {folder / 'results.json'}\nsee them: matboard report {folder}", highlight=False)
 
 
 def drive(events: Iterator[Progress], resume_hint: str = "Run the same command again to go on where it stopped.") -> None:

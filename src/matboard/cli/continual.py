@@ -3,39 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
-
-from matboard.cli.console import cache_dir, data_dir, drive, err, out
+from matboard.cli.console import Config, RunFolder, Words, cache_dir, data_dir, drive, out, settings_and_folder, show_where
 
 
-def continual(
-    config: Annotated[
-        Path,
-        typer.Argument(
-            metavar="CONFIG", help="What to do, in YAML; the repository's folder experiments/ holds examples.", show_default=False
-        ),
-    ],
-    words: Annotated[
-        list[str] | None, typer.Argument(metavar="KEY.SUB=VALUE", help="Settings that replace those of the file.", show_default=False)
-    ] = None,
-    run: Annotated[
-        Path | None,
-        typer.Option("--out", help="The run folder: everything is written there. Default: runs/<name of CONFIG>.", show_default=False),
-    ] = None,
-) -> None:
+def continual(config: Config, words: Words = None, run: RunFolder = None) -> None:
     """Teach learners one task after the other and compare what they keep: accuracy, forgetting, which prompt serves which class.
 
     Give the same command again to go on with a run that was interrupted, at the task it was learning.
 
     Example: [bold]matboard continual experiments/continual_scenes.yaml seeds=[0] training.epochs=2[/bold]
     """
-    from matboard.workflows.config import ContinualConfig, load_config
+    from matboard.workflows.config import ContinualConfig
 
-    settings = load_config(config, words or [], ContinualConfig)
-    folder = run or Path("runs") / config.stem
-    err.print(f"run folder: {folder}", highlight=False)
+    settings, folder = settings_and_folder(config, words, run, ContinualConfig)
     from matboard.workflows.continual import continual as study
 
     drive(study(settings, folder, data_dir=data_dir(), cache=cache_dir()))
@@ -50,4 +31,4 @@ def show_results(folder: Path) -> None:
     run = Run(folder)
     if run.finished:
         out.print(continual_table_text(run.results()))
-        out.print(f"results: {folder / 'results.json'}\nsee them: matboard report {folder}", highlight=False)
+        show_where(folder)

@@ -3,39 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
-
-from matboard.cli.console import cache_dir, data_dir, drive, err, out
+from matboard.cli.console import Config, RunFolder, Words, cache_dir, data_dir, drive, out, settings_and_folder, show_where
 
 
-def fit(
-    config: Annotated[
-        Path,
-        typer.Argument(
-            metavar="CONFIG", help="What to do, in YAML; the repository's folder experiments/ holds examples.", show_default=False
-        ),
-    ],
-    words: Annotated[
-        list[str] | None, typer.Argument(metavar="KEY.SUB=VALUE", help="Settings that replace those of the file.", show_default=False)
-    ] = None,
-    run: Annotated[
-        Path | None,
-        typer.Option("--out", help="The run folder: everything is written there. Default: runs/<name of CONFIG>.", show_default=False),
-    ] = None,
-) -> None:
+def fit(config: Config, words: Words = None, run: RunFolder = None) -> None:
     """Learn prompts on one or several models, judge them on these and others, write a run folder.
 
     Give the same command again to go on with a run that was interrupted.
 
     Example: [bold]matboard fit experiments/tvp_tiny.yaml steps=100 prompt.width=20[/bold]
     """
-    from matboard.workflows.config import StudyConfig, load_config
+    from matboard.workflows.config import StudyConfig
 
-    settings = load_config(config, words or [], StudyConfig)
-    folder = run or Path("runs") / config.stem
-    err.print(f"run folder: {folder}", highlight=False)
+    settings, folder = settings_and_folder(config, words, run, StudyConfig)
     from matboard.workflows.study import study
 
     drive(study(settings, folder, data_dir=data_dir(), cache=cache_dir()))
@@ -53,4 +34,4 @@ def show_results(folder: Path) -> None:
         out.print(transfer_table_text(results))
         for note in results["notes"]:
             out.print(f"note: {note}", highlight=False, markup=False)
-        out.print(f"results: {folder / 'results.json'}\nsee them: matboard report {folder}", highlight=False)
+        show_where(folder)

@@ -24,39 +24,31 @@ from matboard.prompts.generators import ClsVAE, GeneratorPool, ImageVAE, Residua
 from matboard.prompts.pool import PromptPool, PromptSource
 
 
-def image_vae(
-    eye: FrozenEye,
-    classes: int,
-    training: Training = Training(),  # noqa: B008  (frozen)
-    *,
-    side: int = 32,
-    code: int = 64,
-    bound: float = 0.001,
-) -> PromptedLearner:
-    """One generated picture a sample. ``bound`` weighs the evidence lower bound's two terms (a guess). Raises ConfigError."""
+def image_vae(eye: FrozenEye, classes: int, training: Training, *, side: int = 32, code: int = 64, bound: float = 0.001) -> PromptedLearner:
+    """One generated picture a sample. ``bound`` weighs the evidence lower bound. Raises ConfigError."""
     source = seeded(training.seed, lambda: _image_vae(eye, training, side, code))
-    return PromptedLearner(eye, source, classes, training, weights={"reconstruction": bound, "kl": bound})
+    return PromptedLearner(eye, source, classes, training, weights=_bounded(bound))
 
 
 def cls_vae(
     eye: FrozenEye,
     classes: int,
-    training: Training = Training(),  # noqa: B008  (frozen)
+    training: Training,
     *,
     length: int = 5,
     code: int = 64,
     hidden: int = 256,
     bound: float = 0.001,
 ) -> PromptedLearner:
-    """``length`` generated tokens a sample. ``bound`` weighs the evidence lower bound's two terms (a guess)."""
+    """``length`` generated tokens a sample. ``bound`` weighs the evidence lower bound."""
     source = seeded(training.seed, lambda: ClsVAE(eye.backbone.dim, length, code=code, hidden=hidden))
-    return PromptedLearner(eye, source, classes, training, weights={"reconstruction": bound, "kl": bound})
+    return PromptedLearner(eye, source, classes, training, weights=_bounded(bound))
 
 
 def generator_pool(
     eye: FrozenEye,
     classes: int,
-    training: Training = Training(),  # noqa: B008  (frozen)
+    training: Training,
     *,
     size: int = 10,
     length: int = 5,
@@ -89,14 +81,14 @@ def generator_pool(
         return GeneratorPool(pool, made)
 
     source = seeded(training.seed, build)
-    weights = {"pull": pull, "reconstruction": bound, "kl": bound}
+    weights = {"pull": pull, **_bounded(bound)}
     return PromptedLearner(eye, source, classes, training, weights=weights, distillation=Distillation(logits, generator, temperature))
 
 
 def residual_generator(
     eye: FrozenEye,
     classes: int,
-    training: Training = Training(),  # noqa: B008  (frozen)
+    training: Training,
     *,
     size: int = 10,
     length: int = 5,
@@ -113,6 +105,11 @@ def residual_generator(
     pool = PromptPool(size, length, eye.backbone.dim, top_k, weighting=weighting, seed=10 * training.seed)
     source = seeded(training.seed, lambda: ResidualGenerator(pool, eye.backbone.dim, hidden=hidden))
     return PromptedLearner(eye, source, classes, training, weights={"pull": pull}, distillation=Distillation(generator=generator))
+
+
+def _bounded(bound: float) -> dict[str, float]:
+    """The evidence lower bound's two terms, both weighed by ``bound``; the default of 0.001 is a guess."""
+    return {"reconstruction": bound, "kl": bound}
 
 
 def _image_vae(eye: FrozenEye, training: Training, side: int, code: int) -> ImageVAE:

@@ -19,7 +19,7 @@ from matboard.prompts.pool import Choosing
 def image_prompts(
     eye: FrozenEye,
     classes: int,
-    training: Training = Training(),  # noqa: B008  (frozen)
+    training: Training,
     *,
     route: Route = "patch_embedding",
     start: Start = "image",

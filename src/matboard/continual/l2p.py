@@ -37,7 +37,7 @@ VOTE = "prompts are chosen by the majority of a batch, at test too, which gives 
 def l2p(
     eye: FrozenEye,
     classes: int,
-    training: Training = Training(),  # noqa: B008  (frozen)
+    training: Training,
     *,
     size: int = 10,
     length: int = 5,

@@ -57,10 +57,15 @@ def test_batches(learner: Learner, stream: TaskStream, index: int) -> Iterator[B
 
 @torch.no_grad()
 def choices(learner: Learner, stream: TaskStream) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]] | None:
-    """(chosen, similarity, labels) over the whole test part, in the stream's order; None where the learner has no pool."""
+    """(chosen, similarity, labels) over the whole test part, sorted by sample id and so alike for every order of the classes.
+
+    None where the learner has no pool.
+    """
     found = [learner.choice(b) for t in stream.tasks for b in test_batches(learner, stream, t.index)]
     some = [c for c in found if c is not None]
     if not some:
         return None
-    labels = np.array([s.label for t in stream.tasks for s in t.test])
-    return torch.cat([c.chosen for c in some]).numpy(), torch.cat([c.similarity for c in some]).double().numpy(), labels
+    samples = [s for t in stream.tasks for s in t.test]
+    order = sorted(range(len(samples)), key=lambda place: samples[place].id)
+    labels = np.array([s.label for s in samples])[order]
+    return torch.cat([c.chosen for c in some]).numpy()[order], torch.cat([c.similarity for c in some]).double().numpy()[order], labels

@@ -24,7 +24,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from matboard.errors import ConfigError, ModelError
-from matboard.models.contracts import Images, Outputs, VisionBackbone
+from matboard.models.contracts import Entering, Images, Outputs, Tokens, TokensOut, VisionBackbone
 from matboard.models.huggingface import load_part
 
 FAMILIES = {
@@ -75,7 +75,7 @@ class TransformerBackbone(VisionBackbone):
         self.cls_position = self._cls_position()
         self._mean, self._std = (torch.tensor(v, device=self.device).view(1, 3, 1, 1) for v in (mean, std))
 
-    def embed(self, images: Images) -> Float[Tensor, "batch token dim"]:
+    def embed(self, images: Images) -> Tokens:
         """See `VisionBackbone.embed`. Raises ConfigError for pictures of another size."""
         if tuple(images.shape[-2:]) != (self.side, self.side):
             raise ConfigError(f"{self.name} takes pictures of {self.side}×{self.side} here, but {tuple(images.shape[-2:])} came.")
@@ -83,25 +83,18 @@ class TransformerBackbone(VisionBackbone):
         tokens: Tensor = self._before(self.tower.embeddings(self._normalise(images), **options))  # type: ignore[operator]
         return tokens
 
-    def patch_embed(self, images: Images) -> Float[Tensor, "batch token dim"]:
+    def patch_embed(self, images: Images) -> Tokens:
         """See `VisionBackbone.patch_embed`; CLIP's norm before block 0 is included."""
         embeddings: Any = self.tower.embeddings
         project = embeddings.patch_embedding if hasattr(embeddings, "patch_embedding") else embeddings.patch_embeddings.projection
         patches: Tensor = self._before(project(self._normalise(images)).flatten(2).transpose(1, 2))
         return patches
 
-    def advance(
-        self,
-        tokens: Float[Tensor, "batch token dim"],
-        prompts: Mapping[int, Tensor] | None = None,
-        *,
-        start: int = 0,
-        stop: int | None = None,
-    ) -> Float[Tensor, "batch tokens_out dim"]:
+    def advance(self, tokens: Tokens, prompts: Entering = None, *, start: int = 0, stop: int | None = None) -> TokensOut:
         """See `VisionBackbone.advance`."""
         return self._advance(tokens, prompts or {}, start, self.depth if stop is None else stop)[0]
 
-    def forward(self, tokens: Float[Tensor, "batch token dim"], prompts: Mapping[int, Tensor] | None = None, *, start: int = 0) -> Outputs:
+    def forward(self, tokens: Tokens, prompts: Entering = None, *, start: int = 0) -> Outputs:
         """See `VisionBackbone.forward`."""
         hidden, count = self._advance(tokens, prompts or {}, start, self.depth)
         hidden = self._after(hidden)

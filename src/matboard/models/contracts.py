@@ -24,6 +24,11 @@ from torch import Tensor
 
 Images: TypeAlias = Float[Tensor, "batch 3 height width"]
 Pictures: TypeAlias = Images | Sequence[Image]
+Tokens: TypeAlias = Float[Tensor, "batch token dim"]
+TokensOut: TypeAlias = Float[Tensor, "batch tokens_out dim"]
+Entering: TypeAlias = Mapping[int, Tensor] | None
+"""Block → prompt tokens ``batch prompt dim`` that enter before it, behind the special tokens, in place of any that entered earlier
+(VPT-deep, arXiv 2203.12119)."""
 
 
 @dataclass(frozen=True)
@@ -155,32 +160,20 @@ class VisionBackbone(ABC):
     cls_position: Float[Tensor, " dim"]
 
     @abstractmethod
-    def embed(self, images: Images) -> Float[Tensor, "batch token dim"]:
+    def embed(self, images: Images) -> Tokens:
         """The sequence that enters block 0: special tokens and patches with their positions."""
 
     @abstractmethod
-    def patch_embed(self, images: Images) -> Float[Tensor, "batch token dim"]:
+    def patch_embed(self, images: Images) -> Tokens:
         """Patch tokens of pictures of any size, without positions; differentiable in the pixels."""
 
     @abstractmethod
-    def advance(
-        self,
-        tokens: Float[Tensor, "batch token dim"],
-        prompts: Mapping[int, Tensor] | None = None,
-        *,
-        start: int = 0,
-        stop: int | None = None,
-    ) -> Float[Tensor, "batch tokens_out dim"]:
-        """Blocks ``start`` to ``stop`` (the end where None), without the final norm.
-
-        Args:
-            prompts: block → tokens ``batch prompt dim`` that enter before it, behind the special tokens, in place of any that entered
-                earlier (VPT-deep, arXiv 2203.12119).
-        """
+    def advance(self, tokens: Tokens, prompts: Entering = None, *, start: int = 0, stop: int | None = None) -> TokensOut:
+        """Blocks ``start`` to ``stop`` (the end where None), without the final norm."""
 
     @abstractmethod
-    def forward(self, tokens: Float[Tensor, "batch token dim"], prompts: Mapping[int, Tensor] | None = None, *, start: int = 0) -> Outputs:
-        """From the sequence that enters block ``start`` to the outputs; ``prompts`` as in `advance`."""
+    def forward(self, tokens: Tokens, prompts: Entering = None, *, start: int = 0) -> Outputs:
+        """From the sequence that enters block ``start`` to the outputs."""
 
     @abstractmethod
     def query(self, images: Images) -> Float[Tensor, "batch dim"]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from math import log2
 from statistics import fmean
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from matboard.analysis import Selection
 from matboard.metrics.accuracy_matrix import FORGETTINGS
 from matboard.report import curves
-from matboard.report.continual_results import ContinualResults
+from matboard.report.continual_results import ContinualResults, Learner
 from matboard.report.continual_table import arrange, difference_words
 from matboard.report.continual_verdict import continual_verdict
 from matboard.report.continual_view import MeanMatrix, SelectionView, mean_matrices, orders, pools, selections
@@ -24,8 +25,11 @@ from matboard.report.rendering import command, render_template, title
 from matboard.report.run_view import RunView
 from matboard.report.svg import Drawing
 from matboard.report.transfer_table import MARKS
+from matboard.report.unfinished import Running, SoFar, so_far
+from matboard.report.verdict import join, plural
 
 SIGNIFICANT = 0.05
+SHARES = Scale(0, 1)
 DEFINITIONS = {
     "chaudhry": "best accuracy before the last stage minus accuracy at the end, mean over past tasks; negative where tasks got better",
     "l2p": "the same, but the last stage counts among the best, so never negative",
@@ -38,32 +42,42 @@ DEFINITIONS = {
 
 @dataclass(frozen=True)
 class MatrixFigure:
-    """One learner's accuracy matrix, drawn; None where there is none."""
+    """An accuracy matrix, drawn; None where there is none."""
 
-    mean: MeanMatrix
+    learner: Learner
+    of: str
     svg: str | None
+    missing: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class SelectionFigure:
-    """One learner's choices, drawn and in words."""
+    """One learner's choices: in words over all seeds, bits seed by seed, and the first seed drawn."""
 
     view: SelectionView
     lead: str
-    facts: dict[str, str]
-    frequency: str
-    similarity: str
-    ends: Scale
+    tests: tuple[tuple[str, float, float | None, float], ...] = ()
+    seed: int = 0
+    facts: dict[str, str] = field(default_factory=dict)
+    frequency: str = ""
+    similarity: str = ""
+    ends: Scale = SHARES
 
 
 def render_continual(view: RunView, results: ContinualResults) -> str:
-    """The page as text."""
-    matrices, scale = _matrices(mean_matrices(view.folder, results))
+    """The page as text; of a run without results, what its finished and running fits left so far."""
+    unread = "results" in view.missing
+    progress = so_far(view.folder, view.config) if unread else SoFar(results, (), 0)
+    kept = progress.results
+    means = mean_matrices(view.folder, kept)
+    matrices, scale = _matrices(means, progress.running)
     return render_template(
         "continual.html.j2",
         view,
         results=results,
         nothing=view.missing.get("results"),
+        unfinished=progress.words if unread and not (view.folder / "results.json").exists() else "",
+        resume=command(view) or shlex.join(["matboard", "continual", str(view.folder / "config.yaml"), "--out", str(view.folder)]),
         title=results.title or title(view),
         verdict=continual_verdict(results),
         command=command(view),
@@ -72,14 +86,16 @@ def render_continual(view: RunView, results: ContinualResults) -> str:
         difference=difference_words,
         kind_of=kind_of,
         matrices=matrices,
+        differ=any(mean.differ for mean in means),
+        running=progress.running,
         scale=scale,
         orders=orders(results),
         plane=draw_plane(results),
         weights={point.learner: point.weight for point in results.path},
         definitions={name: DEFINITIONS[name] for name in FORGETTINGS},
         mean_of=partial(_mean_of, results),
-        pools=pools(view.folder, results),
-        selections=[_selection(found) for found in selections(view.folder, results)],
+        pools=pools(view.folder, kept),
+        selections=[_selection(found) for found in selections(view.folder, kept)],
         learning=_learning(view, results),
     )
 
@@ -90,21 +106,34 @@ def _mean_of(results: ContinualResults, learner: str, quantity: str) -> float | 
     return fmean(known) if known else None
 
 
-def _matrices(means: list[MeanMatrix]) -> tuple[list[MatrixFigure], Scale]:
-    """All learners share one scale."""
-    scale = scale_over([mean.values for mean in means if mean.values is not None], 0.1)
-    return [MatrixFigure(mean, _draw_matrix(mean, mean.values, scale) if mean.values is not None else None) for mean in means], scale
+def _matrices(means: Sequence[MeanMatrix], running: Sequence[Running]) -> tuple[list[MatrixFigure], Scale]:
+    """Each learner's mean over finished seeds, and every seed that is not finished by itself; all share one scale."""
+    scale = scale_over([*(mean.values for mean in means if mean.values is not None), *(fit.rows for fit in running)], 0.1)
+    figures = [
+        MatrixFigure(
+            mean.learner, f"{mean.seeds} {plural(mean.seeds, 'seed')}", _draw_matrix(mean.learner, mean.values, scale), mean.missing
+        )
+        for mean in means
+    ]
+    for fit in running:
+        svg = _draw_matrix(fit.learner, fit.rows if fit.done else None, scale)
+        problem = (fit.problem,) if fit.problem else ()
+        figures.append(MatrixFigure(fit.learner, f"seed {fit.seed}, {fit.done} of {len(fit.rows)} tasks so far", svg, problem))
+    names = list(dict.fromkeys(figure.learner.name for figure in figures))
+    return sorted(figures, key=lambda figure: names.index(figure.learner.name)), scale
 
 
-def _draw_matrix(mean: MeanMatrix, values: NDArray[np.float64], scale: Scale) -> str:
+def _draw_matrix(learner: Learner, values: NDArray[np.float64] | None, scale: Scale) -> str | None:
+    if values is None:
+        return None
     names = [str(place) for place in range(1, len(values) + 1)]
-    return heat_map(values, scale, names, names, f"Accuracy matrix of {mean.learner.name}")
+    return heat_map(values, scale, names, names, f"Accuracy matrix of {learner.name}")
 
 
 def _selection(view: SelectionView) -> SelectionFigure:
-    found = view.selection
-    if found is None:
-        return SelectionFigure(view, "", {}, "", "", Scale(0, 1))
+    if not view.found:
+        return SelectionFigure(view, "nothing to show")
+    seed, found = next(iter(view.found.items()))
     order = np.array(view.order)
     ends = scale_over([found.similarity], 0.1)
     rows = ["all classes", *(found.classes[place] for place in order)]
@@ -115,12 +144,23 @@ def _selection(view: SelectionView) -> SelectionFigure:
     means = np.vstack([_weighted(found), found.similarity[order]])
     return SelectionFigure(
         view,
-        relation(found),
+        relation(view) + (" Read with care: it is flagged." if view.learner.flags else ""),
+        tuple(_tests(view)),
+        seed,
         selection_facts(found),
-        heat_map(shares, Scale(0, 1), rows, columns, f"How often each class chose each prompt of {view.learner.name}", starts=starts),
+        heat_map(shares, SHARES, rows, columns, f"How often each class chose each prompt of {view.learner.name}", starts=starts),
         heat_map(means, ends, rows, columns, f"Mean similarity of each class to each prompt of {view.learner.name}", starts=starts),
         ends,
     )
+
+
+def _tests(view: SelectionView) -> Iterator[tuple[str, float, float | None, float]]:
+    """(whose, bits, bits by chance, p): each seed's and, of several, all together."""
+    for seed, found in view.found.items():
+        by_chance = float(found.shuffled.mean()) if found.shuffled.size else None
+        yield f"seed {seed}", found.mutual_information, by_chance, found.p_value
+    if view.relation and len(view.found) > 1:
+        yield "all seeds", view.relation.mutual_information, view.relation.by_chance, view.relation.p_value
 
 
 def _weighted(found: Selection) -> NDArray[np.float64]:
@@ -128,19 +168,23 @@ def _weighted(found: Selection) -> NDArray[np.float64]:
     return np.average(found.similarity[seen], axis=0, weights=found.samples[seen])
 
 
-def relation(found: Selection) -> str:
-    """Whether classes and prompts are related, in words."""
+def relation(view: SelectionView) -> str:
+    """Whether classes and prompts are related, in words: over all seeds, or seed by seed where they cannot be tested together."""
+    found = view.relation
+    if found is None:
+        each = join([f"{one.p_value:.3g} with seed {seed}" for seed, one in view.found.items()])
+        return f"Each seed is tested by itself: p = {each}."
+    over = f" over {len(view.found)} seeds" if len(view.found) > 1 else ""
     least = f", the least that {found.permutations} shuffles can show" if found.p_value <= 1 / (1 + found.permutations) else ""
-    p = f"p = {found.p_value:.3g}{least}"
+    p = f"p = {found.p_value:.3g}{over}{least}"
     return f"Classes and prompts are related ({p})." if found.p_value <= SIGNIFICANT else f"No relation could be shown ({p})."
 
 
 def selection_facts(found: Selection) -> dict[str, str]:
-    """The numbers behind it."""
+    """What one seed's choices show."""
     few, many = found.samples.min(), found.samples.max()
     dead, within = f"{len(found.dead)} of {found.prompts}", float(np.nanmean(found.class_entropy))
     return {
-        "mutual information": f"{found.mutual_information:.3f} bits between class and chosen prompt",
         "usage entropy": f"{found.usage_entropy:.2f} of at most {log2(found.prompts):.2f} bits: {_alike(found.usage_entropy)}",
         "within a class": f"{within:.2f} bits in the mean: {_alike(within)}",
         "never chosen": f"{dead}: prompt{'s' if len(found.dead) > 1 else ''} {runs_of(found.dead)}" if found.dead else dead,

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from matboard.analysis import Selection
+from matboard.analysis import Relation, Selection, pooled
 from matboard.errors import InputError
 from matboard.metrics import AccuracyMatrix
 from matboard.report.continual_results import ContinualResults, Learner, Outcome
@@ -38,20 +38,22 @@ class MeanMatrix:
 
 @dataclass(frozen=True, eq=False)
 class SelectionView:
-    """Which prompt served which class in a learner's first seed.
+    """Which prompt served which class: a learner's selection with each seed, and what they say together.
 
     Attributes:
-        order: the classes' indices in the order of the stream, or as in the file.
+        found: seed → selection; the first is the one to be drawn.
+        order: the classes' indices in the order of that seed's stream, or as in the file.
         starts: where tasks begin within the order; empty where the tasks' classes are not known.
-        problem: the sentence that stands there instead.
+        relation: over all of them; None where there are none, or they cannot be taken together.
+        missing: sentences about what is left out.
     """
 
     learner: Learner
-    seed: int
-    selection: Selection | None
-    order: tuple[int, ...] = ()
-    starts: tuple[int, ...] = ()
-    problem: str = ""
+    found: dict[int, Selection]
+    order: tuple[int, ...]
+    starts: tuple[int, ...]
+    relation: Relation | None
+    missing: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -87,18 +89,27 @@ def _mean_matrix(folder: Path, learner: Learner, outcomes: Sequence[Outcome]) ->
 
 
 def selections(folder: Path, results: ContinualResults) -> list[SelectionView]:
-    """One for each learner whose first seed names a selection."""
-    first = ((learner, results.seeds_of(learner.name)[:1]) for learner in results.arranged)
-    return [_selection(folder, learner, outcome) for learner, outcomes in first for outcome in outcomes if outcome.selection]
+    """One for each learner that names a selection with any seed."""
+    named = ((learner, [o for o in results.seeds_of(learner.name) if o.selection]) for learner in results.arranged)
+    return [_selection(folder, learner, outcomes) for learner, outcomes in named if outcomes]
 
 
-def _selection(folder: Path, learner: Learner, outcome: Outcome) -> SelectionView:
-    try:
-        found = Selection.from_json(json.loads(_inside(folder, outcome.selection).read_text(encoding="utf-8")))
-    except (InputError, OSError, ValueError) as error:
-        return SelectionView(learner, outcome.seed, None, problem=_reason(error, outcome.selection))
-    order, starts = by_task(found.classes, outcome.tasks)
-    return SelectionView(learner, outcome.seed, found, order, starts)
+def _selection(folder: Path, learner: Learner, outcomes: Sequence[Outcome]) -> SelectionView:
+    found: dict[int, Selection] = {}
+    missing = []
+    for outcome in outcomes:
+        try:
+            found[outcome.seed] = Selection.from_json(json.loads(_inside(folder, outcome.selection).read_text(encoding="utf-8")))
+        except (InputError, OSError, ValueError) as error:
+            missing.append(f"Seed {outcome.seed} is left out: {_reason(error, outcome.selection)}")
+    order, starts = next((by_task(found[o.seed].classes, o.tasks) for o in outcomes if o.seed in found), ((), ()))
+    relation = None
+    if found:
+        try:
+            relation = pooled(list(found.values()))
+        except InputError as error:
+            missing.append(f"The seeds are not tested together: {error}")
+    return SelectionView(learner, found, order, starts, relation, tuple(missing))
 
 
 def by_task(classes: Sequence[str], tasks: Sequence[str]) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -32,6 +32,9 @@ ConsistencyForm = Literal["half_squared", "l2_mean_tokens"]
 EnrichmentForm = Literal["exponential", "scaled_cosine"]
 Reference = Literal["full", "shrunk"]
 
+TASK, CONSISTENCY, ENRICHMENT = "task_loss", "feature_consistency", "semantic_enrichment"
+"""What the three terms are called in logs."""
+
 
 @dataclass(frozen=True)
 class Objective:

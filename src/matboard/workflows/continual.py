@@ -1,7 +1,7 @@
 """Learners over a stream of tasks: from a configuration to a run folder.
 
 Every (learner, seed) is a fit of its own, kept after each task: a run that was killed goes on at the task it was learning, and reaches
-the matrix it would have reached.
+the matrix it would have reached. A fit that is finished is not made again, nor are pictures encoded for it.
 """
 
 from __future__ import annotations
@@ -9,31 +9,26 @@ from __future__ import annotations
 import json
 import resource
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from PIL import Image
 
 from matboard import zoo
-from matboard.analysis.selection import selection
-from matboard.continual.build import CONTROLS, build_learner, options_of, resolve
+from matboard.continual.build import CONTROLS, options_of, resolve
 from matboard.continual.eye import FrozenEye
-from matboard.continual.learner import Learner, LearnStep
-from matboard.continual.protocol import Row, choices, run_stream
-from matboard.metrics import AccuracyMatrix, Estimate, StreamHits, stream_difference, stream_estimate
+from matboard.metrics import Estimate, stream_difference, stream_estimate
 from matboard.metrics.accuracy_matrix import FORGETTINGS
 from matboard.metrics.streams import Quantity
-from matboard.runs import Checkpoint, Run, write_atomically
+from matboard.runs import Run, write_atomically
 from matboard.tasks import load_task
 from matboard.tasks.stream import TaskStream, class_incremental, domain_incremental
 from matboard.tasks.task import Task
 from matboard.workflows.config import ContinualConfig, TaskConfig
 from matboard.workflows.progress import Progress
+from matboard.workflows.stream_fit import StreamFit
 
 
 def continual(config: ContinualConfig, out: Path, *, data_dir: Path | None = None, cache: Path | None = None) -> Iterator[Progress]:
@@ -51,17 +46,20 @@ def continual(config: ContinualConfig, out: Path, *, data_dir: Path | None = Non
     options = {name: learner_options(config, name) for name in config.learners}
     streams = {seed: _stream(config, seed, data_dir) for seed in config.seeds}
     run = Run.open(out, config.model_dump(mode="json"))
+    fits = {name: [StreamFit(run, name, seed, streams[seed], asked) for seed in config.seeds] for name, asked in options.items()}
+    every = [fit for each in fits.values() for fit in each]
+    unfinished = [fit for fit in every if not fit.finished]
+    if run.finished and not unfinished:
+        yield Progress("fits", len(every), len(every), "all found")
+        return
     eye = _eye(config, cache)
-    _try_out(options, eye, streams[config.seeds[0]])
-    yield from _prepare(eye, streams[config.seeds[0]], options, config)
-    fits: dict[str, list[_Fit]] = {name: [] for name in options}
-    for name, asked in options.items():
-        for seed in config.seeds:
-            fit = _Fit(run, name, seed, streams[seed], asked)
-            yield from fit.learn(eye)
-            fits[name].append(fit)
-    results = {**_results(config, fits, streams[config.seeds[0]], eye), "seconds": round(time.perf_counter() - started, 1)}
-    lines = [{"run": f.key, **row} for each in fits.values() for f in each for row in f.child.metrics()]
+    for fit in {fit.name: fit for fit in unfinished}.values():
+        fit.build(eye)  # what cannot be built is known before anything is learned
+    yield from _prepare(eye, unfinished)
+    for fit in every:
+        yield from fit.learn(eye)
+    results = {**_results(config, fits, streams[config.seeds[0]], eye), **_costs(run, time.perf_counter() - started)}
+    lines = [{"run": fit.key, **row} for fit in every for row in fit.child.metrics()]
     write_atomically(run.path("metrics.jsonl"), "".join(json.dumps(line) + "\n" for line in lines).encode())
     run.write_results(results)
 
@@ -94,135 +92,20 @@ def _eye(config: ContinualConfig, cache: Path | None) -> FrozenEye:
     return FrozenEye(backbone, batch_size=config.batch_size)
 
 
-def _try_out(options: Mapping[str, Mapping[str, Any]], eye: FrozenEye, stream: TaskStream) -> None:
-    """Build each learner once, so that what cannot be built is known before anything is learned."""
-    for asked in options.values():
-        _build(asked, eye, stream, 0)
-
-
-def _build(asked: Mapping[str, Any], eye: FrozenEye, stream: TaskStream, seed: int) -> Learner:
-    own = {key: value for key, value in asked.items() if key != "learner"}
-    return build_learner(asked["learner"], eye, len(stream.classes), seed=seed, **own)
-
-
-def _prepare(eye: FrozenEye, stream: TaskStream, options: Mapping[str, Mapping[str, Any]], config: ContinualConfig) -> Iterator[Progress]:
-    """Encode every picture once, whatever the order of the classes."""
-    samples = [s for t in stream.tasks for s in (*t.train, *t.test)]
-    layers = {int(asked.get("layer", 0)) for asked in options.values()}
+def _prepare(eye: FrozenEye, fits: Sequence[StreamFit]) -> Iterator[Progress]:
+    """Encode every picture once for the fits that still need them, whatever the order of the classes."""
+    samples = [s for t in fits[0].stream.tasks for s in (*t.train, *t.test)] if fits else []
+    layers = {int(fit.options.get("layer", 0)) for fit in fits}
     for layer in sorted(layers - {0}) or [0]:
         stage = "encode pictures" if layer == 0 else f"encode pictures, blocks 0–{layer - 1}"
         for done in eye.prepare(samples, layer):
             yield Progress(stage, done, len(samples))
 
 
-@dataclass
-class _Fit:
-    """One learner with one seed, over the whole stream."""
-
-    run: Run
-    name: str
-    seed: int
-    stream: TaskStream
-    options: Mapping[str, Any]
-    rows: list[list[float]] = field(default_factory=list)
-    predictions: list[NDArray[np.int64]] = field(default_factory=list)
-    seconds: float = 0.0
-    skipped: int = 0
-    trainable: int = 0
-    kept_bytes: int = 0
-    flags: tuple[str, ...] = ()
-    pictures: list[str] = field(default_factory=list)
-
-    @property
-    def key(self) -> str:
-        return f"{self.name}-s{self.seed}"
-
-    @property
-    def child(self) -> Run:
-        return Run(self.run.path(f"fits/{self.key}"))
-
-    @property
-    def has_selection(self) -> bool:
-        return self.run.path(f"selection/{self.key}.json").exists()
-
-    def learn(self, eye: FrozenEye) -> Iterator[Progress]:
-        """Go on from the last task that was finished."""
-        child, stage, total = self.child, f"{self.name} (seed {self.seed})", len(self.stream.tasks)
-        Run.open(child.folder, {"learner": dict(self.options), "name": self.name, "seed": self.seed, "stream": self.stream.name})
-        learner = _build(self.options, eye, self.stream, self.seed)
-        checkpoint = child.load_checkpoint()
-        step = self._take_up(learner, checkpoint) if checkpoint else 0
-        yield Progress(stage, len(self.rows), total, "resumed" if 0 < len(self.rows) < total else "")
-        for event in run_stream(learner, self.stream, start=len(self.rows)):
-            if isinstance(event, LearnStep):
-                step += 1
-                self.skipped += event.skipped
-                child.log({"step": step, "task": len(self.rows) + 1, "loss": event.loss, **event.losses, "skipped": self.skipped})
-                yield Progress(stage, len(self.rows), total, f"task {len(self.rows) + 1}, step {event.index}/{event.total}")
-                continue
-            self._note(event)
-            child.save_checkpoint(self._checkpoint(learner, step))
-            yield Progress(stage, len(self.rows), total, f"accuracy {np.nanmean(event.accuracies):.3f}")
-        self._finish(learner)
-
-    def hits(self) -> StreamHits:
-        """What was right after each task, in the order of the test part, the same for every seed."""
-        samples = [(s, t.index) for t in self.stream.tasks for s in t.test]
-        place = {s.id: i for i, s in enumerate(sorted((s for s, _ in samples), key=lambda s: s.id))}
-        hits = np.zeros((len(self.rows), len(samples)), dtype=bool)
-        task = np.zeros(len(samples), dtype=np.int64)
-        for position, (sample, index) in enumerate(samples):
-            task[place[sample.id]] = index
-            for stage in range(index, len(self.rows)):
-                hits[stage, place[sample.id]] = self.predictions[stage][position] == sample.label
-        return StreamHits(hits, task)
-
-    def matrix(self) -> AccuracyMatrix:
-        """The accuracy matrix."""
-        return AccuracyMatrix(np.array(self.rows), [f"{t.index + 1}: {t.name}" for t in self.stream.tasks])
-
-    def _note(self, row: Row) -> None:
-        self.rows.append(row.accuracies.tolist())
-        self.predictions.append(row.predictions)
-        self.seconds += row.seconds
-
-    def _checkpoint(self, learner: Learner, step: int) -> Checkpoint:
-        state = {f"state.{name}": t.contiguous().numpy() for name, t in learner.state().items()}
-        said = {f"predictions.{i}": p for i, p in enumerate(self.predictions)}
-        rows = [[None if np.isnan(v) else v for v in row] for row in self.rows]
-        return Checkpoint(step, {**state, **said}, {"rows": rows, "seconds": self.seconds, "skipped": self.skipped})
-
-    def _take_up(self, learner: Learner, checkpoint: Checkpoint) -> int:
-        state = {k.removeprefix("state."): torch.from_numpy(a) for k, a in checkpoint.arrays.items() if k.startswith("state.")}
-        learner.load_state(state)
-        self.rows = [[np.nan if v is None else v for v in row] for row in checkpoint.values["rows"]]
-        self.predictions = [checkpoint.arrays[f"predictions.{i}"] for i in range(len(self.rows))]
-        self.seconds = float(checkpoint.values["seconds"])
-        self.skipped = int(checkpoint.values.get("skipped", 0))
-        return checkpoint.step
-
-    def _finish(self, learner: Learner) -> None:
-        """What can be looked at: the matrix, which prompts were chosen, prompts as pictures."""
-        self.trainable, self.flags = learner.trainable, learner.flags
-        self.kept_bytes = sum(t.numel() * t.element_size() for t in learner.tensors().values())
-        matrix = self.run.path(f"matrices/{self.key}.csv")
-        matrix.parent.mkdir(parents=True, exist_ok=True)
-        self.matrix().to_csv(matrix)
-        chosen = None if self.has_selection else choices(learner, self.stream)
-        if chosen is not None:
-            found = selection(*chosen, self.stream.classes)
-            write_atomically(self.run.path(f"selection/{self.key}.json"), json.dumps(found.as_json()).encode())
-        for index, picture in enumerate([] if (made := learner.pictures()) is None else made):
-            name = f"pictures/{self.key}/{index}.png"
-            self.run.path(name).parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(picture.permute(1, 2, 0).numpy()).save(self.run.path(name))
-            self.pictures.append(name)
-
-
 # -- results -------------------------------------------------------------------------------------------------------
 
 
-def _results(config: ContinualConfig, fits: Mapping[str, list[_Fit]], stream: TaskStream, eye: FrozenEye) -> dict[str, Any]:
+def _results(config: ContinualConfig, fits: Mapping[str, list[StreamFit]], stream: TaskStream, eye: FrozenEye) -> dict[str, Any]:
     reference = config.reference or next(iter(fits))
     control = _best_control(fits)
     backbone = eye.backbone
@@ -244,25 +127,31 @@ def _results(config: ContinualConfig, fits: Mapping[str, list[_Fit]], stream: Ta
         "cells": [_cell(fit) for each in fits.values() for fit in each],
         "summary": _summary(fits, reference, control),
         "path": _path(fits),
-        "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
         "notes": _notes(config),
     }
 
 
-def _described(name: str, fit: _Fit) -> dict[str, Any]:
+def _costs(run: Run, spent: float) -> dict[str, float]:
+    """Seconds and memory, beside what a run finished earlier in this folder took."""
+    before = run.results() if run.finished else {}
+    peak = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    return {"peak_memory_mb": max(peak, before.get("peak_memory_mb", 0)), "seconds": round(before.get("seconds", 0.0) + spent, 1)}
+
+
+def _described(name: str, fit: StreamFit) -> dict[str, Any]:
     options = {key: value for key, value in fit.options.items() if key != "learner"}
-    sizes = {"parameters": fit.trainable, "state_bytes": fit.kept_bytes}
-    return {"name": name, "method": fit.options["learner"], "kind": _kind(fit), "options": options, "flags": list(fit.flags), **sizes}
+    sizes = {"parameters": fit.left.parameters, "state_bytes": fit.left.state_bytes}
+    return {"name": name, "method": fit.options["learner"], "kind": _kind(fit), "options": options, "flags": list(fit.left.flags), **sizes}
 
 
-def _kind(fit: _Fit) -> str:
+def _kind(fit: StreamFit) -> str:
     """``control``: no prompt is learned, be it that there is none or that it is left as it was drawn."""
     if fit.options["learner"] in CONTROLS or fit.options.get("adapt") == 0:
         return "control"
     return "baseline" if fit.options["learner"] == "fine-tune" else "prompt"
 
 
-def _cell(fit: _Fit) -> dict[str, Any]:
+def _cell(fit: StreamFit) -> dict[str, Any]:
     matrix = fit.matrix()
     return {
         "learner": fit.name,
@@ -274,20 +163,20 @@ def _cell(fit: _Fit) -> dict[str, Any]:
         "forgetting": {name: matrix.forgetting(name) for name in FORGETTINGS},
         "seconds": round(fit.seconds, 2),
         "skipped_steps": fit.skipped,
-        "matrix": f"matrices/{fit.key}.csv",
-        "selection": f"selection/{fit.key}.json" if fit.has_selection else None,
-        "pictures": fit.pictures,
+        "matrix": fit.left.matrix,
+        "selection": fit.left.selection,
+        "pictures": list(fit.left.pictures),
         "tasks": [t.name for t in fit.stream.tasks],
     }
 
 
-def _best_control(fits: Mapping[str, list[_Fit]]) -> str | None:
+def _best_control(fits: Mapping[str, list[StreamFit]]) -> str | None:
     """The control with the highest mean accuracy."""
     means = {name: np.mean([fit.matrix().average_accuracy() for fit in each]) for name, each in fits.items() if _kind(each[0]) == "control"}
     return max(means, key=lambda name: means[name], default=None)
 
 
-def _summary(fits: Mapping[str, list[_Fit]], reference: str, control: str | None) -> list[dict[str, Any]]:
+def _summary(fits: Mapping[str, list[StreamFit]], reference: str, control: str | None) -> list[dict[str, Any]]:
     hits = {name: [fit.hits() for fit in each] for name, each in fits.items()}
 
     def beside(name: str, other: str | None) -> dict[str, Any] | None:
@@ -308,7 +197,7 @@ def _estimate(estimate: Estimate) -> dict[str, Any]:
     return {"value": estimate.value, "low": estimate.low, "high": estimate.high, "n": estimate.n}
 
 
-def _path(fits: Mapping[str, list[_Fit]]) -> list[dict[str, Any]]:
+def _path(fits: Mapping[str, list[StreamFit]]) -> list[dict[str, Any]]:
     """Learners that differ in LwF's weight alone, in its order."""
     alike = {name: each[0].options for name, each in fits.items() if "generator-pool" in each[0].options["learner"]}
     found = [(float(options.get("logits", 0.0)), name) for name, options in alike.items()]

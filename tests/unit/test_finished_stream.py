@@ -1,0 +1,76 @@
+"""A stream whose fits are finished is not learned again, nor are its pictures encoded; what is gone from its folder is made again."""
+
+import json
+
+import pytest
+from torch.nn.modules.module import register_module_forward_pre_hook
+
+from matboard.analysis import Selection, pooled
+from matboard.workflows.config import ContinualConfig, parse
+from matboard.workflows.continual import continual
+
+CONFIG = {
+    "task": {"name": "scenes-things", "train": 96, "test": 96},
+    "stream": {"tasks": 2},
+    "backbone": {"model": "tiny-vit"},
+    "training": {"epochs": 1, "augment": False},
+    "learners": {"l2p": {}, "image-prompt": {"side": 20}, "ridge": {}},
+    "seeds": [0, 1],
+}
+
+
+def run_and_count(folder):
+    """(how often any module of any network was called, the stages shown)."""
+    calls = []
+    hook = register_module_forward_pre_hook(lambda module, _: calls.append(type(module).__name__))
+    try:
+        stages = {event.stage: event for event in continual(parse(ContinualConfig, CONFIG, "test"), folder)}
+    finally:
+        hook.remove()
+    return len(calls), stages
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("stream") / "run"
+    assert run_and_count(folder)[0] > 0
+    return folder
+
+
+def files_of(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_finished_run_is_left_as_it_is(finished):
+    before = files_of(finished)
+    calls, stages = run_and_count(finished)
+    assert (calls, list(stages)) == (0, ["fits"])
+    assert files_of(finished) == before
+
+
+def test_nothing_is_encoded_where_every_fit_is_finished(finished):
+    before = json.loads((finished / "results.json").read_text())
+    (finished / "results.json").unlink()
+    calls, stages = run_and_count(finished)
+    assert calls == 0
+    assert [event.detail for event in stages.values()] == ["found"] * 6
+    after = json.loads((finished / "results.json").read_text())
+    costs = ("seconds", "peak_memory_mb")
+    assert {key: value for key, value in after.items() if key not in costs} == {k: v for k, v in before.items() if k not in costs}
+
+
+@pytest.mark.parametrize("gone", ["selection/l2p-s1.json", "matrices/ridge-s0.csv", "pictures/image-prompt-s0/3.png"])
+def test_what_is_gone_is_made_again(finished, gone):
+    before = (finished / gone).read_bytes()
+    (finished / gone).unlink()
+    calls, stages = run_and_count(finished)
+    assert calls > 0
+    assert (finished / gone).read_bytes() == before
+    assert sum(event.detail == "found" for event in stages.values()) == 5
+
+
+def test_every_order_chooses_for_the_same_pictures(finished):
+    orders = [Selection.from_json(json.loads((finished / f"selection/l2p-s{seed}.json").read_text())) for seed in (0, 1)]
+    found = pooled(orders)
+    assert found.permutations == 999
+    assert found.mutual_information == pytest.approx((orders[0].mutual_information + orders[1].mutual_information) / 2)
