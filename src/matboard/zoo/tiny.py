@@ -42,6 +42,8 @@ class Effort:
 
     pictures: int = 12_000
     eye: int = 4000
+    language: int = 3000
+    joining: int = 6000
     model: int = 4000
     guide: int = 800
 
@@ -60,9 +62,10 @@ class Eye:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How one model is made: its classes, its eye (whose, where it is shared), its language model, how it is asked, for how long taught.
+    """How one model is made: its classes, its eye (whose, where it is shared), its language model, how it is asked.
 
-    ``start`` names the model whose parts it starts from, as BLIVA starts from InstructBLIP.
+    ``start`` names the model whose parts it starts from, as BLIVA starts from InstructBLIP. ``words_first``: its language model learns from
+    words alone, and stays as it is while an eye is joined to it, as BLIP-2's does; then both learn together.
     """
 
     family: str
@@ -71,8 +74,8 @@ class Recipe:
     seed: int
     template: str | None = None
     eye_of: str | None = None
-    patience: int = 1
     start: str | None = None
+    words_first: bool = False
 
 
 _TIED = {"num_attention_heads": 4, "tie_word_embeddings": True, "initializer_range": 0.1}
@@ -98,7 +101,7 @@ RECIPES = {
     "tiny-instructblip": Recipe("instructblip", _SHARED, _LLAMA, 2, eye_of="tiny-minigpt4"),
     "tiny-vpgtrans": Recipe("blip-2", _SHARED, _DEEP_LLAMA, 3, MINIGPT4_TEMPLATE, "tiny-minigpt4"),
     "tiny-bliva": Recipe("bliva", _SHARED, _LLAMA, 4, eye_of="tiny-minigpt4", start="tiny-instructblip"),
-    "tiny-blip2": Recipe("blip-2", Eye(side=72, patch=12, width=96), _T5, 5, patience=2),
+    "tiny-blip2": Recipe("blip-2", Eye(side=72, patch=9, width=96), _T5, 5, words_first=True),
     "tiny-visualglm": Recipe("blip-2", Eye(side=56, patch=8, width=72), _GLM, 6, VISUALGLM_TEMPLATE),
 }
 GUIDE = "tiny-guide"
@@ -225,7 +228,12 @@ def train(name: str, out: Path, effort: Effort = FULL) -> Iterator[str]:
     pictures = _pictures(recipe.eye, out, effort.pictures)
     yield from _see(recipe.eye_of or name, model.vision_model, pictures, out, effort.eye)
     encode = lessons.Encoder(processor, not model.config.use_decoder_only_language_model)
-    yield from lessons.teach_model(model, encode, pictures, recipe.patience * effort.model, recipe.seed)
+    if recipe.words_first:
+        yield from lessons.teach_language(model, encode, pictures, effort.language, recipe.seed)
+        model.language_model.requires_grad_(False)
+        yield from lessons.teach_model(model, encode, pictures, effort.joining, recipe.seed)
+        model.language_model.requires_grad_(True)
+    yield from lessons.teach_model(model, encode, pictures, effort.model, recipe.seed + recipe.words_first)
     _save(model, processor, out / name)
 
 
@@ -260,7 +268,7 @@ def _see(owner: str, tower: Any, pictures: lessons.Gallery, out: Path, steps: in
 
 def _pictures(eye: Eye, out: Path, count: int) -> lessons.Gallery:
     out.mkdir(parents=True, exist_ok=True)
-    return lessons.gallery(eye.side, eye.side // eye.patch, count, out / f"pictures-{eye.side}.npz")
+    return lessons.gallery(eye.side, eye.side // eye.patch, count, out / f"pictures-{eye.side}-{eye.patch}.npz")
 
 
 def _save(model: Any, processor: Any, target: Path) -> None:

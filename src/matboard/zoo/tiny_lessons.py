@@ -264,7 +264,7 @@ def _question(shown: scenes.Scene, rng: np.random.Generator) -> tuple[str, str]:
 
 
 def teach_model(model: Any, encode: Encoder, pictures: Gallery, steps: int, seed: int) -> Iterator[str]:
-    """Teach connector and language model to answer in every wording; the eye stays as it is.
+    """Teach connector and language model (unless that is frozen) to answer in every wording; the eye stays as it is.
 
     The query tokens learn beside it what they are for: each finds one shape or one colour (BLIP-2's first stage, in small).
 
@@ -287,6 +287,21 @@ def teach_model(model: Any, encode: Encoder, pictures: Gallery, steps: int, seed
 
     yield from _descend([model, head], loss, len(remembered), steps, 32, seed)
     model.vision_model = eye
+
+
+def teach_language(model: Any, encode: Encoder, pictures: Gallery, steps: int, seed: int) -> Iterator[str]:
+    """Teach the language model alone to answer the same questions about scenes told in words: "red star, blue ring. Is there a ring?" """
+    language, rng, apart = model.language_model, np.random.default_rng(seed), not model.config.use_decoder_only_language_model
+
+    def loss(rows: Tensor) -> Tensor:
+        shown = [pictures.shown[i] for i in rows.tolist()]
+        asked = [_question(scene, rng) for scene in shown]
+        told = [", ".join(f"{thing.colour} {thing.shape}" for thing in scene.things) for scene in shown]
+        text = encode([f"{words}. {question}" for words, (question, _) in zip(told, asked, strict=True)], [answer for _, answer in asked])
+        logits = language(**text).logits
+        return _mean_per_sample(logits, text["labels"]) if apart else _mean_per_sample(logits[:, :-1], text["labels"][:, 1:])
+
+    yield from _descend([language], loss, len(pictures.shown), steps, 32, seed)
 
 
 def _mean_per_sample(logits: Float[Tensor, "row token word"], labels: Int[Tensor, "row token"]) -> Float[Tensor, ""]:
