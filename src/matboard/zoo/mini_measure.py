@@ -68,7 +68,7 @@ def counting(ask: Ask, path: Path, most: int) -> dict[str, float]:
     numbers = sorted({answer for _, _, answer in asked}, key=int)
     truth = [numbers.index(answer) for _, _, answer in asked]
     said = ask([packed[i] for i, _, _ in asked], [question for _, question, _ in asked], numbers)
-    return {"n": float(len(asked)), "counting": _share(said, truth), "commonest": round(max(np.bincount(truth)) / len(truth), 3)}
+    return {"n": float(len(asked)), "counting": _share(said, truth), "commonest": round(float(np.bincount(truth).max()) / len(truth), 3)}
 
 
 def _spread(count: int, most: int) -> range:
