@@ -2,10 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup demo test check bench clean
+.PHONY: help setup demo test test-slow check bench clean
 
 help:  ## this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 setup: .venv/ready  ## install matboard and its tools into .venv
 
@@ -21,6 +21,9 @@ demo: setup  ## learn a border on one tiny model, judge it on six, write a repor
 
 test: setup  ## the tests
 	$(BIN)/python -m pytest
+
+test-slow: setup  ## the exhaustive tests, which take long
+	$(BIN)/python -m pytest -m slow
 
 check: setup  ## style, types, and which part may import which
 	$(BIN)/ruff check .

@@ -1,7 +1,8 @@
 """Speed as ratios, both sides measured in turns in one process: ``make bench``.
 
-Absolute times say more about the machine than about the code; a ratio of two medians, taken alternately, says what the code costs.
-A tiny model is measured in everything; of any other model only the step of learning, in the precision asked for:
+Absolute times say more about the machine than about the code; a ratio of two medians, taken
+alternately, says what the code costs. A tiny model is measured in everything; of any other model
+only the step of learning, in the precision asked for:
 
     python benchmarks/bench.py --model mini-instructblip-clip112 --dtype bfloat16 --guide mini-guide
 """
@@ -20,7 +21,7 @@ import torch
 from PIL import Image
 
 from matboard import load_guide, load_model, load_task
-from matboard.models.contracts import Guide, VisionLanguageModel
+from matboard.models.capabilities import Guide, VisionLanguageModel
 from matboard.prompts.canvas import Canvas
 from matboard.prompts.pixel import PixelPrompt
 from matboard.transfer.fit import Fit, Processes
@@ -46,19 +47,40 @@ def compare(sides: dict[str, Callable[[], object]], rounds: int = ROUNDS) -> dic
 
 
 def tiny_step(name: str) -> dict[str, float]:
-    """The step of a tiny model, float32, with input diversity: 64 pictures, each seen both ways round."""
-    return step_over_bare(load_model(name), load_guide(TINY_GUIDE), pictures=64, diversity=True, warm=16, rounds=ROUNDS)
+    """The step of a tiny model, float32, with input diversity: 64 pictures, each seen both ways
+    round.
+    """
+    return step_over_bare(
+        load_model(name),
+        load_guide(TINY_GUIDE),
+        pictures=64,
+        diversity=True,
+        warm=16,
+        rounds=ROUNDS,
+    )
 
 
 def real_step(name: str, guide: str, dtype: str, rounds: int) -> dict[str, float]:
-    """The step of any model and guide in any precision. One batch of pictures, so that few clean features need be made first."""
+    """The step of any model and guide in any precision. One batch of pictures, so that few clean
+    features need be made first.
+    """
     precision = getattr(torch, dtype)
     model, guiding = load_model(name, dtype=precision), load_guide(guide, dtype=precision)
     return step_over_bare(model, guiding, pictures=BATCH, diversity=False, warm=2, rounds=rounds)
 
 
-def step_over_bare(model: VisionLanguageModel, guide: Guide, *, pictures: int, diversity: bool, warm: int, rounds: int) -> dict[str, float]:
-    """A step of learning over the model's own forward and backward on the same batch, after ``warm`` steps."""
+def step_over_bare(
+    model: VisionLanguageModel,
+    guide: Guide,
+    *,
+    pictures: int,
+    diversity: bool,
+    warm: int,
+    rounds: int,
+) -> dict[str, float]:
+    """A step of learning over the model's own forward and backward on the same batch, after
+    ``warm`` steps.
+    """
     task = load_task("scenes-recognition", train=pictures, test=16)
 
     def fit(consistency: float, enrichment: float) -> Fit:
@@ -95,7 +117,9 @@ def step_over_bare(model: VisionLanguageModel, guide: Guide, *, pictures: int, d
         "task+FCA+TSE": lambda: next(full),
     }
     times = compare(sides, rounds)
-    return {f"{side} / bare": times[side] / times["bare"] for side in times if side != "bare"} | {"bare seconds": times["bare"]}
+    return {f"{side} / bare": times[side] / times["bare"] for side in times if side != "bare"} | {
+        "bare seconds": times["bare"]
+    }
 
 
 def ranking_over_naive(name: str, candidates: int = 10) -> dict[str, float]:
@@ -116,7 +140,11 @@ def ranking_over_naive(name: str, candidates: int = 10) -> dict[str, float]:
 
     worst = (naive() + ranked()).abs().max().item()
     times = compare({"naive": naive, "ranked": ranked})
-    return {"naive / ranked": times["naive"] / times["ranked"], "largest difference": worst, "candidates": len(names)}
+    return {
+        "naive / ranked": times["naive"] / times["ranked"],
+        "largest difference": worst,
+        "candidates": len(names),
+    }
 
 
 def apply_over_paste() -> dict[str, float]:
@@ -138,10 +166,19 @@ def main() -> None:
     asked = arguments()
     results: dict[str, object] = {"model": asked.model}
     if asked.model in TINY and asked.dtype == "float32":
-        results |= {"step": tiny_step(asked.model), "ranking": ranking_over_naive(asked.model), "apply": apply_over_paste()}
+        results |= {
+            "step": tiny_step(asked.model),
+            "ranking": ranking_over_naive(asked.model),
+            "apply": apply_over_paste(),
+        }
     else:
         step = real_step(asked.model, asked.guide, asked.dtype, asked.rounds)
-        results |= {"guide": asked.guide, "dtype": asked.dtype, "rounds": asked.rounds, "step": step}
+        results |= {
+            "guide": asked.guide,
+            "dtype": asked.dtype,
+            "rounds": asked.rounds,
+            "step": step,
+        }
     sys.stdout.write(json.dumps(results, indent=1) + "\n")
     if asked.out:
         asked.out.write_text(json.dumps(results, indent=1))
@@ -149,14 +186,26 @@ def main() -> None:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description="Speed as ratios. A tiny model in float32 is measured in everything, any other in its step."
+        description=(
+            "Speed as ratios. A tiny model in float32 is measured in everything, any other in its"
+            " step."
+        )
     )
     parser.add_argument("--model", default="tiny-minigpt4", help="a zoo name, a folder or a Hub id")
     parser.add_argument(
-        "--dtype", default="float32", choices=("float32", "bfloat16", "float16"), help="of the model's and the guide's weights"
+        "--dtype",
+        default="float32",
+        choices=("float32", "bfloat16", "float16"),
+        help="of the model's and the guide's weights",
     )
-    parser.add_argument("--guide", default=TINY_GUIDE, help="where the model is not tiny; for a tiny one it is tiny-guide")
-    parser.add_argument("--rounds", type=int, default=ROUNDS, help="turns of a step that is not a tiny model's")
+    parser.add_argument(
+        "--guide",
+        default=TINY_GUIDE,
+        help="where the model is not tiny; for a tiny one it is tiny-guide",
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=ROUNDS, help="turns of a step that is not a tiny model's"
+    )
     parser.add_argument("--out", type=Path, help="a JSON file to write too")
     return parser.parse_args()
 

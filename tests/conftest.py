@@ -6,4 +6,6 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 from jaxtyping import install_import_hook
 
-install_import_hook("matboard", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
+install_import_hook(
+    "matboard", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
+)

@@ -1,4 +1,5 @@
-"""matboard: visual prompts, small inputs learned once that make frozen vision models better at a task.
+"""matboard: visual prompts, small inputs learned once that make frozen vision models better at a
+task.
 
 Importing this package loads nothing heavy; each public name is loaded when it is first used.
 """

@@ -1,7 +1,9 @@
-"""Files that outlast a loss of power: what a rename publishes is on the disk before the rename, and the rename right after it.
+"""Files that outlast a loss of power: what a rename publishes is on the disk before the rename, and
+the rename right after it.
 
-A rename alone protects against a kill, not against a loss of power: the new name can reach the disk before the content, which leaves an
-empty file where a whole one was. How far a flush reaches is up to ``os.fsync``, the file system and the disk.
+A rename alone protects against a kill, not against a loss of power: the new name can reach the disk
+before the content, which leaves an empty file where a whole one was. How far a flush reaches is up
+to ``os.fsync``, the file system and the disk.
 """
 
 from __future__ import annotations
@@ -16,9 +18,11 @@ NOT_SUPPORTED = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, er
 
 
 def publish(finished: Path, target: Path) -> None:
-    """Move a finished file, or a folder of finished files, to its place, replacing a file that is there.
+    """Move a finished file, or a folder of finished files, to its place, replacing a file that is
+    there.
 
-    Raises OSError where the content does not fit on the disk or the move fails; what was at the target is then untouched.
+    Raises OSError where the content does not fit on the disk or the move fails; what was at the
+    target is then untouched.
     """
     for path in sorted(finished.rglob("*")) if finished.is_dir() else ():
         flush_folder(path) if path.is_dir() else flush(path)
@@ -36,7 +40,9 @@ def make_folder(folder: Path) -> None:
 
 
 def flush(file: Path) -> None:
-    """Bring a file's content to the disk, where the file system can. Raises OSError: the disk is full or broken."""
+    """Bring a file's content to the disk, where the file system can. Raises OSError: the disk is
+    full or broken.
+    """
     descriptor = os.open(file, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -48,7 +54,9 @@ def flush(file: Path) -> None:
 
 
 def flush_folder(folder: Path) -> None:
-    """Bring a folder's entries to the disk. Some systems refuse this; the entries are right all the same, so no error is raised."""
+    """Bring a folder's entries to the disk. Some systems refuse this; the entries are right all the
+    same, so no error is raised.
+    """
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

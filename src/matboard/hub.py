@@ -1,6 +1,8 @@
-"""Files from the Hugging Face Hub, or from the server that ``HF_ENDPOINT`` names; and in words why they did not come.
+"""Files from the Hugging Face Hub, or from the server that ``HF_ENDPOINT`` names; and in words why
+they did not come.
 
-The Hub's client raises kinds of errors that have little in common; `why` turns them into what a user can act on.
+The Hub's client raises kinds of errors that have little in common; `why` turns them into what a
+user can act on.
 """
 
 from __future__ import annotations
@@ -24,11 +26,20 @@ from huggingface_hub.errors import (
 from matboard.errors import HubError
 
 CLIENT_ERRORS: tuple[type[Exception], ...] = (OSError, ValueError, HTTPError)
-"""What the client raises; its ``HTTPError`` is that of the HTTP library below it, and no OSError."""
+"""What the client raises; its ``HTTPError`` is that of the HTTP library below it, and no OSError.
+"""
 
 
-def fetch(repo_id: str, files: Sequence[str], *, kind: str = "model", revision: str | None = None, token: str | bool | None = None) -> Path:
-    """A folder in the Hub's cache that holds the wanted files of a repository; offline, what is there from an earlier time.
+def fetch(
+    repo_id: str,
+    files: Sequence[str],
+    *,
+    kind: str = "model",
+    revision: str | None = None,
+    token: str | bool | None = None,
+) -> Path:
+    """A folder in the Hub's cache that holds the wanted files of a repository; offline, what is
+    there from an earlier time.
 
     Args:
         files: names or patterns.
@@ -38,22 +49,32 @@ def fetch(repo_id: str, files: Sequence[str], *, kind: str = "model", revision: 
         HubError: they cannot be had; the text says why.
     """
     try:
-        return Path(snapshot_download(repo_id, repo_type=kind, revision=revision, token=token, allow_patterns=list(files)))
+        return Path(
+            snapshot_download(
+                repo_id, repo_type=kind, revision=revision, token=token, allow_patterns=list(files)
+            )
+        )
     except CLIENT_ERRORS as error:
         raise HubError(why(error) or first_line(error)) from error
 
 
 def why(error: BaseException) -> str | None:
-    """What the Hub or the way to it has to do with an error, as a clause for a sentence; None where it has nothing to do with it."""
+    """What the Hub or the way to it has to do with an error, as a clause for a sentence; None where
+    it has nothing to do with it.
+    """
     links = list(_causes(error))
     for link in links:
         if reason := _refusal(link):
             return reason
     sought = any(isinstance(link, LocalEntryNotFoundError) for link in links)
     cache = "it is not in the local cache, and " if sought else ""
-    if any(isinstance(link, OfflineModeIsEnabled) for link in links) or (sought and constants.HF_HUB_OFFLINE):
+    if any(isinstance(link, OfflineModeIsEnabled) for link in links) or (
+        sought and constants.HF_HUB_OFFLINE
+    ):
         return f"{cache}HF_HUB_OFFLINE forbids to ask the Hub"
-    if sought or any(isinstance(link, HTTPError) and not isinstance(link, EntryNotFoundError) for link in links):
+    if sought or any(
+        isinstance(link, HTTPError) and not isinstance(link, EntryNotFoundError) for link in links
+    ):
         return f"{cache}{constants.ENDPOINT} cannot be reached"
     return None
 
@@ -67,9 +88,15 @@ def first_line(error: BaseException) -> str:
 def _refusal(error: BaseException) -> str | None:
     """What the Hub answered."""
     if isinstance(error, GatedRepoError):
-        return "its owner admits only users who asked for access; ask on its page, then run: hf auth login"
+        return (
+            "its owner admits only users who asked for access; ask on its page, then run: hf auth"
+            " login"
+        )
     if isinstance(error, RepositoryNotFoundError):
-        return "there is no such repository, or it is private and this login does not open it; run hf auth login, or set HF_TOKEN"
+        return (
+            "there is no such repository, or it is private and this login does not open it; run hf"
+            " auth login, or set HF_TOKEN"
+        )
     if isinstance(error, RevisionNotFoundError):
         return "it has no such revision"
     if isinstance(error, HFValidationError):
@@ -85,7 +112,10 @@ def _status(error: HfHubHTTPError) -> str:
         return f"the Hub does not accept this login{said}; run hf auth login, or set HF_TOKEN"
     if error.response.status_code == 403:
         return f"the Hub forbids it to this login{said}"
-    return f"{constants.ENDPOINT} answered with status {error.response.status_code}{said}; try again later"
+    return (
+        f"{constants.ENDPOINT} answered with status {error.response.status_code}{said}; try again"
+        " later"
+    )
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -1,7 +1,8 @@
 """Pictures: decoding files nobody vouches for, and the pixel convention.
 
-Two forms exist. A *picture* is a PIL image, 8-bit RGB, upright and opaque. An *array* is ``float32``, RGB, ``3 height width`` in [0, 1],
-before any model's normalisation. `decode` makes the first out of anything; `to_array` and `to_picture` go between the two.
+Two forms exist. A *picture* is a PIL image, 8-bit RGB, upright and opaque. An *array* is
+``float32``, RGB, ``3 height width`` in [0, 1], before any model's normalisation. `decode` makes the
+first out of anything; `to_array` and `to_picture` go between the two.
 """
 
 from __future__ import annotations
@@ -22,9 +23,13 @@ MAX_PIXELS = 89_478_485
 """Pillow's own ``Image.MAX_IMAGE_PIXELS``: a quarter gigabyte of RGB."""
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
-"""What is decoded; a closed list, because some of Pillow's other formats start programs (EPS) or are rarely tested decoders."""
+"""What is decoded; a closed list, because some of Pillow's other formats start programs (EPS) or
+are rarely tested decoders.
+"""
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"})
+SUFFIXES = frozenset(
+    {".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"}
+)
 """By what name a file inside a folder is taken for a picture."""
 
 WHITE = (255, 255, 255)
@@ -45,11 +50,15 @@ _BROKEN = (
 )
 
 
-def decode(source: Path | bytes | Image.Image, max_pixels: int = MAX_PIXELS, background: tuple[int, int, int] = WHITE) -> Image.Image:
+def decode(
+    source: Path | bytes | Image.Image,
+    max_pixels: int = MAX_PIXELS,
+    background: tuple[int, int, int] = WHITE,
+) -> Image.Image:
     """Any picture as 8-bit RGB, upright, opaque; the first frame of an animated one.
 
-    EXIF rotation is applied, transparency is laid on ``background``, 16-bit greyscale is scaled to 8 bits. Colour profiles are
-    ignored. Doing it twice changes nothing.
+    EXIF rotation is applied, transparency is laid on ``background``, 16-bit greyscale is scaled to
+    8 bits. Colour profiles are ignored. Doing it twice changes nothing.
 
     Args:
         source: a file, a file's content, or a picture that Pillow opened or made.
@@ -57,33 +66,51 @@ def decode(source: Path | bytes | Image.Image, max_pixels: int = MAX_PIXELS, bac
         background: 8-bit RGB colour behind transparent pixels.
 
     Raises:
-        ImageError: not a picture, truncated, empty, too large, or pixels without a stated range (32-bit).
+        ImageError: not a picture, truncated, empty, too large, or pixels without a stated range
+            (32-bit).
     """
     if isinstance(source, Image.Image):
-        return _decode(source, str(getattr(source, "filename", "") or "The picture"), max_pixels, background)
+        return _decode(
+            source, str(getattr(source, "filename", "") or "The picture"), max_pixels, background
+        )
     name = str(source) if isinstance(source, Path) else f"The picture ({len(source)} bytes)"
     try:
-        with Image.open(source if isinstance(source, Path) else io.BytesIO(source), formats=FORMATS) as opened:
+        with Image.open(
+            source if isinstance(source, Path) else io.BytesIO(source), formats=FORMATS
+        ) as opened:
             return _decode(opened, name, max_pixels, background)
     except UnidentifiedImageError:
-        raise ImageError(f"{name} is not a picture; expected one of {', '.join(FORMATS)}.") from None
+        raise ImageError(
+            f"{name} is not a picture; expected one of {', '.join(FORMATS)}."
+        ) from None
     except Image.DecompressionBombError:
-        raise ImageError(f"{name} declares more than {2 * MAX_PIXELS} pixels; at most {max_pixels} are allowed. Shrink it first.") from None
+        raise ImageError(
+            f"{name} declares more than {2 * MAX_PIXELS} pixels; at most {max_pixels} are allowed."
+            " Shrink it first."
+        ) from None
     except _BROKEN as error:
         raise ImageError(f"{name} cannot be read: {_reason(error)}.") from error
 
 
-def _decode(picture: Image.Image, name: str, max_pixels: int, background: tuple[int, int, int]) -> Image.Image:
+def _decode(
+    picture: Image.Image, name: str, max_pixels: int, background: tuple[int, int, int]
+) -> Image.Image:
     width, height = picture.size
     if width * height == 0:
         raise ImageError(f"{name} is empty: {width}×{height} pixels.")
     if width * height > max_pixels:
-        raise ImageError(f"{name} has {width}×{height} pixels; at most {max_pixels} are allowed. Shrink it first.")
+        raise ImageError(
+            f"{name} has {width}×{height} pixels; at most {max_pixels} are allowed. Shrink it"
+            " first."
+        )
     try:
         picture.load()
         upright = ImageOps.exif_transpose(picture)
     except _BROKEN as error:
-        raise ImageError(f"{name} is a broken {picture.format or 'picture'} file: {_reason(error)}. Expected a whole one.") from error
+        raise ImageError(
+            f"{name} is a broken {picture.format or 'picture'} file: {_reason(error)}. Expected a"
+            " whole one."
+        ) from error
     return _to_rgb(upright, name, background)
 
 
@@ -91,23 +118,31 @@ def _to_rgb(picture: Image.Image, name: str, background: tuple[int, int, int]) -
     if picture.mode == "I" or picture.mode.startswith("I;16"):
         picture = _from_16_bit(picture, name)
     if picture.mode == "F":
-        raise ImageError(f"{name} has 32-bit float pixels, which state no range; expected 8 or 16 bits. Save it as an 8-bit picture first.")
+        raise ImageError(
+            f"{name} has 32-bit float pixels, which state no range; expected 8 or 16 bits. Save it"
+            " as an 8-bit picture first."
+        )
     if picture.mode in ("La", "RGBa"):
         picture = picture.convert({"La": "LA", "RGBa": "RGBA"}[picture.mode])
     if picture.has_transparency_data:
         layer = picture.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", layer.size, (*background, 255)), layer).convert("RGB")
+        return Image.alpha_composite(
+            Image.new("RGBA", layer.size, (*background, 255)), layer
+        ).convert("RGB")
     if picture.mode == "RGB" and type(picture) is Image.Image:
         return picture
     return picture.convert("RGB")
 
 
 def _from_16_bit(picture: Image.Image, name: str) -> Image.Image:
-    """Pillow's modes I;16 and I (which its readers scale to 16 bits) as 8-bit greyscale: 65535 → 255."""
+    """Pillow's modes I;16 and I (which its readers scale to 16 bits) as 8-bit greyscale: 65535 →
+    255.
+    """
     values = np.asarray(picture)
     if values.min() < 0 or values.max() > 65535:
         raise ImageError(
-            f"{name} has 32-bit integer pixels up to {values.max()}; expected 8 or 16 bits. Save it as an 8-bit picture first."
+            f"{name} has 32-bit integer pixels up to {values.max()}; expected 8 or 16 bits. Save it"
+            " as an 8-bit picture first."
         )
     return Image.fromarray(np.rint(values / 257).astype(np.uint8))
 
@@ -125,15 +160,20 @@ def to_array(picture: Image.Image) -> NDArray[np.float32]:
 
 
 def to_picture(array: NDArray[np.floating]) -> Image.Image:
-    """An array ``3 height width`` as a picture: values outside [0, 1] are clamped, then rounded to the nearest of 256 levels."""
+    """An array ``3 height width`` as a picture: values outside [0, 1] are clamped, then rounded to
+    the nearest of 256 levels.
+    """
     if array.ndim != 3 or array.shape[0] != 3:
-        raise ImageError(f"An array of shape {array.shape} is not a picture; expected (3, height, width).")
+        raise ImageError(
+            f"An array of shape {array.shape} is not a picture; expected (3, height, width)."
+        )
     levels = np.rint(np.clip(array, 0, 1) * 255).astype(np.uint8)
     return Image.fromarray(np.ascontiguousarray(levels.transpose(1, 2, 0)))
 
 
 def find_pictures(paths: Iterable[Path]) -> list[Path]:
-    """Every named file, and every visible file inside a named folder, at any depth, whose name ends like a picture's; sorted, each once.
+    """Every named file, and every visible file inside a named folder, at any depth, whose name ends
+    like a picture's; sorted, each once.
 
     Raises ImageError where a path does not exist.
     """
@@ -142,8 +182,14 @@ def find_pictures(paths: Iterable[Path]) -> list[Path]:
 
 def _pictures_at(path: Path) -> Iterator[Path]:
     if path.is_dir():
-        inside = (file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
-        yield from (file for file in inside if not any(part.startswith(".") for part in file.relative_to(path).parts))
+        inside = (
+            file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file()
+        )
+        yield from (
+            file
+            for file in inside
+            if not any(part.startswith(".") for part in file.relative_to(path).parts)
+        )
     elif path.exists():
         yield path
     else:

@@ -1,7 +1,7 @@
 """Names to things: closed, lazy, and helpful when a name is wrong.
 
-A registry maps a name to ``"module:attribute"``; nothing is imported until it is asked for, so listing
-names never loads torch. The constructor's own signature is the schema of its options.
+A registry maps a name to ``"module:attribute"``; nothing is imported until it is asked for, so
+listing names never loads torch. The constructor's own signature is the schema of its options.
 """
 
 from __future__ import annotations

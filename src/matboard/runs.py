@@ -6,8 +6,8 @@
     checkpoint.safetensors   the latest state of a run that is not finished
     results.json       what came out; its presence means the run is finished
 
-Every file but the log is replaced as a whole: a full disk, a kill or a loss of power leaves the previous one or the new one. The log is
-brought to the disk before a checkpoint that counts on it.
+Every file but the log is replaced as a whole: a full disk, a kill or a loss of power leaves the
+previous one or the new one. The log is brought to the disk before a checkpoint that counts on it.
 """
 
 from __future__ import annotations
@@ -66,13 +66,17 @@ class Run:
             changed = _differences(run.config(), wanted)
             if changed:
                 raise RunError(
-                    f"{folder} holds a run with another configuration ({', '.join(changed)} differ). Choose another --out or delete it."
+                    f"{folder} holds a run with another configuration ({', '.join(changed)}"
+                    " differ). Choose another --out or delete it."
                 )
             return run
         if run.folder.exists() and any(run.folder.iterdir()):
             raise RunError(f"{folder} is not empty and holds no run. Choose another --out.")
         write_atomically(run.path("environment.json"), json.dumps(environment(), indent=1).encode())
-        write_atomically(run.path("config.yaml"), yaml.safe_dump(wanted, sort_keys=False, allow_unicode=True).encode())
+        write_atomically(
+            run.path("config.yaml"),
+            yaml.safe_dump(wanted, sort_keys=False, allow_unicode=True).encode(),
+        )
         return run
 
     def path(self, name: str) -> Path:
@@ -112,14 +116,20 @@ class Run:
         return dict(json.loads(self.path("results.json").read_text(encoding="utf-8")))
 
     def save_checkpoint(self, checkpoint: Checkpoint) -> None:
-        """Replace the checkpoint. Raises RunError where the disk is full; the previous checkpoint stays."""
+        """Replace the checkpoint. Raises RunError where the disk is full; the previous checkpoint
+        stays.
+        """
         if self.path("metrics.jsonl").exists():
             flush(self.path("metrics.jsonl"))
         meta = {"step": str(checkpoint.step), "values": json.dumps(checkpoint.values)}
-        write_atomically(self.path("checkpoint.safetensors"), save(checkpoint.arrays, metadata=meta))
+        write_atomically(
+            self.path("checkpoint.safetensors"), save(checkpoint.arrays, metadata=meta)
+        )
 
     def load_checkpoint(self) -> Checkpoint | None:
-        """The latest checkpoint, or None. Logged lines after it are dropped, so that a resumed log has no doubles."""
+        """The latest checkpoint, or None. Logged lines after it are dropped, so that a resumed log
+        has no doubles.
+        """
         path = self.path("checkpoint.safetensors")
         if not path.exists():
             return None
@@ -128,11 +138,14 @@ class Run:
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         step = int(meta["step"])
         kept = [row for row in self.metrics() if row.get("step", 0) <= step]
-        write_atomically(self.path("metrics.jsonl"), "".join(json.dumps(row) + "\n" for row in kept).encode())
+        write_atomically(
+            self.path("metrics.jsonl"), "".join(json.dumps(row) + "\n" for row in kept).encode()
+        )
         return Checkpoint(step, arrays, json.loads(meta["values"]))
 
     def checkpoint_values(self) -> dict[str, Any] | None:
-        """The latest checkpoint's small values, for looking at a run that may be going on: nothing is loaded, nothing changed.
+        """The latest checkpoint's small values, for looking at a run that may be going on: nothing
+        is loaded, nothing changed.
 
         None where there is no checkpoint. Raises RunError where it cannot be read.
         """
@@ -153,7 +166,9 @@ def _opened(path: Path) -> Iterator[Any]:
         with safe_open(path, framework="np") as file:
             yield file
     except (SafetensorError, OSError) as error:
-        raise RunError(f"{path} cannot be read ({error}). Delete it to start this run again.") from error
+        raise RunError(
+            f"{path} cannot be read ({error}). Delete it to start this run again."
+        ) from error
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -166,7 +181,9 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def replace_atomically(path: Path, write: Callable[[Path], Any]) -> None:
-    """Let ``write`` fill a temporary file beside ``path``, then put it in its place. Raises RunError like write_atomically."""
+    """Let ``write`` fill a temporary file beside ``path``, then put it in its place. Raises
+    RunError like write_atomically.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         make_folder(path.parent)
@@ -175,7 +192,10 @@ def replace_atomically(path: Path, write: Callable[[Path], Any]) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-        raise RunError(f"{path} could not be written ({error.strerror or error}). What stood there before is unchanged.") from error
+        raise RunError(
+            f"{path} could not be written ({error.strerror or error}). What stood there before is"
+            " unchanged."
+        ) from error
 
 
 def environment() -> dict[str, Any]:
@@ -192,7 +212,14 @@ def environment() -> dict[str, Any]:
 def _command() -> list[str]:
     """The command line as a person would give it again."""
     program = Path(sys.argv[0])
-    return [*(["python", "-m", program.parent.name] if program.name == "__main__.py" else [program.name]), *sys.argv[1:]]
+    return [
+        *(
+            ["python", "-m", program.parent.name]
+            if program.name == "__main__.py"
+            else [program.name]
+        ),
+        *sys.argv[1:],
+    ]
 
 
 def _version(package: str) -> str | None:
@@ -205,5 +232,9 @@ def _version(package: str) -> str | None:
 def _differences(old: Any, new: Any, path: str = "") -> list[str]:
     if isinstance(old, dict) and isinstance(new, dict):
         keys = sorted(set(old) | set(new))
-        return [d for k in keys for d in _differences(old.get(k), new.get(k), f"{path}.{k}" if path else k)]
+        return [
+            d
+            for k in keys
+            for d in _differences(old.get(k), new.get(k), f"{path}.{k}" if path else k)
+        ]
     return [] if old == new else [path]

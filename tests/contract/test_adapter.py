@@ -16,17 +16,17 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 
 from matboard.errors import ModelError, PreprocessingMismatch
-from matboard.models import preprocessing
+from matboard.models.processors import preprocessor as preprocessing
 from matboard.models.families import FAMILIES as FACTS
 from matboard.models.families import Family, Picture, merged_patch
-from matboard.models.huggingface import HuggingFaceVLM, load
-from matboard.models.preprocessing import probe, to_tensor
-from matboard.models.wording import Wording
+from matboard.models.processors.preprocessor import probe, to_tensor
+from matboard.models.vlm.adapter import HuggingFaceVLM, load
+from matboard.models.vlm.prompt import Wording
 
 CHAT = (
-    "{% for m in messages %}<|im_start|>{{ m.role }}\n{% for part in m.content %}"
-    "{% if part.type == 'image' %}<image>{% else %}{{ part.text }}{% endif %}{% endfor %}<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{% for part in m.content %}{% if part.type =="
+    " 'image' %}<image>{% else %}{{ part.text }}{% endif %}{% endfor %}<|im_end|>\n{% endfor %}{%"
+    " if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 
 
@@ -39,14 +39,22 @@ def save(parts: Parts, folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("family", ["blip2_t5", "bliva", "llava", "qwen2_5_vl", "smolvlm", "internvl", "mllama", "blip", "git"])
+@pytest.mark.parametrize(
+    "family",
+    ["blip2_t5", "bliva", "llava", "qwen2_5_vl", "smolvlm", "internvl", "mllama", "blip", "git"],
+)
 def test_a_saved_folder_loads_and_says_the_same(family: str, tmp_path: Path) -> None:
     parts = FAMILIES[family]()
     loaded = load(str(save(parts, tmp_path)), device="cpu")
-    direct = HuggingFaceVLM(parts.model, parts.image_processor, parts.tokenizer, parts.qformer_tokenizer)
+    direct = HuggingFaceVLM(
+        parts.model, parts.image_processor, parts.tokenizer, parts.qformer_tokenizer
+    )
     pictures = [probe(40, 40)]
     for images in (pictures, to_tensor(pictures)):
-        torch.testing.assert_close(loaded.answer_loss(images, ["a?"], ["a cat"]), direct.answer_loss(images, ["a?"], ["a cat"]))
+        torch.testing.assert_close(
+            loaded.answer_loss(images, ["a?"], ["a cat"]),
+            direct.answer_loss(images, ["a?"], ["a cat"]),
+        )
     assert loaded.name == str(tmp_path) and loaded.encoder == direct.encoder
     assert next(loaded.model.parameters()).dtype == torch.float32
 
@@ -55,22 +63,38 @@ def test_the_whole_processor_saved_at_once_loads_too(tmp_path: Path) -> None:
     parts = FAMILIES["instructblip_llama"]()
     parts.model.save_pretrained(tmp_path)
     parts.official.save_pretrained(tmp_path)
-    assert load(str(tmp_path), device="cpu").answer_loss([probe(40, 40)], ["a?"], ["a cat"]).isfinite().all()
+    assert (
+        load(str(tmp_path), device="cpu")
+        .answer_loss([probe(40, 40)], ["a?"], ["a cat"])
+        .isfinite()
+        .all()
+    )
 
 
 def test_a_folder_says_itself_how_it_wants_to_be_asked(tmp_path: Path) -> None:
     parts = FAMILIES["llava"]()
     parts.tokenizer.chat_template = CHAT
     folder = str(save(parts, tmp_path))
-    assert load(folder, device="cpu").wording.prompt("why?") == "<|im_start|>user\n<image>why?<|im_end|>\n<|im_start|>assistant\n"
+    assert (
+        load(folder, device="cpu").wording.prompt("why?")
+        == "<|im_start|>user\n<image>why?<|im_end|>\n<|im_start|>assistant\n"
+    )
     (tmp_path / "chat_template.jinja").unlink()
-    (tmp_path / "chat_template.json").write_text('{"chat_template": "<image>older: {{ messages[0].content[1].text }}"}')
+    (tmp_path / "chat_template.json").write_text(
+        '{"chat_template": "<image>older: {{ messages[0].content[1].text }}"}'
+    )
     assert load(folder, device="cpu").wording.prompt("why?") == "<image>older: why?"
-    assert load(folder, device="cpu", template="Q: {question}{image} A:").wording.prompt("why?") == "Q: why?<image> A:"
+    assert (
+        load(folder, device="cpu", template="Q: {question}{image} A:").wording.prompt("why?")
+        == "Q: why?<image> A:"
+    )
 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="'no/such' yields no model; expected a Hub id or a folder that transformers saved"):
+    with pytest.raises(
+        ModelError,
+        match="'no/such' yields no model; expected a Hub id or a folder that transformers saved",
+    ):
         load("no/such")
     folder = save(FAMILIES["bliva"](), tmp_path)
     shutil.rmtree(folder / "qformer_tokenizer")
@@ -86,22 +110,43 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
 
 
 def test_models_that_cannot_be_driven_are_refused() -> None:
-    text = hf.LlamaForCausalLM(hf.LlamaConfig(vocab_size=8, hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1))
+    text = hf.LlamaForCausalLM(
+        hf.LlamaConfig(
+            vocab_size=8,
+            hidden_size=8,
+            intermediate_size=8,
+            num_hidden_layers=1,
+            num_attention_heads=1,
+        )
+    )
     with pytest.raises(ModelError, match="LlamaForCausalLM cannot encode pictures apart from text"):
         HuggingFaceVLM(text, None, tokenizer())
     parts = FAMILIES["instructblip_llama"]()
-    with pytest.raises(ModelError, match="has a Q-Former that reads the question: give its qformer_tokenizer"):
+    with pytest.raises(
+        ModelError, match="has a Q-Former that reads the question: give its qformer_tokenizer"
+    ):
         HuggingFaceVLM(parts.model, parts.image_processor, parts.tokenizer)
 
 
 def test_weights_that_would_be_taken_for_another_model_are_refused(tmp_path: Path) -> None:
     parts = FAMILIES["blip"]()
-    answering = Parts(hf.BlipForQuestionAnswering(parts.model.config), parts.image_processor, parts.tokenizer)
-    with pytest.raises(ModelError, match=r"BlipForQuestionAnswering, which AutoModelForImageTextToText takes for a captioner; expected"):
+    answering = Parts(
+        hf.BlipForQuestionAnswering(parts.model.config), parts.image_processor, parts.tokenizer
+    )
+    with pytest.raises(
+        ModelError,
+        match=(
+            r"BlipForQuestionAnswering, which AutoModelForImageTextToText takes for a captioner;"
+            r" expected"
+        ),
+    ):
         load(str(save(answering, tmp_path)), device="cpu")
     video = FAMILIES["git"]().model
     video.config.num_image_with_embedding = 6
-    with pytest.raises(ModelError, match="GitForCausalLM reads videos of 6 frames; expected one that reads a picture"):
+    with pytest.raises(
+        ModelError,
+        match="GitForCausalLM reads videos of 6 frames; expected one that reads a picture",
+    ):
         HuggingFaceVLM(video, parts.image_processor, parts.tokenizer)
 
 
@@ -119,7 +164,9 @@ def test_wrong_calls_say_what_came(llava: HuggingFaceVLM) -> None:
         llava.answer(images, ["a", "a"], ["b", " "])
     with pytest.raises(ModelError, match="The answer 'an <image>' holds the image token '<image>'"):
         llava.answer(images, ["a", "a"], ["b", "an <image>"])
-    with pytest.raises(ModelError, match=r"the same number of candidates, at least one; got \[1, 2\]"):
+    with pytest.raises(
+        ModelError, match=r"the same number of candidates, at least one; got \[1, 2\]"
+    ):
         llava.candidate_log_likelihoods(images, ["a", "a"], [["b"], ["b", "c"]])
     with pytest.raises(ModelError, match="An empty answer to 'a' has no likelihood"):
         llava.candidate_log_likelihoods(images, ["a", "a"], [["b"], [""]])
@@ -129,21 +176,35 @@ def test_wrong_calls_say_what_came(llava: HuggingFaceVLM) -> None:
         Wording(tokenizer(), Family(), 4, "Answer:")
 
 
-def test_a_processor_without_a_faithful_twin_judges_but_does_not_train(llava: HuggingFaceVLM) -> None:
+def test_a_processor_without_a_faithful_twin_judges_but_does_not_train(
+    llava: HuggingFaceVLM,
+) -> None:
     class Inverting(hf.CLIPImageProcessorPil):  # type: ignore[misc]
         def rescale(self, image: Any, scale: float, **_: Any) -> Any:
             return 1 - image * scale
 
-    strange = HuggingFaceVLM(llava.model, Inverting(size={"shortest_edge": 28}, crop_size={"height": 28, "width": 28}), llava.tokenizer)
+    strange = HuggingFaceVLM(
+        llava.model,
+        Inverting(size={"shortest_edge": 28}, crop_size={"height": 28, "width": 28}),
+        llava.tokenizer,
+    )
     assert strange.answer_loss([probe(40, 40)], ["a?"], ["a cat"]).isfinite().all()
-    with pytest.raises(PreprocessingMismatch, match=r"Inverting differs from it by \d+\.\d levels of 255 .*refuse to train through it"):
+    with pytest.raises(
+        PreprocessingMismatch,
+        match=r"Inverting differs from it by \d+\.\d levels of 255 .*refuse to train through it",
+    ):
         strange.answer_loss(torch.rand(1, 3, 28, 28), ["a?"], ["a cat"])
 
 
 def test_a_model_without_a_faithful_twin_loads_with_a_warning_and_says_why(tmp_path: Path) -> None:
     parts = FAMILIES["llava"]()
     parts.image_processor.resample = Image.Resampling.BOX
-    with pytest.warns(UserWarning, match=r"for evaluation only, no prompt can be learned on it\. CLIPImageProcessor.* resamples"):
+    with pytest.warns(
+        UserWarning,
+        match=(
+            r"for evaluation only, no prompt can be learned on it\. CLIPImageProcessor.* resamples"
+        ),
+    ):
         loaded = load(str(save(parts, tmp_path)), device="cpu")
     assert loaded.refusal is not None and "which torch cannot do" in loaded.refusal
     assert loaded.answer_loss([probe(40, 40)], ["a?"], ["a cat"]).isfinite().all()
@@ -151,7 +212,9 @@ def test_a_model_without_a_faithful_twin_loads_with_a_warning_and_says_why(tmp_p
         loaded.answer_loss(torch.rand(1, 3, 28, 28), ["a?"], ["a cat"])
 
 
-def test_a_twin_is_compared_once_when_its_model_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_twin_is_compared_once_when_its_model_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked: list[Any] = []
     compare = preprocessing.twin
 
@@ -169,30 +232,44 @@ def test_a_twin_is_compared_once_when_its_model_is_loaded(tmp_path: Path, monkey
 
 
 def test_duplicate_candidates_score_alike(llava: HuggingFaceVLM) -> None:
-    scores = llava.candidate_log_likelihoods(torch.rand(1, 3, 28, 28), ["a"], [["a cat", "dog", "a cat"]])[0]
+    scores = llava.candidate_log_likelihoods(
+        torch.rand(1, 3, 28, 28), ["a"], [["a cat", "dog", "a cat"]]
+    )[0]
     assert scores[0] == scores[2] != scores[1]
 
 
-def wording(template: str | None = None, chat: str | None = None, family: Family | None = None) -> Wording:
+def wording(
+    template: str | None = None, chat: str | None = None, family: Family | None = None
+) -> Wording:
     words = tokenizer()
     words.chat_template = chat
-    return Wording(words, family or FACTS["llava"], words.convert_tokens_to_ids("<image>"), template)
+    return Wording(
+        words, family or FACTS["llava"], words.convert_tokens_to_ids("<image>"), template
+    )
 
 
 def test_the_answer_is_what_would_be_read_after_the_prompt() -> None:
     spaced, broken = wording("{question} Answer:"), wording("{question}\n")
     ids = spaced.tokenizer("is this a photo? Answer: a cat", add_special_tokens=False)["input_ids"]
-    assert list(spaced.answer_ids("is this a photo?", "a cat", False)) == ids[-len(spaced.answer_ids("is this a photo?", "a cat", False)) :]
+    assert (
+        list(spaced.answer_ids("is this a photo?", "a cat", False))
+        == ids[-len(spaced.answer_ids("is this a photo?", "a cat", False)) :]
+    )
     assert spaced.tokenizer.decode(spaced.answer_ids("q", "a cat", False)) == " a cat"
     assert broken.tokenizer.decode(broken.answer_ids("q", "a cat", False)) == "a cat"
-    assert spaced.answer_ids("q", "a cat", True) == (*spaced.answer_ids("q", "a cat", False), spaced.tokenizer.eos_token_id)
+    assert spaced.answer_ids("q", "a cat", True) == (
+        *spaced.answer_ids("q", "a cat", False),
+        spaced.tokenizer.eos_token_id,
+    )
 
 
 def test_a_prompt_without_a_place_for_pictures_is_text_alone() -> None:
     asked = Wording(bert(), FACTS["blip"], None, "{image}{question} Answer:")
     assert asked.prompt("what is <image>?") == "what is <image>? Answer:"
     assert asked.prompt_ids("a", Picture(9)) == tuple(asked.tokenizer("a Answer:")["input_ids"])
-    assert asked.answer_ids("a", "cat <image>", True)[-1] == asked.tokenizer.sep_token_id  # BERT has no end of sequence
+    assert (
+        asked.answer_ids("a", "cat <image>", True)[-1] == asked.tokenizer.sep_token_id
+    )  # BERT has no end of sequence
 
 
 def test_no_beginning_of_text_is_added_twice() -> None:
@@ -209,38 +286,62 @@ def test_a_chat_template_that_knows_no_pictures_gets_one_anyway() -> None:
 def test_a_picture_that_is_not_placed_stands_first() -> None:
     assert wording("{question} A:").prompt("why?") == "<image>why? A:"
     blip = wording("{question} A:", family=FACTS["blip-2"])
-    assert blip.prompt_ids("why?", Picture(3))[:4] == (*[blip.tokenizer.convert_tokens_to_ids("<image>")] * 3, blip.tokenizer.bos_token_id)
+    assert blip.prompt_ids("why?", Picture(3))[:4] == (
+        *[blip.tokenizer.convert_tokens_to_ids("<image>")] * 3,
+        blip.tokenizer.bos_token_id,
+    )
 
 
 def test_a_grid_of_tiles_is_spelled_out() -> None:
     text = FACTS["idefics3"].expand(Picture(6, rows=1, columns=2), "*")
     around = "<fake_token_around_image>"
-    assert text == f"{around}<row_1_col_1>**{around}<row_1_col_2>**\n\n{around}<global-img>**{around}"
+    assert (
+        text == f"{around}<row_1_col_1>**{around}<row_1_col_2>**\n\n{around}<global-img>**{around}"
+    )
 
 
 def test_the_lines_of_a_picture_are_ended() -> None:
-    # as transformers' PixtralProcessor.replace_image_token spells two lines of three tokens; it needs torchvision, so not compared here
+    # as transformers' PixtralProcessor.replace_image_token spells two lines of three tokens; it
+    # needs torchvision, so not compared here
     text = FACTS["pixtral"].expand(Picture(6, lines=2), "[IMG]")
     assert text == "[IMG][IMG][IMG][IMG_BREAK][IMG][IMG][IMG][IMG_END]"
 
 
 def test_a_space_sets_a_picture_off_from_the_word_after_it() -> None:
     asked = wording("{image}{question}", family=FACTS["idefics2"])
-    texts = [asked.tokenizer.decode(asked.prompt_ids(question, Picture(1))) for question in ("why?", " why?", "<end_of_utterance>")]
+    texts = [
+        asked.tokenizer.decode(asked.prompt_ids(question, Picture(1)))
+        for question in ("why?", " why?", "<end_of_utterance>")
+    ]
     around = "<fake_token_around_image>"
-    assert [text.removeprefix(f"<s>{around}<image>{around}") for text in texts] == [" why?", " why?", "<end_of_utterance>"]
+    assert [text.removeprefix(f"<s>{around}<image>{around}") for text in texts] == [
+        " why?",
+        " why?",
+        "<end_of_utterance>",
+    ]
 
 
 def test_models_with_pixtrals_eye_know_their_patch() -> None:
     parts = FAMILIES["mistral3"]()
     driven = HuggingFaceVLM(parts.model, parts.image_processor, parts.tokenizer)
-    assert driven.preprocess.processor.patch_size == {"height": 14, "width": 14}  # what PixtralProcessor forces upon it
-    assert merged_patch(FAMILIES["pixtral"]().model) == 7 and merged_patch(FAMILIES["llava"]().model) is None
+    assert driven.preprocess.processor.patch_size == {
+        "height": 14,
+        "width": 14,
+    }  # what PixtralProcessor forces upon it
+    assert (
+        merged_patch(FAMILIES["pixtral"]().model) == 7
+        and merged_patch(FAMILIES["llava"]().model) is None
+    )
 
 
 def test_an_image_token_that_older_folders_leave_out_is_added() -> None:
-    words = hf.PreTrainedTokenizerFast(tokenizer_object=Tokenizer(WordLevel({"a": 0, "b": 1}, unk_token="a")))
-    assert Wording(words, FACTS["blip-2"], 2).token == "<image>" and words.convert_tokens_to_ids("<image>") == 2
+    words = hf.PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer(WordLevel({"a": 0, "b": 1}, unk_token="a"))
+    )
+    assert (
+        Wording(words, FACTS["blip-2"], 2).token == "<image>"
+        and words.convert_tokens_to_ids("<image>") == 2
+    )
     with pytest.raises(ModelError, match="they do not belong together"):
         Wording(tokenizer(), FACTS["blip-2"], 10_000)
     with pytest.raises(ModelError, match="names no image token"):

@@ -11,17 +11,24 @@ import torch
 from families import FAMILIES, Parts
 from PIL import Image
 from torch import Tensor
-from transformers.models.mllama.processing_mllama import convert_sparse_cross_attention_mask_to_dense, get_cross_attention_token_mask
+from transformers.models.mllama.processing_mllama import (
+    convert_sparse_cross_attention_mask_to_dense,
+    get_cross_attention_token_mask,
+)
 
 from matboard.errors import UnknownName
-from matboard.models import huggingface
-from matboard.models.huggingface import HuggingFaceVLM
-from matboard.models.preprocessing import PROBES, disagreement, probe, to_tensor, twin
-from matboard.models.twins import Twin
+from matboard.models.vlm import adapter as huggingface
+from matboard.models.processors.differentiable import Twin
+from matboard.models.processors.preprocessor import PROBES, disagreement, probe, to_tensor, twin
+from matboard.models.vlm.adapter import HuggingFaceVLM
 
 QUESTIONS = ["what is this?", "how many cats are in the picture?", "a"]
 ANSWERS = ["a cat", "dog", "a plane or two"]
-CANDIDATES = [["a cat", "yes", "a plane or two"], ["y", "a dog", "no cats at all"], ["plane", "?", "a car"]]
+CANDIDATES = [
+    ["a cat", "yes", "a plane or two"],
+    ["y", "a dog", "no cats at all"],
+    ["plane", "?", "a car"],
+]
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}
 
 
@@ -33,7 +40,9 @@ class Driven:
 
 
 def drive(name: str, parts: Parts) -> HuggingFaceVLM:
-    return HuggingFaceVLM(parts.model, parts.image_processor, parts.tokenizer, parts.qformer_tokenizer, name=name)
+    return HuggingFaceVLM(
+        parts.model, parts.image_processor, parts.tokenizer, parts.qformer_tokenizer, name=name
+    )
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
@@ -47,8 +56,12 @@ def canvas() -> Tensor:
     return torch.rand(3, 3, 40, 40, generator=torch.Generator().manual_seed(0))
 
 
-def own_inputs(driven: Driven, picture: Tensor, question: str, spoken: Sequence[int] = ()) -> dict[str, Tensor]:
-    """What the model's own forward and generate take for one unpadded sequence, as its own processor would write it."""
+def own_inputs(
+    driven: Driven, picture: Tensor, question: str, spoken: Sequence[int] = ()
+) -> dict[str, Tensor]:
+    """What the model's own forward and generate take for one unpadded sequence, as its own
+    processor would write it.
+    """
     vlm = driven.vlm
     ids = list(vlm.wording.prompt_ids(question, vlm._see(picture, [question]).pictures[0]))
     if driven.name == "blip":
@@ -56,11 +69,17 @@ def own_inputs(driven: Driven, picture: Tensor, question: str, spoken: Sequence[
     if driven.name == "git":
         ids = ids[:-1]
     whole = torch.tensor([[*ids, *spoken]])
-    inputs = {k: v for k, v in vlm.preprocess(picture).items() if k not in {"rows", "cols", "num_patches", "num_crops", "num_tiles"}}
+    inputs = {
+        k: v
+        for k, v in vlm.preprocess(picture).items()
+        if k not in {"rows", "cols", "num_patches", "num_crops", "num_tiles"}
+    }
     inputs |= {"input_ids": whole, "attention_mask": torch.ones_like(whole)}
     visual = (whole == getattr(vlm.model.config, "image_token_id", -1)).long()
     if vlm.reads_question:
-        inputs["qformer_input_ids"] = torch.tensor([vlm.qformer_tokenizer(vlm.wording.instruction(question))["input_ids"]])
+        inputs["qformer_input_ids"] = torch.tensor(
+            [vlm.qformer_tokenizer(vlm.wording.instruction(question))["input_ids"]]
+        )
     if driven.name.startswith("qwen"):
         inputs["mm_token_type_ids"] = visual
     if driven.name == "gemma3":
@@ -68,23 +87,37 @@ def own_inputs(driven: Driven, picture: Tensor, question: str, spoken: Sequence[
     if driven.name == "paligemma":
         inputs["token_type_ids"] = torch.tensor([[0] * len(ids) + [1] * len(spoken)])
     if driven.name.startswith("mllama"):
-        spans, tiles = [get_cross_attention_token_mask(whole[0].tolist(), vlm.model.config.image_token_id)], inputs["aspect_ratio_mask"]
-        mask = convert_sparse_cross_attention_mask_to_dense(spans, tiles.sum(-1).tolist(), tiles.shape[-1], whole.shape[1])
+        spans, tiles = (
+            [get_cross_attention_token_mask(whole[0].tolist(), vlm.model.config.image_token_id)],
+            inputs["aspect_ratio_mask"],
+        )
+        mask = convert_sparse_cross_attention_mask_to_dense(
+            spans, tiles.sum(-1).tolist(), tiles.shape[-1], whole.shape[1]
+        )
         inputs["cross_attention_mask"] = torch.from_numpy(mask)
     return inputs
 
 
 def naive_loss(driven: Driven, picture: Tensor, question: str, answer: str) -> float:
-    """The model's own forward over one unpadded sequence: no cache, no given positions, no precomputed features."""
+    """The model's own forward over one unpadded sequence: no cache, no given positions, no
+    precomputed features.
+    """
     model, vlm = driven.vlm.model, driven.vlm
     spoken = torch.tensor([vlm.wording.answer_ids(question, answer, False)])
     if driven.name == "florence2":  # its first token is forced, which labels do not know
         forced = torch.tensor([[2, model.generation_config.forced_bos_token_id, *spoken[0, :-1]]])
-        logits = model(**own_inputs(driven, picture, question), decoder_input_ids=forced).logits[0, 1:]
+        logits = model(**own_inputs(driven, picture, question), decoder_input_ids=forced).logits[
+            0, 1:
+        ]
         return float(torch.nn.functional.cross_entropy(logits, spoken[0], reduction="sum"))
     if vlm.speaker.padding == "right":
-        return float(model(**own_inputs(driven, picture, question), labels=spoken).loss) * spoken.numel()
-    logits = model(**own_inputs(driven, picture, question, spoken[0].tolist())).logits[0, -spoken.numel() - 1 : -1]
+        return (
+            float(model(**own_inputs(driven, picture, question), labels=spoken).loss)
+            * spoken.numel()
+        )
+    logits = model(**own_inputs(driven, picture, question, spoken[0].tolist())).logits[
+        0, -spoken.numel() - 1 : -1
+    ]
     if driven.name.startswith("qwen"):
         model.model.rope_deltas = None
     return float(torch.nn.functional.cross_entropy(logits.float(), spoken[0], reduction="sum"))
@@ -101,28 +134,48 @@ def test_gradient_reaches_every_pixel(driven: Driven, canvas: Tensor) -> None:
     driven.vlm.answer_loss(pixels, QUESTIONS, ANSWERS).sum().backward()
     assert pixels.grad is not None and pixels.grad.isfinite().all()
     reached = (pixels.grad != 0).float().mean()
-    assert reached == 1 or (driven.name == "pooled_llava" and reached > 0.9)  # its eye is a CNN whose ReLU6 is flat at both ends
+    assert reached == 1 or (
+        driven.name == "pooled_llava" and reached > 0.9
+    )  # its eye is a CNN whose ReLU6 is flat at both ends
 
 
 def test_a_batch_gives_what_its_samples_give(driven: Driven, canvas: Tensor) -> None:
     whole = driven.vlm.answer(canvas, QUESTIONS, ANSWERS, taps=driven.vlm.taps, terminator=True)
     for i in range(3):
-        one = driven.vlm.answer(canvas[i : i + 1], QUESTIONS[i : i + 1], ANSWERS[i : i + 1], taps=driven.vlm.taps, terminator=True)
-        torch.testing.assert_close(one.negative_log_likelihood[0], whole.negative_log_likelihood[i], **CLOSE)
+        one = driven.vlm.answer(
+            canvas[i : i + 1],
+            QUESTIONS[i : i + 1],
+            ANSWERS[i : i + 1],
+            taps=driven.vlm.taps,
+            terminator=True,
+        )
+        torch.testing.assert_close(
+            one.negative_log_likelihood[0], whole.negative_log_likelihood[i], **CLOSE
+        )
         assert one.token_count[0] == whole.token_count[i]
         for tap in driven.vlm.taps:
             torch.testing.assert_close(one.features[tap][0], whole.features[tap][i], **CLOSE)
 
 
-def test_candidates_score_as_separate_answers(driven: Driven, canvas: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
-    columns = [driven.vlm.answer(canvas, QUESTIONS, [row[k] for row in CANDIDATES]) for k in range(3)]
+def test_candidates_score_as_separate_answers(
+    driven: Driven, canvas: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    columns = [
+        driven.vlm.answer(canvas, QUESTIONS, [row[k] for row in CANDIDATES]) for k in range(3)
+    ]
     expected = -torch.stack([out.negative_log_likelihood for out in columns], 1)
     lengths = torch.stack([out.token_count for out in columns], 1)
     assert lengths.unique().numel() > 2
-    total = driven.vlm.candidate_log_likelihoods(canvas, QUESTIONS, CANDIDATES, length_normalised=False)
+    total = driven.vlm.candidate_log_likelihoods(
+        canvas, QUESTIONS, CANDIDATES, length_normalised=False
+    )
     torch.testing.assert_close(total, expected, **CLOSE)
-    torch.testing.assert_close(-driven.vlm.answer_loss(canvas[1:2], QUESTIONS[1:2], ["y"])[0], total[1, 0], **CLOSE)  # one token
-    monkeypatch.setattr(huggingface, "RANKING_BYTES", 1)  # one row a pass: the prompt's cache serves many passes unchanged
+    torch.testing.assert_close(
+        -driven.vlm.answer_loss(canvas[1:2], QUESTIONS[1:2], ["y"])[0], total[1, 0], **CLOSE
+    )  # one token
+    monkeypatch.setattr(
+        huggingface, "RANKING_BYTES", 1
+    )  # one row a pass: the prompt's cache serves many passes unchanged
     mean = driven.vlm.candidate_log_likelihoods(canvas, QUESTIONS, CANDIDATES)
     torch.testing.assert_close(mean, expected / lengths, **CLOSE)
 
@@ -133,7 +186,9 @@ def test_candidate_scores_carry_the_same_gradient(driven: Driven, canvas: Tensor
         pixels = canvas[:1].clone().requires_grad_()
         score = driven.vlm.candidate_log_likelihoods if ranked else driven.vlm.answer_loss
         options = {"length_normalised": False} if ranked else {}
-        loss = score(pixels, QUESTIONS[:1], [ANSWERS[:1]] if ranked else ANSWERS[:1], **options).sum()
+        loss = score(
+            pixels, QUESTIONS[:1], [ANSWERS[:1]] if ranked else ANSWERS[:1], **options
+        ).sum()
         gradients.append(torch.autograd.grad(-loss if ranked else loss, pixels)[0])
     scale = gradients[1].abs().max()
     torch.testing.assert_close(gradients[0] / scale, gradients[1] / scale, rtol=1e-3, atol=1e-3)
@@ -170,12 +225,24 @@ def test_nothing_but_the_input_gets_a_gradient_or_changes(driven: Driven, canvas
 
 def test_generation_is_the_models_own(driven: Driven, canvas: Tensor) -> None:
     spoken = driven.vlm.generate(canvas, QUESTIONS, max_new_tokens=4)
-    assert spoken == [driven.vlm.generate(canvas[i : i + 1], QUESTIONS[i : i + 1], max_new_tokens=4)[0] for i in range(3)]
-    assert any(spoken) or driven.name in {"paligemma", "gemma3"}  # tied embeddings: they repeat the line break that ends their prompt
+    assert spoken == [
+        driven.vlm.generate(canvas[i : i + 1], QUESTIONS[i : i + 1], max_new_tokens=4)[0]
+        for i in range(3)
+    ]
+    assert any(spoken) or driven.name in {
+        "paligemma",
+        "gemma3",
+    }  # tied embeddings: they repeat the line break that ends their prompt
     vlm, inputs = driven.vlm, own_inputs(driven, canvas[:1], QUESTIONS[0])
-    ids, count = inputs["input_ids"], 6 if driven.name == "florence2" else 4  # BART's settings force its first and its last token
+    ids, count = (
+        inputs["input_ids"],
+        6 if driven.name == "florence2" else 4,
+    )  # BART's settings force its first and its last token
     if driven.name == "blip":  # it cuts off the end itself
-        inputs |= {name: torch.cat([inputs[name], torch.ones(1, 1, dtype=torch.long)], 1) for name in ("input_ids", "attention_mask")}
+        inputs |= {
+            name: torch.cat([inputs[name], torch.ones(1, 1, dtype=torch.long)], 1)
+            for name in ("input_ids", "attention_mask")
+        }
     out = vlm.model.generate(**inputs, do_sample=False, max_new_tokens=count)[0].tolist()
     if driven.name.startswith("qwen"):
         vlm.model.model.rope_deltas = None
@@ -196,7 +263,11 @@ def test_pictures_of_several_sizes(driven: Driven) -> None:
     both = driven.vlm.answer_loss(pictures, QUESTIONS[:2], ANSWERS[:2])
     for i in range(2):
         torch.testing.assert_close(
-            driven.vlm.answer_loss(pictures[i : i + 1], QUESTIONS[i : i + 1], ANSWERS[i : i + 1])[0], both[i], **CLOSE
+            driven.vlm.answer_loss(pictures[i : i + 1], QUESTIONS[i : i + 1], ANSWERS[i : i + 1])[
+                0
+            ],
+            both[i],
+            **CLOSE,
         )
 
 
@@ -204,7 +275,10 @@ def test_the_twin_agrees_with_the_official_processor(driven: Driven) -> None:
     processor = driven.vlm.preprocess.processor
     made = twin(processor)
     assert isinstance(made, Twin)
-    assert all(disagreement(made, processor, probe(*size)) < (2 if made.exact else 4) for size in (*PROBES, (56, 56), (100, 70)))
+    assert all(
+        disagreement(made, processor, probe(*size)) < (2 if made.exact else 4)
+        for size in (*PROBES, (56, 56), (100, 70))
+    )
 
 
 def test_prompts_are_tokenised_as_by_the_official_processor(driven: Driven) -> None:
@@ -213,18 +287,34 @@ def test_prompts_are_tokenised_as_by_the_official_processor(driven: Driven) -> N
         pytest.skip("its processor cannot be built without torchvision")
     picture, vlm = probe(56, 56), driven.vlm
     seen = vlm._see([picture], QUESTIONS[:1])
-    text = QUESTIONS[0] if driven.name in {"paligemma", "florence2"} else vlm.wording.prompt(QUESTIONS[0])
+    text = (
+        QUESTIONS[0]
+        if driven.name in {"paligemma", "florence2"}
+        else vlm.wording.prompt(QUESTIONS[0])
+    )
     if driven.name == "paligemma":
         text = "<image>" + text
-    text = text.removeprefix(vlm.tokenizer.bos_token or "")  # the official one adds it to a chat's own
-    images = [[picture]] if driven.name in {"idefics3", "smolvlm", "gemma3", "mllama", "mllama_chat"} else [picture]
+    text = text.removeprefix(
+        vlm.tokenizer.bos_token or ""
+    )  # the official one adds it to a chat's own
+    images = (
+        [[picture]]
+        if driven.name in {"idefics3", "smolvlm", "gemma3", "mllama", "mllama_chat"}
+        else [picture]
+    )
     theirs = official(images=images, text=[text], return_tensors="pt")
-    ours, expected = list(vlm.wording.prompt_ids(QUESTIONS[0], seen.pictures[0])), theirs["input_ids"][0].tolist()
+    ours, expected = (
+        list(vlm.wording.prompt_ids(QUESTIONS[0], seen.pictures[0])),
+        theirs["input_ids"][0].tolist(),
+    )
     if driven.name == "paligemma" and expected[0] == vlm.tokenizer.bos_token_id:
         expected = expected[1:]  # add_bos_token = False does not reach a hand-made tokenizer
     assert ours == expected
     if vlm.reads_question:
-        assert theirs["qformer_input_ids"][0].tolist() == vlm.qformer_tokenizer(vlm.wording.instruction(QUESTIONS[0]))["input_ids"]
+        assert (
+            theirs["qformer_input_ids"][0].tolist()
+            == vlm.qformer_tokenizer(vlm.wording.instruction(QUESTIONS[0]))["input_ids"]
+        )
 
 
 def test_bfloat16_says_about_the_same(driven: Driven, canvas: Tensor) -> None:
@@ -234,8 +324,17 @@ def test_bfloat16_says_about_the_same(driven: Driven, canvas: Tensor) -> None:
     pixels = canvas.clone().requires_grad_()
     out = halved.answer(pixels, QUESTIONS, ANSWERS, taps=halved.taps)
     out.negative_log_likelihood.sum().backward()
-    assert out.negative_log_likelihood.dtype == torch.float32 and pixels.grad is not None and pixels.grad.isfinite().all()
-    torch.testing.assert_close(out.negative_log_likelihood, driven.vlm.answer_loss(canvas, QUESTIONS, ANSWERS), rtol=0.4, atol=0.1)
+    assert (
+        out.negative_log_likelihood.dtype == torch.float32
+        and pixels.grad is not None
+        and pixels.grad.isfinite().all()
+    )
+    torch.testing.assert_close(
+        out.negative_log_likelihood,
+        driven.vlm.answer_loss(canvas, QUESTIONS, ANSWERS),
+        rtol=0.4,
+        atol=0.1,
+    )
     assert halved.candidate_log_likelihoods(canvas, QUESTIONS, CANDIDATES).isfinite().all()
 
 

@@ -11,7 +11,9 @@ ROOT = Path(__file__).parents[2]
 
 
 def run(code: str) -> str:
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
 
 
 def test_every_public_name_loads_and_is_documented():
@@ -23,15 +25,26 @@ def test_every_public_name_loads_and_is_documented():
 
 def test_nothing_heavy_is_imported_before_it_is_needed():
     assert run("import sys, matboard; print('torch' in sys.modules)").strip() == "False"
-    assert run("import sys, matboard; matboard.load_prompt; matboard.AccuracyMatrix; print('torch' in sys.modules)").strip() == "False"
-    assert run("import sys, matboard.cli, matboard.report; print('torch' in sys.modules)").strip() == "False"
+    assert (
+        run(
+            "import sys, matboard; matboard.load_prompt; matboard.AccuracyMatrix; print('torch' in"
+            " sys.modules)"
+        ).strip()
+        == "False"
+    )
+    assert (
+        run("import sys, matboard.cli, matboard.report; print('torch' in sys.modules)").strip()
+        == "False"
+    )
 
 
 def test_the_readme_names_commands_that_exist():
     readme = (ROOT / "README.md").read_text()
     commands = set(re.findall(r"^ *matboard (\w+)", readme, flags=re.MULTILINE))
     assert {"fit", "evaluate", "apply", "report"} <= commands
-    helped = run("import sys; sys.argv = ['matboard', '--help']; from matboard.cli import main; main()")
+    helped = run(
+        "import sys; sys.argv = ['matboard', '--help']; from matboard.cli import main; main()"
+    )
     for command in commands:
         assert command in helped
 
@@ -43,8 +56,8 @@ def test_make_targets_of_the_readme_exist():
 
 
 def test_every_experiment_is_a_valid_configuration():
-    from matboard.workflows.config import ContinualConfig, StudyConfig, load_config
-    from matboard.workflows.continual import learner_options
+    from matboard.studies.config import ContinualConfig, StudyConfig, load_config
+    from matboard.studies.continual import learner_options
 
     found = sorted((ROOT / "experiments").glob("*.yaml"))
     assert found
@@ -54,7 +67,9 @@ def test_every_experiment_is_a_valid_configuration():
             assert [learner_options(config, name) for name in config.learners]
         else:
             load_config(path, [], StudyConfig)
-        assert path.read_text().startswith("#"), f"{path.name} has no header saying command, time and expected number"
+        assert path.read_text().startswith("#"), (
+            f"{path.name} has no header saying command, time and expected number"
+        )
 
 
 def test_the_python_example_of_the_readme_runs(tmp_path, monkeypatch):

@@ -1,8 +1,10 @@
-"""A stand-in for the Hugging Face Hub: an HTTP server in a thread that keeps repositories in memory.
+"""A stand-in for the Hugging Face Hub: an HTTP server in a thread that keeps repositories in
+memory.
 
-It speaks what huggingface_hub's client asks for when it creates, uploads to, lists and downloads from a repository, as the client's
-own source has it. It is not the Hub: what passes here shows that matboard and the client agree with each other, nothing about the
-Hub's own rules, limits, scanners or Xet storage. Files go up as regular git content or, where ``lfs`` names their suffix, by git-lfs.
+It speaks what huggingface_hub's client asks for when it creates, uploads to, lists and downloads
+from a repository, as the client's own source has it. It is not the Hub: what passes here shows that
+matboard and the client agree with each other, nothing about the Hub's own rules, limits, scanners
+or Xet storage. Files go up as regular git content or, where ``lfs`` names their suffix, by git-lfs.
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ LFS = "application/vnd.git-lfs+json"
 
 @dataclass
 class Repo:
-    """Commits (sha → path → content), branches, and who may read: everyone, the owner, or, where gated, nobody yet."""
+    """Commits (sha → path → content), branches, and who may read: everyone, the owner, or, where
+    gated, nobody yet.
+    """
 
     private: bool = False
     gated: bool = False
@@ -77,10 +81,14 @@ class Hub(ThreadingHTTPServer):
 
     @property
     def storage(self) -> str:
-        """Where large files are fetched from: to the client another host, as the Hub's is, which gets no access token."""
+        """Where large files are fetched from: to the client another host, as the Hub's is, which
+        gets no access token.
+        """
         return f"http://localhost:{self.server_address[1]}"
 
-    def add(self, name: str, files: Mapping[str, bytes], branch: str = "main", **rights: bool) -> Repo:
+    def add(
+        self, name: str, files: Mapping[str, bytes], branch: str = "main", **rights: bool
+    ) -> Repo:
         repo = self.repos[name] = Repo(**rights)
         repo.commit(files, branch)
         return repo
@@ -101,7 +109,9 @@ def serving() -> Iterator[Hub]:
 
 
 class Refused(Exception):
-    """An answer that is an error, as the client recognises it: by status, and by the header X-Error-Code."""
+    """An answer that is an error, as the client recognises it: by status, and by the header
+    X-Error-Code.
+    """
 
     def __init__(self, status: int, message: str, code: str = "") -> None:
         self.status, self.message, self.code = status, message, code
@@ -133,7 +143,10 @@ class Answer(BaseHTTPRequestHandler):
                     return act(self, *map(unquote, found.groups()))
             raise Refused(404, f"No such route: {self.command} {self.path}.")
         except Refused as error:
-            headers = {"X-Error-Message": error.message, **({"X-Error-Code": error.code} if error.code else {})}
+            headers = {
+                "X-Error-Message": error.message,
+                **({"X-Error-Code": error.code} if error.code else {}),
+            }
             self._json({"error": error.message}, error.status, headers)
 
     def _read(self) -> bytes:
@@ -155,7 +168,9 @@ class Answer(BaseHTTPRequestHandler):
             self.wfile.write(content)
 
     def _json(self, value: object, status: int = 200, headers: Mapping[str, str] = NONE) -> None:
-        self._send(json.dumps(value).encode(), status, {"Content-Type": "application/json", **headers})
+        self._send(
+            json.dumps(value).encode(), status, {"Content-Type": "application/json", **headers}
+        )
 
     def _user(self) -> str | None:
         token = self.headers.get("Authorization", "").removeprefix("Bearer ")
@@ -171,19 +186,29 @@ class Answer(BaseHTTPRequestHandler):
             raise Refused(403, f"You don't have the rights to write in the namespace {owner!r}")
 
     def _repo(self, kind: str, name: str) -> Repo:
-        """A repository to read; to a stranger a private one looks like a missing one, and both like a failed login."""
+        """A repository to read; to a stranger a private one looks like a missing one, and both like
+        a failed login.
+        """
         user, repo = self._user(), self.server.repos.get(f"{kind}/{name}")
         if repo is None or (repo.private and user != name.split("/")[0]):
             raise Refused(401 if user is None else 404, "Repository not found", "RepoNotFound")
         return repo
 
-    def _files(self, repo: Repo, revision: str, metadata: bool = False) -> tuple[str, dict[str, bytes]]:
-        """Commit and files of a revision. A gated repository shows its list to everyone and its files to nobody."""
+    def _files(
+        self, repo: Repo, revision: str, metadata: bool = False
+    ) -> tuple[str, dict[str, bytes]]:
+        """Commit and files of a revision. A gated repository shows its list to everyone and its
+        files to nobody.
+        """
         sha = repo.sha(revision)
         if sha is None:
             raise Refused(404, f"Invalid rev id: {revision}", "RevisionNotFound")
         if repo.gated and not metadata:
-            raise Refused(403, "Access to this model is restricted: you are not in the authorized list.", "GatedRepo")
+            raise Refused(
+                403,
+                "Access to this model is restricted: you are not in the authorized list.",
+                "GatedRepo",
+            )
         return sha, repo.commits[sha]
 
     def _is_lfs(self, path: str) -> bool:
@@ -196,33 +221,62 @@ class Answer(BaseHTTPRequestHandler):
         kind, name = asked.get("type", "model") + "s", f"{owner}/{asked['name']}"
         known = f"{kind}/{name}" in self.server.repos
         if not known:
-            self.server.add(f"{kind}/{name}", {".gitattributes": b""}, private=asked.get("visibility") == "private")
+            self.server.add(
+                f"{kind}/{name}",
+                {".gitattributes": b""},
+                private=asked.get("visibility") == "private",
+            )
         url = f"{self.server.url}/{'' if kind == 'models' else kind + '/'}{name}"
-        self._json({"url": url, "name": name, **({"error": "You already created this repo"} if known else {})}, 409 if known else 200)
+        self._json(
+            {
+                "url": url,
+                "name": name,
+                **({"error": "You already created this repo"} if known else {}),
+            },
+            409 if known else 200,
+        )
 
     def validate(self) -> None:
         try:
             _, front, _ = json.loads(self.body)["content"].split("---\n", 2)
-            wrong = [] if isinstance(yaml.safe_load(front), dict) else ["the front matter is no mapping"]
+            wrong = (
+                []
+                if isinstance(yaml.safe_load(front), dict)
+                else ["the front matter is no mapping"]
+            )
         except (ValueError, yaml.YAMLError) as error:
             wrong = [str(error)]
-        self._json({"errors": [{"message": m} for m in wrong], "warnings": []}, 400 if wrong else 200)
+        self._json(
+            {"errors": [{"message": m} for m in wrong], "warnings": []}, 400 if wrong else 200
+        )
 
     def preupload(self, kind: str, name: str, revision: str) -> None:
         self._writer(name.split("/")[0])
         there = self._repo(kind, name).files(revision)
-        self._json({"files": [self._mode(file["path"], there) for file in json.loads(self.body)["files"]]})
+        self._json(
+            {"files": [self._mode(file["path"], there) for file in json.loads(self.body)["files"]]}
+        )
 
     def _mode(self, path: str, there: Mapping[str, bytes]) -> dict[str, object]:
         oid = (sha256 if self._is_lfs(path) else git_hash)(there[path]) if path in there else None
-        return {"path": path, "uploadMode": "lfs" if self._is_lfs(path) else "regular", "shouldIgnore": False, "oid": oid}
+        return {
+            "path": path,
+            "uploadMode": "lfs" if self._is_lfs(path) else "regular",
+            "shouldIgnore": False,
+            "oid": oid,
+        }
 
     def batch(self, name: str) -> None:
         self._writer(name.split("/")[0])
         url, answers = self.server.url, []
         for wanted in json.loads(self.body)["objects"]:
-            actions = {"upload": {"href": f"{url}/lfs/{wanted['oid']}"}, "verify": {"href": f"{url}/lfs/verify"}}
-            answers.append({**wanted, **({} if wanted["oid"] in self.server.objects else {"actions": actions})})
+            actions = {
+                "upload": {"href": f"{url}/lfs/{wanted['oid']}"},
+                "verify": {"href": f"{url}/lfs/verify"},
+            }
+            answers.append(
+                {**wanted, **({} if wanted["oid"] in self.server.objects else {"actions": actions})}
+            )
         self._json({"transfer": "basic", "objects": answers}, headers={"Content-Type": LFS})
 
     def put_object(self, oid: str) -> None:
@@ -252,19 +306,37 @@ class Answer(BaseHTTPRequestHandler):
             elif entry["key"] != "header":
                 raise Refused(400, f"This stand-in knows no operation {entry['key']!r}.")
         sha = self._repo(kind, name).commit(files, branch)
-        self._json({"commitUrl": f"{self.server.url}/{name}/commit/{sha}", "commitOid": sha, "success": True})
+        self._json(
+            {
+                "commitUrl": f"{self.server.url}/{name}/commit/{sha}",
+                "commitOid": sha,
+                "success": True,
+            }
+        )
 
     def info(self, kind: str, name: str, revision: str = "main") -> None:
         repo = self._repo(kind, name)
         sha, files = self._files(repo, revision, metadata=True)
-        self._json({"id": name, "sha": sha, "private": repo.private, "tags": [], "siblings": [{"rfilename": path} for path in files]})
+        self._json(
+            {
+                "id": name,
+                "sha": sha,
+                "private": repo.private,
+                "tags": [],
+                "siblings": [{"rfilename": path} for path in files],
+            }
+        )
 
     def tree(self, kind: str, name: str, revision: str) -> None:
         _, files = self._files(self._repo(kind, name), revision, metadata=True)
         self._json([self._entry(path, content) for path, content in sorted(files.items())])
 
     def _entry(self, path: str, content: bytes) -> dict[str, object]:
-        lfs = {"lfs": {"oid": sha256(content), "size": len(content), "pointerSize": 130}} if self._is_lfs(path) else {}
+        lfs = (
+            {"lfs": {"oid": sha256(content), "size": len(content), "pointerSize": 130}}
+            if self._is_lfs(path)
+            else {}
+        )
         return {"type": "file", "path": path, "size": len(content), "oid": git_hash(content), **lfs}
 
     def resolve(self, prefix: str, name: str, revision: str, path: str) -> None:
@@ -276,7 +348,11 @@ class Answer(BaseHTTPRequestHandler):
             return self._send(content, headers={**headers, "ETag": f'"{git_hash(content)}"'})
         oid = sha256(content)
         self.server.objects[oid] = content
-        linked = {"X-Linked-Etag": f'"{oid}"', "X-Linked-Size": str(len(content)), "Location": f"{self.server.storage}/lfs/{oid}"}
+        linked = {
+            "X-Linked-Etag": f'"{oid}"',
+            "X-Linked-Size": str(len(content)),
+            "Location": f"{self.server.storage}/lfs/{oid}",
+        }
         self._send(b"", 302, {**headers, **linked})
 
 

@@ -19,7 +19,7 @@ from matboard.cli.apply import apply
 from matboard.prompts.artifact import load_prompt
 from matboard.prompts.canvas import Canvas
 from matboard.prompts.pixel import PixelPrompt
-from matboard.workflows.apply import distinct_names
+from matboard.studies.apply import distinct_names
 
 
 def run(*words: object):
@@ -74,35 +74,77 @@ def test_nothing_written_is_exit_code_2(prompt, tmp_path, inputs):
     (tmp_path / "empty").mkdir()
     (tmp_path / "bad.png").write_text("no")
     result = run(prompt, *(tmp_path / name for name in inputs), "--out", tmp_path / "out")
-    assert result.exit_code == 2 and "0 written" in result.stdout and f"skipped: {tmp_path / inputs[0]}" in result.stderr
+    assert (
+        result.exit_code == 2
+        and "0 written" in result.stdout
+        and f"skipped: {tmp_path / inputs[0]}" in result.stderr
+    )
 
 
 def test_colliding_names_lose_nothing(prompt, tmp_path):
-    colors = {"a.jpg": "red", "a.png": "blue", "A.gif": "lime", "a.jpg.png": "white", "b.png": "black"}
+    colors = {
+        "a.jpg": "red",
+        "a.png": "blue",
+        "A.gif": "lime",
+        "a.jpg.png": "white",
+        "b.png": "black",
+    }
     for name, color in colors.items():
         paint(tmp_path / "in" / name, color)
     paint(tmp_path / "other" / "b.png", "yellow")
-    result = run(prompt, tmp_path / "in", tmp_path / "other", tmp_path / "in" / "a.png", "--out", tmp_path / "out")
+    result = run(
+        prompt,
+        tmp_path / "in",
+        tmp_path / "other",
+        tmp_path / "in" / "a.png",
+        "--out",
+        tmp_path / "out",
+    )
     assert result.exit_code == 0 and "6 written" in result.stdout
-    assert written(tmp_path / "out") == {"A.gif.png", "a.jpg-2.png", "a.jpg.png", "a.png.png", "b.png.png", "b.png-2.png"}
-    centres = {tuple(np.asarray(Image.open(file))[16, 16] // 128) for file in (tmp_path / "out").iterdir()}
+    assert written(tmp_path / "out") == {
+        "A.gif.png",
+        "a.jpg-2.png",
+        "a.jpg.png",
+        "a.png.png",
+        "b.png.png",
+        "b.png-2.png",
+    }
+    centres = {
+        tuple(np.asarray(Image.open(file))[16, 16] // 128) for file in (tmp_path / "out").iterdir()
+    }
     assert len(centres) == 6
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.lists(st.from_regex(r"[aA](\.jpg|\.png|-2|/a\.gif){1,3}", fullmatch=True).map(Path), unique=True, max_size=12))
+@given(
+    st.lists(
+        st.from_regex(r"[aA](\.jpg|\.png|-2|/a\.gif){1,3}", fullmatch=True).map(Path),
+        unique=True,
+        max_size=12,
+    )
+)
 def test_no_two_pictures_share_a_result(places):
     names = distinct_names(places)
     assert len({str(name).casefold() for name in names}) == len(places)
-    assert all(name.suffix == ".png" and name.parent == place.parent for name, place in zip(names, places, strict=True))
+    assert all(
+        name.suffix == ".png" and name.parent == place.parent
+        for name, place in zip(names, places, strict=True)
+    )
 
 
 def test_existing_results_stay_unless_told(prompt, tmp_path):
     source, target = paint(tmp_path / "a.jpg"), paint(tmp_path / "out" / "a.png", "green")
     before = target.read_bytes()
     result = run(prompt, source, "--out", tmp_path / "out")
-    assert result.exit_code == 2 and "has a result already" in result.stderr and target.read_bytes() == before
-    assert run(prompt, source, "--out", tmp_path / "out", "--overwrite").exit_code == 0 and target.read_bytes() != before
+    assert (
+        result.exit_code == 2
+        and "has a result already" in result.stderr
+        and target.read_bytes() == before
+    )
+    assert (
+        run(prompt, source, "--out", tmp_path / "out", "--overwrite").exit_code == 0
+        and target.read_bytes() != before
+    )
 
 
 def test_a_source_is_never_replaced(prompt, tmp_path):
@@ -110,7 +152,9 @@ def test_a_source_is_never_replaced(prompt, tmp_path):
     beside = paint(tmp_path / "b.jpg")
     before = source.read_bytes()
     result = run(prompt, tmp_path, "--out", tmp_path, "--overwrite")
-    assert result.exit_code == 0 and f"The result of {source} would replace an input" in result.stderr
+    assert (
+        result.exit_code == 0 and f"The result of {source} would replace an input" in result.stderr
+    )
     assert source.read_bytes() == before and beside.exists() and (tmp_path / "b.png").exists()
 
 
@@ -119,7 +163,9 @@ def test_a_result_never_replaces_another_source(prompt, tmp_path):
     other = paint(tmp_path / "out" / "sub" / "a.png", "blue")
     before = other.read_bytes()
     result = run(prompt, tmp_path / "in", other, "--out", tmp_path / "out", "--overwrite")
-    assert result.exit_code == 0 and f"The result of {source} would replace an input" in result.stderr
+    assert (
+        result.exit_code == 0 and f"The result of {source} would replace an input" in result.stderr
+    )
     assert other.read_bytes() == before and written(tmp_path / "out") == {"sub/a.png", "a.png"}
 
 
@@ -138,19 +184,34 @@ def test_out_that_cannot_be_written(prompt, tmp_path):
 
 
 def matboard(*words: object) -> subprocess.CompletedProcess:
-    script = "import sys\nfrom matboard.cli import main\ntry:\n    main()\nfinally:\n    print('torch' in sys.modules)"
-    return subprocess.run([sys.executable, "-c", script, *map(str, words)], capture_output=True, text=True)
+    script = (
+        "import sys\nfrom matboard.cli import main\ntry:\n    main()\nfinally:\n    print('torch'"
+        " in sys.modules)"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", script, *map(str, words)], capture_output=True, text=True
+    )
 
 
 def test_torch_is_never_imported(prompt, tmp_path):
     done = matboard("apply", prompt, paint(tmp_path / "a.jpg"), "--out", tmp_path / "out")
-    assert done.returncode == 0 and done.stdout.splitlines()[-1] == "False" and (tmp_path / "out" / "a.png").exists()
+    assert (
+        done.returncode == 0
+        and done.stdout.splitlines()[-1] == "False"
+        and (tmp_path / "out" / "a.png").exists()
+    )
 
 
 def test_a_wrong_prompt_is_one_sentence(tmp_path):
     (tmp_path / "empty").mkdir()
-    done = matboard("apply", tmp_path / "empty", paint(tmp_path / "a.jpg"), "--out", tmp_path / "out")
-    assert done.returncode == 2 and "prompt_config.json cannot be read" in done.stderr and "Traceback" not in done.stderr
+    done = matboard(
+        "apply", tmp_path / "empty", paint(tmp_path / "a.jpg"), "--out", tmp_path / "out"
+    )
+    assert (
+        done.returncode == 2
+        and "prompt_config.json cannot be read" in done.stderr
+        and "Traceback" not in done.stderr
+    )
     assert not (tmp_path / "out").exists()
 
 
@@ -158,7 +219,17 @@ def test_ctrl_c_says_how_to_go_on(prompt, tmp_path):
     """A named pipe keeps apply waiting for a picture until the interrupt comes."""
     good, pipe = paint(tmp_path / "a.jpg"), tmp_path / "pipe.png"
     os.mkfifo(pipe)
-    command = [sys.executable, "-c", "from matboard.cli import main; main()", "apply", prompt, good, pipe, "--out", tmp_path / "out"]
+    command = [
+        sys.executable,
+        "-c",
+        "from matboard.cli import main; main()",
+        "apply",
+        prompt,
+        good,
+        pipe,
+        "--out",
+        tmp_path / "out",
+    ]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         deadline = time.monotonic() + 20
         while not (tmp_path / "out" / "a.png").exists() and time.monotonic() < deadline:
@@ -166,5 +237,9 @@ def test_ctrl_c_says_how_to_go_on(prompt, tmp_path):
         time.sleep(0.3)
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=20)
-    assert process.returncode == 130 and "Interrupted; 1 of 2 pictures are written. The same command goes on with the rest." in errors
+    assert (
+        process.returncode == 130
+        and "Interrupted; 1 of 2 pictures are written. The same command goes on with the rest."
+        in errors
+    )
     assert written(tmp_path / "out") == {"a.png"}

@@ -26,12 +26,21 @@ learners:
   l2p:
   image-prompt: {side: 20}
 """
-FIGURE = re.compile(r'<figure><h4>([\w-]+) <small class="note">([^<]*)</small></h4>\s*(<svg.*?</svg>)', re.DOTALL)
+FIGURE = re.compile(
+    r'<figure><h4>([\w-]+) <small class="note">([^<]*)</small></h4>\s*(<svg.*?</svg>)', re.DOTALL
+)
 
 
 def matboard(*words):
     command = [sys.executable, "-m", "matboard", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    return subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +67,10 @@ def test_a_run_holds_everything_and_says_it(finished):
         assert matrix.average_accuracy() == pytest.approx(cell["accuracy"])
         assert matrix.forgetting() == pytest.approx(cell["forgetting"]["chaudhry"])
     by_learner = {row["learner"]: row for row in results["summary"]}
-    assert by_learner["l2p"]["against"] is None and by_learner["ridge"]["against"]["accuracy"]["value"] > 0
+    assert (
+        by_learner["l2p"]["against"] is None
+        and by_learner["ridge"]["against"]["accuracy"]["value"] > 0
+    )
     mean = sum(c["accuracy"] for c in results["cells"] if c["learner"] == "l2p") / 2
     assert by_learner["l2p"]["accuracy"]["value"] == pytest.approx(mean)
     assert len(list((run / "pictures/image-prompt-s0").glob("*.png"))) == 10
@@ -70,12 +82,18 @@ def test_a_run_holds_everything_and_says_it(finished):
 
 
 def check_unfinished_report(run, command):
-    """The page of a run killed in l2p's second seed: what is finished, the rows of what was running, how to go on."""
+    """The page of a run killed in l2p's second seed: what is finished, the rows of what was
+    running, how to go on.
+    """
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     assert matboard("report", run).returncode == 0
     assert all(path.read_bytes() == content for path, content in before.items())
     page = (run / "report.html").read_text()
-    found = re.search(r"3 of 6 fits are finished, l2p \(seed 1\) has learned (\d) of 4 tasks and 2 fits have not begun\.", page)
+    found = re.search(
+        r"3 of 6 fits are finished, l2p \(seed 1\) has learned (\d) of 4 tasks and 2 fits have not"
+        r" begun\.",
+        page,
+    )
     assert found and shlex.join(["python", *command[1:]]) in page
     assert (rows := int(found[1])) >= 2
     cells = {(name, said): svg.count('class="number"') for name, said, svg in FIGURE.findall(page)}
@@ -86,7 +104,12 @@ def check_unfinished_report(run, command):
 def test_a_killed_run_goes_on_to_the_same_matrices(finished, config, tmp_path):
     run, log = tmp_path / "killed", tmp_path / "killed/fits/l2p-s1/metrics.jsonl"
     command = [sys.executable, "-m", "matboard", "continual", str(config), "--out", str(run)]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    process = subprocess.Popen(
+        command,
+        stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
     until = time.monotonic() + 120
     while time.monotonic() < until and not (log.exists() and log.read_text().count("\n") >= 9):
         time.sleep(0.02)
@@ -98,31 +121,63 @@ def test_a_killed_run_goes_on_to_the_same_matrices(finished, config, tmp_path):
     assert resumed.returncode == 0, resumed.stderr
     for csv in sorted((finished[0] / "matrices").iterdir()):
         assert (run / "matrices" / csv.name).read_bytes() == csv.read_bytes(), csv.name
-    assert (run / "selection/l2p-s1.json").read_bytes() == (finished[0] / "selection/l2p-s1.json").read_bytes()
+    assert (run / "selection/l2p-s1.json").read_bytes() == (
+        finished[0] / "selection/l2p-s1.json"
+    ).read_bytes()
 
 
 def test_wrong_input_is_a_sentence_and_code_2(finished, config, tmp_path):
     for words, sentence in [
-        ([config, "training.epochs=3", "--out", finished[0]], "holds a run with another configuration (training.epochs differ)"),
-        ([config, "stream.tasks=49", "--out", tmp_path / "a"], "scenes-things has 48 classes, which cannot be cut into 49 tasks"),
+        (
+            [config, "training.epochs=3", "--out", finished[0]],
+            "holds a run with another configuration (training.epochs differ)",
+        ),
+        (
+            [config, "stream.tasks=49", "--out", tmp_path / "a"],
+            "scenes-things has 48 classes, which cannot be cut into 49 tasks",
+        ),
         ([config, "task.test=20", "--out", tmp_path / "b"], "classes have no test picture"),
-        ([config, "learners.l2p.top_k=11", "--out", tmp_path / "c"], "top_k is 11, but the pool holds 10 prompts"),
+        (
+            [config, "learners.l2p.top_k=11", "--out", tmp_path / "c"],
+            "top_k is 11, but the pool holds 10 prompts",
+        ),
         ([config, "learners.l2p.topk=3", "--out", tmp_path / "d"], "Did you mean 'top_k'?"),
-        ([config, "learners={l2pp: {}}", "reference=l2pp", "--out", tmp_path / "e"], "Unknown learner 'l2pp'. Did you mean 'l2p'?"),
-        ([config, "backbone.model=tiny-vitt", "--out", tmp_path / "f"], "Unknown backbone 'tiny-vitt'. Did you mean 'tiny-vit'?"),
-        ([config, "streams.tasks=3", "--out", tmp_path / "g"], "unknown key 'streams', did you mean 'stream'?"),
-        ([config, "reference=l3p", "--out", tmp_path / "h"], "reference is 'l3p', which is none of the learners"),
+        (
+            [config, "learners={l2pp: {}}", "reference=l2pp", "--out", tmp_path / "e"],
+            "Unknown learner 'l2pp'. Did you mean 'l2p'?",
+        ),
+        (
+            [config, "backbone.model=tiny-vitt", "--out", tmp_path / "f"],
+            "Unknown backbone 'tiny-vitt'. Did you mean 'tiny-vit'?",
+        ),
+        (
+            [config, "streams.tasks=3", "--out", tmp_path / "g"],
+            "unknown key 'streams', did you mean 'stream'?",
+        ),
+        (
+            [config, "reference=l3p", "--out", tmp_path / "h"],
+            "reference is 'l3p', which is none of the learners",
+        ),
     ]:
         done = matboard("continual", *words)
         assert done.returncode == 2, (words, done.stderr)
-        assert sentence in " ".join(done.stderr.split()) and "Traceback" not in done.stderr, (words, done.stderr)
-    assert not any((tmp_path / name).exists() and any((tmp_path / name).rglob("metrics.jsonl")) for name in "abcdefgh")
+        assert sentence in " ".join(done.stderr.split()) and "Traceback" not in done.stderr, (
+            words,
+            done.stderr,
+        )
+    assert not any(
+        (tmp_path / name).exists() and any((tmp_path / name).rglob("metrics.jsonl"))
+        for name in "abcdefgh"
+    )
 
 
 def test_domains_come_one_after_the_other(config, tmp_path):
     run = tmp_path / "domains"
     words = [
-        "stream={kind: domain-incremental, domains: [scenes-recognition, scenes-recognition/noise]}",
+        (
+            "stream={kind: domain-incremental, domains: [scenes-recognition,"
+            " scenes-recognition/noise]}"
+        ),
         "task={name: scenes-recognition, train: 32, test: 16}",
         "learners={ridge: {}, l2p: {epochs: 1}}",
         "seeds=[0]",

@@ -50,7 +50,13 @@ def finished(config, tmp_path_factory):
 
 def test_a_run_folder_holds_everything(finished):
     run, done = finished
-    for name in ("config.yaml", "environment.json", "metrics.jsonl", "results.json", "prompt/prompt_config.json"):
+    for name in (
+        "config.yaml",
+        "environment.json",
+        "metrics.jsonl",
+        "results.json",
+        "prompt/prompt_config.json",
+    ):
         assert (run / name).exists(), name
     results = json.loads((run / "results.json").read_text())
     assert {c["name"] for c in results["conditions"]} == {"full", "shrunk", "random", "vp", "tvp"}
@@ -66,7 +72,10 @@ def test_a_run_folder_holds_everything(finished):
 def test_what_was_saved_is_what_was_learned(finished):
     run, _ = finished
     record = json.loads((run / "prompts/tvp-s0/prompt_config.json").read_text())
-    assert record["sources"][0]["model"] == "tiny-minigpt4" and record["objective"]["consistency_weight"] > 0
+    assert (
+        record["sources"][0]["model"] == "tiny-minigpt4"
+        and record["objective"]["consistency_weight"] > 0
+    )
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert [r["step"] for r in rows if r["run"] == "tvp-s0"] == list(range(1, 13))
     assert np.abs(perturbation(run)).sum() > 0
@@ -84,7 +93,9 @@ def test_asking_again_changes_nothing_and_takes_no_learning(finished, config):
 def test_a_run_that_was_stopped_reaches_the_same_tensor(finished, config, tmp_path, blow):
     run = tmp_path / "stopped"
     command = [sys.executable, "-m", "matboard", "fit", str(config), "--out", str(run)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
     log = run / "fits/tvp-s0/metrics.jsonl"
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and not (log.exists() and log.read_text().count("\n") >= 4):
@@ -107,10 +118,14 @@ def test_a_run_that_was_stopped_reaches_the_same_tensor(finished, config, tmp_pa
 def test_processes_know_of_each_other(tmp_path):
     script = tmp_path / "here.py"
     script.write_text(
-        f"import pathlib\nfrom matboard.transfer.fit import Processes\np = Processes.here()\n"
+        "import pathlib\nfrom matboard.transfer.fit import Processes\np = Processes.here()\n"
         f"pathlib.Path({str(tmp_path)!r}, f'{{p.index}} of {{p.count}}').touch()\n"
     )
-    subprocess.run([sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", str(script)], check=True, timeout=120)
+    subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", str(script)],
+        check=True,
+        timeout=120,
+    )
     assert {file.name for file in tmp_path.iterdir()} == {"here.py", "0 of 2", "1 of 2"}
 
 
@@ -129,7 +144,13 @@ def test_two_processes_learn_what_one_does(finished, config, tmp_path):
         "--out",
         str(run),
     ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
     assert done.returncode == 0, done.stderr
     assert np.allclose(perturbation(run), perturbation(finished[0]), atol=2e-3)
     assert np.abs(perturbation(run) - perturbation(run, "vp-s0")).max() > 0.01
@@ -142,11 +163,23 @@ def test_wrong_input_is_a_sentence_and_code_2(config, tmp_path):
             ["fit", config, "sources=[tiny-minigpt5]", "--out", tmp_path / "a"],
             "Unknown model 'tiny-minigpt5'. Did you mean 'tiny-minigpt4'?",
         ),
-        (["fit", config, "task.name=scenes-recogniton", "--out", tmp_path / "b"], "Did you mean 'scenes-recognition'?"),
+        (
+            ["fit", config, "task.name=scenes-recogniton", "--out", tmp_path / "b"],
+            "Did you mean 'scenes-recognition'?",
+        ),
         (["fit", tmp_path / "none.yaml"], "cannot be read"),
         (["report", tmp_path], "run"),
         (
-            ["evaluate", tmp_path / "no-prompt", "--models", "tiny-blip2", "--tasks", "scenes-counting", "--out", tmp_path / "c"],
+            [
+                "evaluate",
+                tmp_path / "no-prompt",
+                "--models",
+                "tiny-blip2",
+                "--tasks",
+                "scenes-counting",
+                "--out",
+                tmp_path / "c",
+            ],
             "no-prompt",
         ),
     ]:
@@ -158,10 +191,25 @@ def test_wrong_input_is_a_sentence_and_code_2(config, tmp_path):
 def test_evaluate_a_saved_prompt(finished, tmp_path):
     run = tmp_path / "judged"
     prompt = finished[0] / "prompts/tvp-s0"
-    done = matboard("evaluate", prompt, "--models", "tiny-minigpt4", "--tasks", "scenes-recognition/noise", "--test", 24, "--out", run)
+    done = matboard(
+        "evaluate",
+        prompt,
+        "--models",
+        "tiny-minigpt4",
+        "--tasks",
+        "scenes-recognition/noise",
+        "--test",
+        24,
+        "--out",
+        run,
+    )
     assert done.returncode == 0, done.stderr
     cells = {c["condition"]: c for c in json.loads((run / "results.json").read_text())["cells"]}
     before = json.loads((finished[0] / "results.json").read_text())["cells"]
-    same = next(c for c in before if (c["model"], c["condition"], c["scorer"]) == ("tiny-minigpt4", "tvp", "ranking"))
+    same = next(
+        c
+        for c in before
+        if (c["model"], c["condition"], c["scorer"]) == ("tiny-minigpt4", "tvp", "ranking")
+    )
     assert cells["tvp"]["value"] == same["value"]
     assert matboard("report", run).returncode == 0 and (run / "report.html").exists()

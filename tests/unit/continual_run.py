@@ -37,10 +37,17 @@ LEARNERS: list[tuple[str, str, str, float, float, dict[str, Any], list[str]]] = 
 def interval(values: list[float], n: int = 5000) -> dict[str, float | int | None]:
     half = 2 * stdev(values) if len(values) > 1 else None
     mean = fmean(values)
-    return {"value": mean, "low": None if half is None else mean - half, "high": None if half is None else mean + half, "n": n}
+    return {
+        "value": mean,
+        "low": None if half is None else mean - half,
+        "high": None if half is None else mean + half,
+        "n": n,
+    }
 
 
-def draw_matrix(rng: np.random.Generator, level: float, loss: float, luck: np.ndarray, names: list[str]) -> AccuracyMatrix:
+def draw_matrix(
+    rng: np.random.Generator, level: float, loss: float, luck: np.ndarray, names: list[str]
+) -> AccuracyMatrix:
     """Falls from the diagonal down; ``luck`` is a task's difficulty, which all learners share."""
     values = np.full((TASKS, TASKS), np.nan)
     for j in range(TASKS):
@@ -49,8 +56,12 @@ def draw_matrix(rng: np.random.Generator, level: float, loss: float, luck: np.nd
     return AccuracyMatrix(values, names)
 
 
-def draw_selection(rng: np.random.Generator, order: np.ndarray, bond: float, batchwise: bool) -> dict[str, Any]:
-    """Classes of a task like the same prompts, by ``bond``; three prompts are nobody's. A batch's vote: all alike."""
+def draw_selection(
+    rng: np.random.Generator, order: np.ndarray, bond: float, batchwise: bool
+) -> dict[str, Any]:
+    """Classes of a task like the same prompts, by ``bond``; three prompts are nobody's. A batch's
+    vote: all alike.
+    """
     labels = np.repeat(np.arange(len(CLASSES)), 20)
     task = np.argsort(order)[labels] // EACH
     similarity = rng.normal(0.2, 0.05, (len(labels), PROMPTS)) - 0.25 * (np.arange(PROMPTS) >= 7)
@@ -72,11 +83,22 @@ def make_continual_run(folder: Path, *, seeds: int = 3, learners: int = len(LEAR
         for seed in range(seeds)
     ]
     controls = [n for n, _, kind, *_ in chosen if kind == "control"]
-    control = max(controls, key=lambda n: fmean(c["accuracy"] for c in cells if c["learner"] == n), default=None)
+    control = max(
+        controls,
+        key=lambda n: fmean(c["accuracy"] for c in cells if c["learner"] == n),
+        default=None,
+    )
     results = {
         "kind": "continual",
         "title": "Ten tasks of drawn numbers",
-        "stream": {"name": "cifar100", "kind": "class-incremental", "tasks": TASKS, "classes": CLASSES, "train": 50000, "test": 10000},
+        "stream": {
+            "name": "cifar100",
+            "kind": "class-incremental",
+            "tasks": TASKS,
+            "classes": CLASSES,
+            "train": 50000,
+            "test": 10000,
+        },
         "backbone": {"name": "clip-vit-b16", "dim": 768, "side": 112, "layers": 12},
         "reference": "l2p",
         "control": control,
@@ -94,7 +116,9 @@ def make_continual_run(folder: Path, *, seeds: int = 3, learners: int = len(LEAR
         ],
         "cells": cells,
         "summary": [summary(cells, learner[0], control) for learner in chosen],
-        "path": [{"weight": o["lwf"], "learner": n} for n, _, _, _, _, o, _ in chosen if "lwf" in o],
+        "path": [
+            {"weight": o["lwf"], "learner": n} for n, _, _, _, _, o, _ in chosen if "lwf" in o
+        ],
         "peak_memory_mb": 1234,
         "seconds": 4321.0,
         "notes": ["Every number on this page is drawn from a seed: test data."],
@@ -109,18 +133,28 @@ def make_continual_run(folder: Path, *, seeds: int = 3, learners: int = len(LEAR
     for cell in cells:
         fit = folder / "fits" / f"{cell['learner']}-s{cell['seed']}"
         fit.mkdir(parents=True)
-        (fit / "results.json").write_text(json.dumps({name: cell[name] for name in ("matrix", "selection", "pictures")}))
-    (folder / "environment.json").write_text(json.dumps({"python": "3.11.9", "command": ["matboard", "continual", "my config.yaml"]}))
-    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for cell in cells for row in _rows(cell)))
+        (fit / "results.json").write_text(
+            json.dumps({name: cell[name] for name in ("matrix", "selection", "pictures")})
+        )
+    (folder / "environment.json").write_text(
+        json.dumps({"python": "3.11.9", "command": ["matboard", "continual", "my config.yaml"]})
+    )
+    (folder / "metrics.jsonl").write_text(
+        "".join(json.dumps(row) + "\n" for cell in cells for row in _rows(cell))
+    )
     return folder
 
 
-def _cell(folder: Path, index: int, learner: tuple[Any, ...], seed: int, rng: np.random.Generator) -> dict[str, Any]:
+def _cell(
+    folder: Path, index: int, learner: tuple[Any, ...], seed: int, rng: np.random.Generator
+) -> dict[str, Any]:
     name, _, kind, level, loss, options, flags = learner
     common = np.random.default_rng(seed)
     order = common.permutation(len(CLASSES)) if seed else np.arange(len(CLASSES))
     tasks = [", ".join(CLASSES[c] for c in part) for part in order.reshape(TASKS, EACH)]
-    matrix = draw_matrix(rng, level + rng.normal(0, 0.004), loss, common.normal(0, 0.03, TASKS), tasks)
+    matrix = draw_matrix(
+        rng, level + rng.normal(0, 0.004), loss, common.normal(0, 0.03, TASKS), tasks
+    )
     stem = f"{name}-s{seed}"
     matrix.to_csv(folder / "matrices" / f"{stem}.csv")
     pooled = kind == "prompt"
@@ -133,7 +167,9 @@ def _cell(folder: Path, index: int, learner: tuple[Any, ...], seed: int, rng: np
         for prompt in range(PROMPTS):
             coarse = rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)
             pictures.append(f"pictures/{stem}/{prompt}.png")
-            Image.fromarray(np.kron(coarse, np.ones((4, 4, 1), dtype=np.uint8))).save(folder / pictures[-1])
+            Image.fromarray(np.kron(coarse, np.ones((4, 4, 1), dtype=np.uint8))).save(
+                folder / pictures[-1]
+            )
     return {
         "learner": name,
         "seed": seed,
@@ -150,7 +186,9 @@ def _cell(folder: Path, index: int, learner: tuple[Any, ...], seed: int, rng: np
     }
 
 
-def summary(cells: list[dict[str, Any]], learner: str, control: str | None, reference: str = "l2p") -> dict[str, Any]:
+def summary(
+    cells: list[dict[str, Any]], learner: str, control: str | None, reference: str = "l2p"
+) -> dict[str, Any]:
     of = {
         "accuracy": lambda cell: cell["accuracy"],
         "forgetting": lambda cell: cell["forgetting"]["chaudhry"],
@@ -162,10 +200,19 @@ def summary(cells: list[dict[str, Any]], learner: str, control: str | None, refe
         theirs = [cell for cell in cells if cell["learner"] == other]
         if other in (None, learner):
             return None
-        return {what: interval([of[what](a) - of[what](b) for a, b in zip(mine, theirs)]) for what in ("accuracy", "forgetting")}
+        return {
+            what: interval([of[what](a) - of[what](b) for a, b in zip(mine, theirs)])
+            for what in ("accuracy", "forgetting")
+        }
 
     values = {what: interval([get(cell) for cell in mine]) for what, get in of.items()}
-    return {"learner": learner, "seconds": mine[0]["seconds"], **values, "against": beside(reference), "over_control": beside(control)}
+    return {
+        "learner": learner,
+        "seconds": mine[0]["seconds"],
+        **values,
+        "against": beside(reference),
+        "over_control": beside(control),
+    }
 
 
 def _rows(cell: dict[str, Any]) -> list[dict[str, Any]]:
@@ -174,8 +221,17 @@ def _rows(cell: dict[str, Any]) -> list[dict[str, Any]]:
     rows = []
     for task in range(TASKS):
         for step in range(1, 21):
-            losses = {"task_loss": 2.3 * np.exp(-step / 8) + 0.2 + rng.normal(0, 0.03), "pull": 0.3 + rng.normal(0, 0.02)}
+            losses = {
+                "task_loss": 2.3 * np.exp(-step / 8) + 0.2 + rng.normal(0, 0.03),
+                "pull": 0.3 + rng.normal(0, 0.02),
+            }
             rows.append(
-                {"run": f"{cell['learner']}-s{cell['seed']}", "task": task, "step": step, "loss": sum(losses.values()), "losses": losses}
+                {
+                    "run": f"{cell['learner']}-s{cell['seed']}",
+                    "task": task,
+                    "step": step,
+                    "loss": sum(losses.values()),
+                    "losses": losses,
+                }
             )
     return rows if cell["selection"] else []

@@ -45,11 +45,21 @@ def saved(tmp_path) -> Path:
 )
 def test_saved_and_loaded_is_the_same(canvas, layout, range, patch, tmp_path):
     values = np.random.default_rng(1).uniform(size=(3, 24, 24)) * region(canvas, layout, patch)
-    prompt = VisualPrompt(canvas, values.astype(np.float32), layout, range, patch, {"seed": 7, "metrics": {"accuracy": 0.5}})
+    prompt = VisualPrompt(
+        canvas,
+        values.astype(np.float32),
+        layout,
+        range,
+        patch,
+        {"seed": 7, "metrics": {"accuracy": 0.5}},
+    )
     prompt.save_pretrained(tmp_path)
     again = load_prompt(tmp_path)
     assert {file.name for file in tmp_path.iterdir()} == FILES
-    assert np.array_equal(again.perturbation, prompt.perturbation) and again.perturbation.dtype == np.float32
+    assert (
+        np.array_equal(again.perturbation, prompt.perturbation)
+        and again.perturbation.dtype == np.float32
+    )
     assert (again.canvas, again.layout, again.range, again.patch) == (canvas, layout, range, patch)
     assert again.description() == {**prompt.description()}
     again.save_pretrained(tmp_path / "again")
@@ -61,19 +71,33 @@ def test_configuration_says_what_it_is(saved):
     config = json.loads((saved / "prompt_config.json").read_text())
     assert config.pop("tensor_sha256") and config.pop("matboard_version")
     canvas = {"size": 24, "width": 4, "policy": "crop"}
-    assert config == {"schema_version": 1, "kind": "pixel", "layout": "border", "range": "clamped", "canvas": canvas}
+    assert config == {
+        "schema_version": 1,
+        "kind": "pixel",
+        "layout": "border",
+        "range": "clamped",
+        "canvas": canvas,
+    }
 
 
 def test_model_card_is_what_the_hub_reads(tmp_path):
-    border(metrics={"accuracy": {"value": 0.81, "n": 500}}, source_models=["a|b"]).save_pretrained(tmp_path)
+    border(metrics={"accuracy": {"value": 0.81, "n": 500}}, source_models=["a|b"]).save_pretrained(
+        tmp_path
+    )
     _, front, body = (tmp_path / "README.md").read_text().split("---\n", 2)
     assert yaml.safe_load(front) == {"library_name": "matboard", "tags": ["visual-prompt"]}
-    assert "| accuracy | value 0.81, n 500 |" in body and r"a\|b" in body and "![preview](preview.png)" in body
+    assert (
+        "| accuracy | value 0.81, n 500 |" in body
+        and r"a\|b" in body
+        and "![preview](preview.png)" in body
+    )
 
 
 def test_apply_is_the_picture_in_its_border():
     prompt = border()
-    picture = Image.fromarray(np.random.default_rng(2).integers(0, 256, (40, 30, 3), dtype=np.uint8))
+    picture = Image.fromarray(
+        np.random.default_rng(2).integers(0, 256, (40, 30, 3), dtype=np.uint8)
+    )
     result = np.asarray(prompt.apply(picture))
     assert prompt.width == 4 and result.shape == (24, 24, 3)
     assert np.array_equal(result[4:-4, 4:-4], np.asarray(CANVAS.shrink(picture)))
@@ -111,7 +135,10 @@ def test_free_prompt_says_that_apply_clamps():
     values[0, 0, 0], values[1, 0, 0] = -1, 2
     prompt = VisualPrompt(CANVAS, values, range="free")
     assert prompt.clipped == pytest.approx(2 / (3 * CANVAS.mask().sum()))
-    assert prompt.config["warning"] == "0.2% of the learned values cannot be carried by an 8-bit picture; apply clamps them."
+    assert (
+        prompt.config["warning"]
+        == "0.2% of the learned values cannot be carried by an 8-bit picture; apply clamps them."
+    )
     assert prompt.apply(Image.new("RGB", (9, 9))).getpixel((0, 0)) == (0, 255, 128)
     assert "warning" not in border().config
 
@@ -122,12 +149,21 @@ def test_free_prompt_says_that_apply_clamps():
         (lambda p: p[:, :20], r"has shape \(3, 20, 24\); its canvas needs \(3, 24, 24\)\."),
         (lambda p: np.where(p > 0.5, np.nan, p), "holds values that are not finite"),
         (lambda p: np.where(p > 0.5, np.inf, p), "holds values that are not finite"),
-        (lambda p: p * 2, r"% of the perturbation lies outside \[0, 1\], which range 'clamped' does not allow"),
-        (lambda p: p + 0.1, "is not zero outside its border; canvas and tensor do not belong together"),
+        (
+            lambda p: p * 2,
+            r"% of the perturbation lies outside \[0, 1\], which range 'clamped' does not allow",
+        ),
+        (
+            lambda p: p + 0.1,
+            "is not zero outside its border; canvas and tensor do not belong together",
+        ),
     ],
 )
 def test_wrong_tensors_are_refused_with_the_files_name(saved, spoil, sentence):
-    save_file({"perturbation": spoil(border().perturbation).astype(np.float32)}, saved / "prompt.safetensors")
+    save_file(
+        {"perturbation": spoil(border().perturbation).astype(np.float32)},
+        saved / "prompt.safetensors",
+    )
     edit(saved)
     with pytest.raises(PromptError, match=f"{saved}: .*{sentence}"):
         load_prompt(saved)
@@ -135,7 +171,10 @@ def test_wrong_tensors_are_refused_with_the_files_name(saved, spoil, sentence):
 
 def test_tensor_of_another_prompt_is_refused(saved):
     save_file({"perturbation": border(1).perturbation}, saved / "prompt.safetensors")
-    with pytest.raises(PromptError, match=r"prompt\.safetensors is not the tensor that prompt_config\.json describes"):
+    with pytest.raises(
+        PromptError,
+        match=r"prompt\.safetensors is not the tensor that prompt_config\.json describes",
+    ):
         load_prompt(saved)
 
 
@@ -157,14 +196,20 @@ def test_tensor_under_another_name_is_refused(saved):
 @pytest.mark.parametrize("name", ["prompt_config.json", "prompt.safetensors"])
 def test_missing_files_are_named(saved, name):
     (saved / name).unlink()
-    with pytest.raises(PromptError, match=rf"{name} cannot be read \(no such file or directory\); a prompt's folder holds"):
+    with pytest.raises(
+        PromptError,
+        match=rf"{name} cannot be read \(no such file or directory\); a prompt's folder holds",
+    ):
         load_prompt(saved)
 
 
 @pytest.mark.parametrize(
     "changes, sentence",
     [
-        ({"schema_version": 2}, "has schema version 2; this matboard reads up to 1. Upgrade matboard."),
+        (
+            {"schema_version": 2},
+            "has schema version 2; this matboard reads up to 1. Upgrade matboard.",
+        ),
         ({"schema_version": None}, "states no schema version; it does not describe a prompt"),
         ({"canvas": {"size": 24, "width": 12}}, "leaves no room for a picture"),
         ({"canvas": {"size": 24, "depth": 12}}, "does not describe a pixel prompt .*depth"),
@@ -184,13 +229,18 @@ def test_wrong_configurations_are_refused(saved, changes, sentence):
 @pytest.mark.parametrize("content", ["{", "[]", "3"])
 def test_configurations_that_are_none(saved, content):
     (saved / "prompt_config.json").write_text(content)
-    with pytest.raises(PromptError, match=r"prompt_config\.json (is not JSON|states no schema version)"):
+    with pytest.raises(
+        PromptError, match=r"prompt_config\.json (is not JSON|states no schema version)"
+    ):
         load_prompt(saved)
 
 
 def test_hub_out_of_reach(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    sentence = r"There is no folder 'someone/border' here, .* Expected a prompt's folder, a \.pth file, or a Hub id \(owner/name\)\."
+    sentence = (
+        r"There is no folder 'someone/border' here, .* Expected a prompt's folder, a \.pth file, or"
+        r" a Hub id \(owner/name\)\."
+    )
     with pytest.raises(PromptError, match=sentence):
         load_prompt("someone/border")
 
@@ -198,9 +248,13 @@ def test_hub_out_of_reach(monkeypatch, tmp_path):
 def test_full_disk_leaves_the_previous_prompt(saved):
     before = {name: (saved / name).read_bytes() for name in FILES}
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (2500, hard))  # the tensor has 6912 bytes: its writing fails in the middle
+    resource.setrlimit(
+        resource.RLIMIT_FSIZE, (2500, hard)
+    )  # the tensor has 6912 bytes: its writing fails in the middle
     try:
-        with pytest.raises(PromptError, match=r"cannot be written \(.*\); what was there before is untouched\."):
+        with pytest.raises(
+            PromptError, match=r"cannot be written \(.*\); what was there before is untouched\."
+        ):
             border(1).save_pretrained(saved)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -208,7 +262,9 @@ def test_full_disk_leaves_the_previous_prompt(saved):
 
 
 def save_killed(prompt: VisualPrompt, folder: Path, move: int) -> int:
-    """Save in a process of its own that dies before the so-manieth renaming, moving or removing; returns its exit code."""
+    """Save in a process of its own that dies before the so-manieth renaming, moving or removing;
+    returns its exit code.
+    """
     pid = os.fork()
     if pid:
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
@@ -233,10 +289,16 @@ def test_a_kill_while_saving_leaves_the_old_prompt_or_the_new_one(saved, move):
     assert np.array_equal(loaded.perturbation, border(expected).perturbation)
     assert loaded.config.get("note") == (None if move == 1 else "new")
     save_killed(border(2), saved, move)  # again, perhaps while it finishes the first saving
-    assert any(np.array_equal(load_prompt(saved).perturbation, border(seed).perturbation) for seed in (expected, 2))
+    assert any(
+        np.array_equal(load_prompt(saved).perturbation, border(seed).perturbation)
+        for seed in (expected, 2)
+    )
     border(3).save_pretrained(saved)
     assert np.array_equal(load_prompt(saved).perturbation, border(3).perturbation)
-    assert not (saved / ".saved").exists() and {file.name for file in saved.iterdir() if file.is_file()} == FILES
+    assert (
+        not (saved / ".saved").exists()
+        and {file.name for file in saved.iterdir() if file.is_file()} == FILES
+    )
 
 
 @pytest.mark.parametrize("move", range(2, 7))
@@ -256,7 +318,12 @@ def test_an_error_after_the_prompt_is_whole_says_so(saved, monkeypatch):
         return replace(source, target)
 
     monkeypatch.setattr(Path, "replace", full)
-    with pytest.raises(PromptError, match=r"cannot be written \(no space left on device\); the new prompt is whole, and loads\."):
+    with pytest.raises(
+        PromptError,
+        match=(
+            r"cannot be written \(no space left on device\); the new prompt is whole, and loads\."
+        ),
+    ):
         border(1).save_pretrained(saved)
     assert np.array_equal(load_prompt(saved).perturbation, border(1).perturbation)
 
@@ -274,18 +341,25 @@ def test_impossible_geometry_is_a_config_error():
 
 
 def test_authors_file(tmp_path):
-    values = torch.randn(3, 24, 24, generator=torch.Generator().manual_seed(0)) * torch.from_numpy(CANVAS.mask())
+    values = torch.randn(3, 24, 24, generator=torch.Generator().manual_seed(0)) * torch.from_numpy(
+        CANVAS.mask()
+    )
     torch.save({"perturbation": values}, tmp_path / "checkpoint_best.pth")
     prompt = load_prompt(tmp_path / "checkpoint_best.pth")
     assert (prompt.canvas, prompt.layout, prompt.range) == (CANVAS, "border", "free")
     assert np.array_equal(prompt.perturbation, values.numpy())
     assert prompt.config["imported_from"] == "checkpoint_best.pth"
-    assert f"{prompt.clipped:.1%} of the learned values cannot be carried" in prompt.config["warning"]
+    assert (
+        f"{prompt.clipped:.1%} of the learned values cannot be carried" in prompt.config["warning"]
+    )
 
 
 def test_authors_file_without_interior_lies_on_the_whole_picture(tmp_path):
     torch.save({"perturbation": torch.ones(3, 8, 8)}, tmp_path / "a.pth")
-    assert (load_prompt(tmp_path / "a.pth").layout, load_prompt(tmp_path / "a.pth").width) == ("full", 0)
+    assert (load_prompt(tmp_path / "a.pth").layout, load_prompt(tmp_path / "a.pth").width) == (
+        "full",
+        0,
+    )
 
 
 class Hostile:
@@ -293,7 +367,9 @@ class Hostile:
         return Path.touch, (Path("hacked"),)
 
 
-@pytest.mark.parametrize("content", [{"delta": torch.ones(1)}, torch.ones(3, 8, 8), {"perturbation": "no"}, Hostile()])
+@pytest.mark.parametrize(
+    "content", [{"delta": torch.ones(1)}, torch.ones(3, 8, 8), {"perturbation": "no"}, Hostile()]
+)
 def test_other_torch_files_are_refused_and_never_run(tmp_path, content, monkeypatch):
     monkeypatch.chdir(tmp_path)
     torch.save(content, "a.pth")
@@ -304,7 +380,9 @@ def test_other_torch_files_are_refused_and_never_run(tmp_path, content, monkeypa
 
 def test_authors_file_with_a_wrong_shape_or_no_content(tmp_path):
     torch.save({"perturbation": torch.ones(3, 8, 9)}, tmp_path / "a.pth")
-    with pytest.raises(PromptError, match=r"a perturbation of shape \(3, 8, 9\); expected \(3, size, size\)"):
+    with pytest.raises(
+        PromptError, match=r"a perturbation of shape \(3, 8, 9\); expected \(3, size, size\)"
+    ):
         load_prompt(tmp_path / "a.pth")
     with pytest.raises(PromptError, match="is not a file"):
         load_prompt(tmp_path / "gone.pth")

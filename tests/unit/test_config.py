@@ -3,7 +3,7 @@
 import pytest
 
 from matboard.errors import ConfigError
-from matboard.workflows.config import StudyConfig, load_config, parse
+from matboard.studies.config import StudyConfig, load_config, parse
 
 SMALL = "sources: [tiny-minigpt4]\ntask: {name: scenes-counting}\n"
 
@@ -17,7 +17,12 @@ def small(tmp_path):
 
 def test_words_are_laid_over_the_file(small):
     config = load_config(small, ["steps=7", "prompt.width=20", "methods.vp.lr=3", "seeds=[1,2]"])
-    assert (config.steps, config.prompt.width, config.methods["vp"].lr, config.seeds) == (7, 20, 3.0, [1, 2])
+    assert (config.steps, config.prompt.width, config.methods["vp"].lr, config.seeds) == (
+        7,
+        20,
+        3.0,
+        [1, 2],
+    )
 
 
 @pytest.mark.parametrize(
@@ -25,7 +30,13 @@ def test_words_are_laid_over_the_file(small):
     [
         ("prompt.widht=20", r"unknown key 'prompt.widht', did you mean 'width'\?"),
         ("methods.tvp.lrr=2", r"unknown key 'methods.tvp.lrr', did you mean 'lr'\?"),
-        ("evaluate.tasks=[{nam: x}]", r"key 'evaluate.tasks.0.name' is missing; unknown key 'evaluate.tasks.0.nam', did you mean 'name'\?"),
+        (
+            "evaluate.tasks=[{nam: x}]",
+            (
+                r"key 'evaluate.tasks.0.name' is missing; unknown key 'evaluate.tasks.0.nam', did"
+                r" you mean 'name'\?"
+            ),
+        ),
         ("stepps=3", r"unknown key 'stepps', did you mean 'steps'\?"),
         ("steps=many", r"steps: Input should be a valid integer.*\(came: 'many'\)"),
         ("seeds=[1,1]", r"seeds names something twice: \[1, 1\]"),

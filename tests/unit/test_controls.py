@@ -27,7 +27,9 @@ def stream():
 
 
 def matrix(learner, stream):
-    return AccuracyMatrix(np.stack([e.accuracies for e in run_stream(learner, stream) if isinstance(e, Row)]))
+    return AccuracyMatrix(
+        np.stack([e.accuracies for e in run_stream(learner, stream) if isinstance(e, Row)])
+    )
 
 
 def test_running_sums_give_the_ridge_of_all_data_at_once():
@@ -35,11 +37,20 @@ def test_running_sums_give_the_ridge_of_all_data_at_once():
     head = RidgeHead(3, 6)
     for part in (slice(0, 40), slice(40, 90)):
         head.add(features[part], labels[part], rng(0))
-    ones, targets = torch.cat([features, torch.ones(90, 1)], dim=1).double().numpy(), np.eye(3)[labels]
-    assert np.allclose(head.gram.numpy(), ones.T @ ones) and np.allclose(head.cross.numpy(), ones.T @ targets)
+    ones, targets = (
+        torch.cat([features, torch.ones(90, 1)], dim=1).double().numpy(),
+        np.eye(3)[labels],
+    )
+    assert np.allclose(head.gram.numpy(), ones.T @ ones) and np.allclose(
+        head.cross.numpy(), ones.T @ targets
+    )
     weights = head.weight.double().numpy()
-    penalties = np.linalg.lstsq(weights, ones.T @ targets - ones.T @ ones @ weights, rcond=None)[0]  # (G + λ) W = C
-    naive = SklearnRidge(alpha=float(np.trace(penalties) / 3), fit_intercept=False).fit(ones, targets)
+    penalties = np.linalg.lstsq(weights, ones.T @ targets - ones.T @ ones @ weights, rcond=None)[
+        0
+    ]  # (G + λ) W = C
+    naive = SklearnRidge(alpha=float(np.trace(penalties) / 3), fit_intercept=False).fit(
+        ones, targets
+    )
     assert np.allclose(naive.coef_.T, weights, atol=1e-5)
 
 
@@ -63,7 +74,9 @@ def test_a_pool_forgets_less_than_a_fine_tuned_head_and_prompts_learn(eye, strea
 
 
 def drift(eye, stream, **weights):
-    """How far the old classes' shares move on the second task's pictures, which is where LwF holds them."""
+    """How far the old classes' shares move on the second task's pictures, which is where LwF holds
+    them.
+    """
     learner = build_learner("generator-pool", eye, 8, lr=0.02, epochs=4, augment=False, **weights)
     batch, old = eye.batch(stream.tasks[1].train, 0), list(stream.tasks[0].classes)
     shares = []
@@ -81,7 +94,9 @@ def test_lwf_holds_old_classes_fast(eye, stream):
 def test_a_distilled_generator_keeps_what_it_made_of_old_queries(eye, stream):
     moved = []
     for weight in (0.0, 1000.0):
-        learner = build_learner("generator-pool", eye, 8, lr=0.02, epochs=4, augment=False, generator=weight)
+        learner = build_learner(
+            "generator-pool", eye, 8, lr=0.02, epochs=4, augment=False, generator=weight
+        )
         old, made = eye.batch(stream.tasks[0].test).query, []
         for task in stream.tasks[:2]:
             for _ in learner.learn(task):

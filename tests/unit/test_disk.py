@@ -1,4 +1,6 @@
-"""What a rename publishes is flushed before it, and the rename after it. The operating system's calls are recorded, and then made."""
+"""What a rename publishes is flushed before it, and the rename after it. The operating system's
+calls are recorded, and then made.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ from matboard.errors import RunError
 from matboard.prompts.artifact import VisualPrompt, load_prompt
 from matboard.prompts.canvas import Canvas
 from matboard.runs import Checkpoint, Run
-from matboard.workflows.apply import prompt_file
+from matboard.studies.apply import prompt_file
 
 Calls = list[tuple[str, int]]
 
@@ -57,8 +59,14 @@ def test_a_folder_is_moved_when_all_in_it_is_flushed(tmp_path, calls):
         (tmp_path / "part" / name).write_text(name)
     publish(tmp_path / "part", tmp_path / "whole")
     whole = tmp_path / "whole"
-    inside = {("flush", inode(path)) for path in (whole, whole / "a", whole / "deep", whole / "deep" / "b")}
-    assert set(calls[:4]) == inside and calls[4:] == [("move", inode(whole)), ("flush", inode(tmp_path))]
+    inside = {
+        ("flush", inode(path))
+        for path in (whole, whole / "a", whole / "deep", whole / "deep" / "b")
+    }
+    assert set(calls[:4]) == inside and calls[4:] == [
+        ("move", inode(whole)),
+        ("flush", inode(tmp_path)),
+    ]
 
 
 def test_new_folders_are_entries_that_are_flushed_too(tmp_path, calls):
@@ -75,7 +83,12 @@ def test_a_checkpoint_comes_after_the_log_it_counts_on(tmp_path, calls):
     calls.clear()
     run.save_checkpoint(Checkpoint(1, {"delta": np.zeros(3)}, {}))
     log, checkpoint = inode(run.path("metrics.jsonl")), inode(run.path("checkpoint.safetensors"))
-    assert calls == [("flush", log), ("flush", checkpoint), ("move", checkpoint), ("flush", inode(run.folder))]
+    assert calls == [
+        ("flush", log),
+        ("flush", checkpoint),
+        ("move", checkpoint),
+        ("flush", inode(run.folder)),
+    ]
 
 
 def test_a_prompt_is_whole_on_the_disk_before_it_takes_its_place(tmp_path, calls):
@@ -108,12 +121,17 @@ def refusing(code: int, folders: bool) -> Callable[[int], None]:
     return act
 
 
-@pytest.mark.parametrize("code, folders", [(errno.EINVAL, True), (errno.EACCES, True), (errno.EIO, True), (errno.ENOTSUP, False)])
+@pytest.mark.parametrize(
+    "code, folders",
+    [(errno.EINVAL, True), (errno.EACCES, True), (errno.EIO, True), (errno.ENOTSUP, False)],
+)
 def test_a_file_system_that_cannot_flush_saves_all_the_same(tmp_path, monkeypatch, code, folders):
     monkeypatch.setattr(os, "fsync", refusing(code, folders))
     run = Run.open(tmp_path / "run", {})
     run.write_results({"kind": "fit"})
-    VisualPrompt(Canvas(24, 4), np.zeros((3, 24, 24), np.float32)).save_pretrained(tmp_path / "prompt")
+    VisualPrompt(Canvas(24, 4), np.zeros((3, 24, 24), np.float32)).save_pretrained(
+        tmp_path / "prompt"
+    )
     assert run.results() == {"kind": "fit"} and load_prompt(tmp_path / "prompt").width == 4
 
 
@@ -121,6 +139,12 @@ def test_a_disk_that_turns_out_full_at_the_flush_leaves_the_previous_file(tmp_pa
     run = Run.open(tmp_path / "run", {})
     run.write_results({"value": 1})
     monkeypatch.setattr(os, "fsync", refusing(errno.ENOSPC, folders=False))
-    with pytest.raises(RunError, match=r"could not be written \(No space left on device\). What stood there before is unchanged"):
+    with pytest.raises(
+        RunError,
+        match=(
+            r"could not be written \(No space left on device\). What stood there before is"
+            r" unchanged"
+        ),
+    ):
         run.write_results({"value": 2})
     assert run.results() == {"value": 1} and not list(run.folder.glob(".*"))

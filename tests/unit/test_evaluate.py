@@ -30,7 +30,9 @@ def model():
 
 def prompt(value):
     canvas = Canvas()
-    return VisualPrompt(canvas, np.where(canvas.mask(), np.float32(value), np.float32(0))[None].repeat(3, 0))
+    return VisualPrompt(
+        canvas, np.where(canvas.mask(), np.float32(value), np.float32(0))[None].repeat(3, 0)
+    )
 
 
 def test_conditions_share_the_prompts_geometry():
@@ -49,12 +51,18 @@ def test_the_level_a_border_was_learned_from_is_a_baseline_too(model, task):
     assert table.shown[3].label == "flat border of level 0.25, before learning"
     cell = table.results()["cells"][-1]
     assert list(cell["versus"]) == ["full", "shrunk", "random", "flat"]
-    assert cell["versus"]["flat"] == {"value": 0.0, "low": 0.0, "high": 0.0}, "nothing was learned yet, so the flat border is all it is"
+    assert cell["versus"]["flat"] == {
+        "value": 0.0,
+        "low": 0.0,
+        "high": 0.0,
+    }, "nothing was learned yet, so the flat border is all it is"
 
 
 def test_the_table_is_paired_and_says_who_shares_an_eye(model, task):
     other = load_model("tiny-visualglm")
-    table = evaluate({"tvp": [prompt(0.2), prompt(0.7)]}, [model, other], task, sources=["tiny-blip2"])
+    table = evaluate(
+        {"tvp": [prompt(0.2), prompt(0.7)]}, [model, other], task, sources=["tiny-blip2"]
+    )
     results = table.results()
     assert [(m["name"], m["is_source"], m["shares_encoder"]) for m in results["models"]] == [
         ("tiny-blip2", True, True),
@@ -65,7 +73,11 @@ def test_the_table_is_paired_and_says_who_shares_an_eye(model, task):
         tvp, full = cells[name, "tvp"], cells[name, "full"]
         assert tvp["value"] == pytest.approx(np.mean(tvp["seeds"])) and len(tvp["seeds"]) == 2
         assert tvp["versus"]["full"]["value"] == pytest.approx(tvp["value"] - full["value"])
-        assert tvp["versus"]["full"]["low"] <= tvp["versus"]["full"]["value"] <= tvp["versus"]["full"]["high"]
+        assert (
+            tvp["versus"]["full"]["low"]
+            <= tvp["versus"]["full"]["value"]
+            <= tvp["versus"]["full"]["high"]
+        )
         assert "full" not in full["versus"]
 
 
@@ -74,7 +86,9 @@ def test_scores_are_what_the_model_says_of_the_shown_picture(model, task):
     unit = Unit(model, task, conditions({"tvp": [some]})[-1], 0, "ranking")
     scored = judge(unit, ScoreStore(), batch_size=7)
     one = task.test[5]
-    alone = model.candidate_log_likelihoods([show(some, one.load())], [one.question], [one.candidates])
+    alone = model.candidate_log_likelihoods(
+        [show(some, one.load())], [one.question], [one.candidates]
+    )
     assert np.allclose(scored.scores[5], alone[0].numpy(), atol=1e-4)
     assert scored.labels[5] == one.label
 
@@ -85,7 +99,9 @@ def test_a_replaced_picture_is_judged_anew_though_the_task_is_the_same(model, tm
     for part in ("train", "test"):
         for name in ("cat", "dog"):
             (tmp_path / "data" / part / name).mkdir(parents=True)
-            Image.fromarray(rng.integers(0, 255, (8, 8, 3), np.uint8)).save(tmp_path / "data" / part / name / "0.png")
+            Image.fromarray(rng.integers(0, 255, (8, 8, 3), np.uint8)).save(
+                tmp_path / "data" / part / name / "0.png"
+            )
     lines = [
         {"image": f"data/{p}/{n}/0.png", "answer": n, "split": p, "candidates": ["cat", "dog"]}
         for p in ("train", "test")
@@ -96,7 +112,10 @@ def test_a_replaced_picture_is_judged_anew_though_the_task_is_the_same(model, tm
 
     def asked():
         task = read(source)
-        return task.fingerprint, Unit(model, task, conditions({"tvp": [prompt(0.5)]})[-1], 0, "ranking").key
+        return (
+            task.fingerprint,
+            Unit(model, task, conditions({"tvp": [prompt(0.5)]})[-1], 0, "ranking").key,
+        )
 
     first = asked()
     assert asked() == first
@@ -105,7 +124,9 @@ def test_a_replaced_picture_is_judged_anew_though_the_task_is_the_same(model, tm
     second = asked()
     assert second[0] == first[0] and second[1] != first[1]
     before = replaced.stat()
-    os.utime(replaced, ns=(before.st_atime_ns, before.st_mtime_ns + 1_000_000))  # another picture may have the same size
+    os.utime(
+        replaced, ns=(before.st_atime_ns, before.st_mtime_ns + 1_000_000)
+    )  # another picture may have the same size
     third = asked()
     assert third[1] not in (first[1], second[1])
     (tmp_path / "data" / "train" / "dog" / "0.png").touch()
@@ -116,13 +137,22 @@ def test_a_stamp_is_of_the_test_parts_files_and_taken_once(task, tmp_path):
     assert task.stamp == ""  # scenes are drawn
     file = tmp_path / "a"
     file.write_bytes(b"a")
-    filed = dataclasses.replace(task, test=tuple(dataclasses.replace(s, file=file) for s in task.test))
+    filed = dataclasses.replace(
+        task, test=tuple(dataclasses.replace(s, file=file) for s in task.test)
+    )
     first = filed.stamp
     file.write_bytes(b"ab")
-    assert filed.stamp == first != dataclasses.replace(filed).stamp  # scores made meanwhile are kept as what they were asked as
+    assert (
+        filed.stamp == first != dataclasses.replace(filed).stamp
+    )  # scores made meanwhile are kept as what they were asked as
     file.unlink()
     assert len({first, dataclasses.replace(filed).stamp, ""}) == 3
-    assert dataclasses.replace(task, train=tuple(dataclasses.replace(s, file=tmp_path) for s in task.train)).stamp == ""
+    assert (
+        dataclasses.replace(
+            task, train=tuple(dataclasses.replace(s, file=tmp_path) for s in task.train)
+        ).stamp
+        == ""
+    )
 
 
 def test_a_judged_unit_is_found_again_and_any_change_is_a_new_one(model, task):
@@ -149,9 +179,13 @@ def test_generation_counts_what_cannot_be_parsed(model, task):
 
 def test_samples_may_have_fewer_candidates_than_others(model, task):
     first, *rest = task.test[:6]
-    fewer = dataclasses.replace(first, candidates=tuple(dict.fromkeys([first.answer, *first.candidates]))[:2])
+    fewer = dataclasses.replace(
+        first, candidates=tuple(dict.fromkeys([first.answer, *first.candidates]))[:2]
+    )
     mixed = dataclasses.replace(task, test=(fewer, *rest))
-    scored = judge(Unit(model, mixed, conditions({"p": [prompt(0.0)]})[0], 0, "ranking"), ScoreStore())
+    scored = judge(
+        Unit(model, mixed, conditions({"p": [prompt(0.0)]})[0], 0, "ranking"), ScoreStore()
+    )
     assert np.isneginf(scored.scores[0, 2:]).all() and np.isfinite(scored.scores[1:]).all()
 
 

@@ -1,4 +1,6 @@
-"""A stream whose fits are finished is not learned again, nor are its pictures encoded; what is gone from its folder is made again."""
+"""A stream whose fits are finished is not learned again, nor are its pictures encoded; what is gone
+from its folder is made again.
+"""
 
 import json
 
@@ -6,8 +8,8 @@ import pytest
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 from matboard.analysis import Selection, pooled
-from matboard.workflows.config import ContinualConfig, parse
-from matboard.workflows.continual import continual
+from matboard.studies.config import ContinualConfig, parse
+from matboard.studies.continual import continual
 
 CONFIG = {
     "task": {"name": "scenes-things", "train": 96, "test": 96},
@@ -24,7 +26,10 @@ def run_and_count(folder):
     calls = []
     hook = register_module_forward_pre_hook(lambda module, _: calls.append(type(module).__name__))
     try:
-        stages = {event.stage: event for event in continual(parse(ContinualConfig, CONFIG, "test"), folder)}
+        stages = {
+            event.stage: event
+            for event in continual(parse(ContinualConfig, CONFIG, "test"), folder)
+        }
     finally:
         hook.remove()
     return len(calls), stages
@@ -38,7 +43,9 @@ def finished(tmp_path_factory):
 
 
 def files_of(folder):
-    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {
+        path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()
+    }
 
 
 def test_a_finished_run_is_left_as_it_is(finished):
@@ -56,10 +63,14 @@ def test_nothing_is_encoded_where_every_fit_is_finished(finished):
     assert [event.detail for event in stages.values()] == ["found"] * 6
     after = json.loads((finished / "results.json").read_text())
     costs = ("seconds", "peak_memory_mb")
-    assert {key: value for key, value in after.items() if key not in costs} == {k: v for k, v in before.items() if k not in costs}
+    assert {key: value for key, value in after.items() if key not in costs} == {
+        k: v for k, v in before.items() if k not in costs
+    }
 
 
-@pytest.mark.parametrize("gone", ["selection/l2p-s1.json", "matrices/ridge-s0.csv", "pictures/image-prompt-s0/3.png"])
+@pytest.mark.parametrize(
+    "gone", ["selection/l2p-s1.json", "matrices/ridge-s0.csv", "pictures/image-prompt-s0/3.png"]
+)
 def test_what_is_gone_is_made_again(finished, gone):
     before = (finished / gone).read_bytes()
     (finished / gone).unlink()
@@ -70,7 +81,12 @@ def test_what_is_gone_is_made_again(finished, gone):
 
 
 def test_every_order_chooses_for_the_same_pictures(finished):
-    orders = [Selection.from_json(json.loads((finished / f"selection/l2p-s{seed}.json").read_text())) for seed in (0, 1)]
+    orders = [
+        Selection.from_json(json.loads((finished / f"selection/l2p-s{seed}.json").read_text()))
+        for seed in (0, 1)
+    ]
     found = pooled(orders)
     assert found.permutations == 999
-    assert found.mutual_information == pytest.approx((orders[0].mutual_information + orders[1].mutual_information) / 2)
+    assert found.mutual_information == pytest.approx(
+        (orders[0].mutual_information + orders[1].mutual_information) / 2
+    )

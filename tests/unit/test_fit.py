@@ -40,12 +40,31 @@ def task():
 def learn(models, task, steps, *, objective=TVP, guide=None, optimiser=None, **options):
     chosen = optimiser or NormalisedGradient(Schedule(4.0, steps))
     options = {"batch_size": 4, "processes": Processes(), **options}
-    return Fit(PixelPrompt(Canvas()), models, task, objective=objective, optimiser=chosen, guide=guide, **options)
+    return Fit(
+        PixelPrompt(Canvas()),
+        models,
+        task,
+        objective=objective,
+        optimiser=chosen,
+        guide=guide,
+        **options,
+    )
 
 
 def test_the_loss_falls(model, task):
     optimiser = NormalisedGradient(Schedule(10.0, 30))
-    losses = [s.loss for s in learn([model], task, 30, objective=Objective(), optimiser=optimiser, batch_size=32, diversity=False)]
+    losses = [
+        s.loss
+        for s in learn(
+            [model],
+            task,
+            30,
+            objective=Objective(),
+            optimiser=optimiser,
+            batch_size=32,
+            diversity=False,
+        )
+    ]
     assert losses[-1] < 0.8 * losses[0]
 
 
@@ -53,10 +72,19 @@ def test_a_step_tells_its_terms_apart(model, guide, task):
     fitting = learn([model], task, 3, guide=guide, diagnose_every=2)
     first, second = next(fitting), next(fitting)
     assert set(first.losses) == {"task_loss", "feature_consistency", "semantic_enrichment"}
-    weighted = first.losses["task_loss"] + 1e-3 * first.losses["feature_consistency"] - 1e-3 * first.losses["semantic_enrichment"]
+    weighted = (
+        first.losses["task_loss"]
+        + 1e-3 * first.losses["feature_consistency"]
+        - 1e-3 * first.losses["semantic_enrichment"]
+    )
     assert first.loss == pytest.approx(weighted, rel=1e-5)
-    assert set(first.gradient_norms) == {*first.losses, "total"} and set(second.gradient_norms) == {"total"}
-    assert all(-1.001 <= c <= 1.001 for c in first.gradient_cosines.values()) and len(first.gradient_cosines) == 3
+    assert set(first.gradient_norms) == {*first.losses, "total"} and set(second.gradient_norms) == {
+        "total"
+    }
+    assert (
+        all(-1.001 <= c <= 1.001 for c in first.gradient_cosines.values())
+        and len(first.gradient_cosines) == 3
+    )
 
 
 def test_taking_terms_apart_changes_nothing(model, guide, task):
@@ -69,7 +97,11 @@ def test_taking_terms_apart_changes_nothing(model, guide, task):
 @pytest.mark.parametrize("name", ["momentum", "normalised"])
 def test_resume_is_exact(model, guide, task, name):
     def optimiser():
-        return GradientDescent(Schedule(5.0, 6, "cosine")) if name == "momentum" else NormalisedGradient(Schedule(4.0, 6))
+        return (
+            GradientDescent(Schedule(5.0, 6, "cosine"))
+            if name == "momentum"
+            else NormalisedGradient(Schedule(4.0, 6))
+        )
 
     whole = learn([model], task, 6, guide=guide, optimiser=optimiser())
     list(whole)
@@ -86,7 +118,9 @@ def test_resume_is_exact(model, guide, task, name):
 def test_only_the_prompt_changes(model, guide, task):
     def fingerprint():
         frozen = [*model.model.parameters(), *guide.model.parameters()]
-        return hashlib.sha256(b"".join(p.detach().numpy().tobytes() for p in frozen)).hexdigest(), [p.grad for p in frozen]
+        return hashlib.sha256(b"".join(p.detach().numpy().tobytes() for p in frozen)).hexdigest(), [
+            p.grad for p in frozen
+        ]
 
     before, _ = fingerprint()
     fitting = learn([model], task, 2, guide=guide)
@@ -97,24 +131,40 @@ def test_only_the_prompt_changes(model, guide, task):
     assert (fitting.prompt.delta * (1 - fitting.prompt.mask)).abs().sum() == 0
 
 
-@pytest.mark.parametrize(("value_range", "resolution"), [("clamped", None), ("sigmoid", None), ("free", 20)])
+@pytest.mark.parametrize(
+    ("value_range", "resolution"), [("clamped", None), ("sigmoid", None), ("free", 20)]
+)
 def test_a_step_is_what_autograd_through_the_prompt_gives(model, task, value_range, resolution):
     prompt = PixelPrompt(Canvas(), range=value_range, resolution=resolution)
     rate, start = 1e-2, prompt.delta.detach().clone()
     optimiser = GradientDescent(Schedule(rate, 1))
-    fitting = Fit(prompt, [model], task, objective=Objective(), optimiser=optimiser, batch_size=4, processes=Processes())
+    fitting = Fit(
+        prompt,
+        [model],
+        task,
+        objective=Objective(),
+        optimiser=optimiser,
+        batch_size=4,
+        processes=Processes(),
+    )
     batch = fitting.batches.at(0)
     loss = model.answer_loss(prompt(batch.images), batch.questions, batch.answers).mean()
     (gradient,) = torch.autograd.grad(loss, prompt.delta)
     expected = start - rate * gradient
     next(fitting)
     assert gradient.abs().max() > 0
-    assert torch.allclose(prompt.delta.detach(), expected.clamp(0, 1) if value_range == "clamped" else expected, atol=1e-7)
+    assert torch.allclose(
+        prompt.delta.detach(),
+        expected.clamp(0, 1) if value_range == "clamped" else expected,
+        atol=1e-7,
+    )
 
 
 def test_an_ensemble_is_the_mean_of_its_models(model, other, task):
     def one_step(models):
-        fitting = learn(models, task, 1, objective=Objective(), optimiser=GradientDescent(Schedule(1e-3, 1)))
+        fitting = learn(
+            models, task, 1, objective=Objective(), optimiser=GradientDescent(Schedule(1e-3, 1))
+        )
         step = next(fitting)
         return step, fitting.prompt.delta.detach()
 
@@ -123,7 +173,9 @@ def test_an_ensemble_is_the_mean_of_its_models(model, other, task):
     inside = (a > 0) & (b > 0) & (both > 0)  # a black border can only be pushed up
     assert inside.any() and torch.allclose(both[inside], (a + b)[inside] / 2, atol=1e-7)
     assert set(step.per_model) == {"tiny-minigpt4", "tiny-visualglm"}
-    assert step.loss == pytest.approx(sum(m["task_loss"] for m in step.per_model.values()) / 2, rel=1e-5)
+    assert step.loss == pytest.approx(
+        sum(m["task_loss"] for m in step.per_model.values()) / 2, rel=1e-5
+    )
 
 
 def test_the_codes_forms_learn_too(model, guide, task):
@@ -131,7 +183,9 @@ def test_the_codes_forms_learn_too(model, guide, task):
 
     code = replace(PRESETS["authors-code"], consistency_weight=0.005, enrichment_weight=0.001)
     steps = list(learn([model], task, 2, objective=code, guide=guide))
-    assert steps[0].losses["feature_consistency"] == 0  # an empty border is the code's reference itself
+    assert (
+        steps[0].losses["feature_consistency"] == 0
+    )  # an empty border is the code's reference itself
     assert steps[1].losses["feature_consistency"] > 0
 
 
@@ -140,7 +194,9 @@ def test_a_step_that_is_not_finite_is_skipped_and_counted(model, task, monkeypat
     next(fitting)
     before = fitting.prompt.delta.detach().clone()
     answer = model.answer
-    monkeypatch.setattr(model, "answer", lambda images, *a, **k: answer(images * float("nan"), *a, **k))
+    monkeypatch.setattr(
+        model, "answer", lambda images, *a, **k: answer(images * float("nan"), *a, **k)
+    )
     assert next(fitting).skipped == 1
     assert torch.equal(fitting.prompt.delta, before)
     monkeypatch.undo()
@@ -149,10 +205,19 @@ def test_a_step_that_is_not_finite_is_skipped_and_counted(model, task, monkeypat
 
 
 def test_clean_pictures_are_encoded_once(model, task, monkeypatch):
-    fitting = learn([model], task, 16, objective=Objective(consistency_weight=1e-3), batch_size=4, diversity=False)
+    fitting = learn(
+        [model],
+        task,
+        16,
+        objective=Objective(consistency_weight=1e-3),
+        batch_size=4,
+        diversity=False,
+    )
     calls = []
     features = model.visual_features
-    monkeypatch.setattr(model, "visual_features", lambda *a, **k: calls.append(1) or features(*a, **k))
+    monkeypatch.setattr(
+        model, "visual_features", lambda *a, **k: calls.append(1) or features(*a, **k)
+    )
     list(fitting)
     assert len(calls) == len(task.train)
 
@@ -166,17 +231,31 @@ def test_what_cannot_be_learned_is_refused(model, task):
         learn([], task, 1, objective=Objective())
 
 
-def test_a_model_that_cannot_be_learned_on_is_refused_before_the_first_step(model, guide, task, monkeypatch):
+def test_a_model_that_cannot_be_learned_on_is_refused_before_the_first_step(
+    model, guide, task, monkeypatch
+):
     monkeypatch.setitem(vars(model.preprocess), "refusal", "Its twin differs.")
-    with pytest.raises(PreprocessingMismatch, match=r"^No prompt can be learned on tiny-minigpt4\. Its twin differs\.$"):
+    with pytest.raises(
+        PreprocessingMismatch,
+        match=r"^No prompt can be learned on tiny-minigpt4\. Its twin differs\.$",
+    ):
         learn([model], task, 1, objective=Objective())
     monkeypatch.undo()
     monkeypatch.setitem(vars(guide.preprocess), "refusal", "Its twin differs.")
     with pytest.raises(PreprocessingMismatch, match=r"No prompt can be learned on .*tiny-guide"):
         learn([model], task, 1, guide=guide)
-    learn([model], task, 1, objective=Objective(), guide=guide)  # a guide that is not asked may be anything
+    learn(
+        [model], task, 1, objective=Objective(), guide=guide
+    )  # a guide that is not asked may be anything
 
 
 def test_the_short_form(model, task):
-    steps = fit(PixelPrompt(Canvas()), model, task, objective=Objective(), optimiser=NormalisedGradient(Schedule(1.0, 2)), batch_size=2)
+    steps = fit(
+        PixelPrompt(Canvas()),
+        model,
+        task,
+        objective=Objective(),
+        optimiser=NormalisedGradient(Schedule(1.0, 2)),
+        batch_size=2,
+    )
     assert len(steps) == 2 and [s.index for s in steps] == [1, 2]

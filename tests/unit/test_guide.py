@@ -15,9 +15,14 @@ from tokenizers.processors import TemplateProcessing
 
 from matboard.errors import ModelError
 from matboard.models.guide import ClipGuide, load_guide
-from matboard.models.preprocessing import probe, to_tensor
+from matboard.models.processors.preprocessor import probe, to_tensor
 
-SHAPE: dict[str, Any] = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2}
+SHAPE: dict[str, Any] = {
+    "hidden_size": 16,
+    "intermediate_size": 24,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+}
 CAPTIONS = ["this is a photo of a cat", "dog"]
 PICTURES = [probe(28, 28), probe(28, 28).rotate(90)]
 
@@ -27,12 +32,20 @@ def tokenizer() -> Any:
     made = Tokenizer(WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unk>"))
     made.pre_tokenizer = pre_tokenizers.Whitespace()
     made.post_processor = TemplateProcessing(single="$A <eos>", special_tokens=[("<eos>", 1)])
-    return hf.PreTrainedTokenizerFast(tokenizer_object=made, pad_token="<pad>", eos_token="<eos>", unk_token="<unk>")
+    return hf.PreTrainedTokenizerFast(
+        tokenizer_object=made, pad_token="<pad>", eos_token="<eos>", unk_token="<unk>"
+    )
 
 
 def parts(kind: str) -> tuple[Any, Any]:
     torch.manual_seed(0)
-    text = {**SHAPE, "vocab_size": 10, "max_position_embeddings": 12, "eos_token_id": 1, "projection_size": 16}
+    text = {
+        **SHAPE,
+        "vocab_size": 10,
+        "max_position_embeddings": 12,
+        "eos_token_id": 1,
+        "projection_size": 16,
+    }
     vision = {**SHAPE, "image_size": 28, "patch_size": 7}
     config = {"text_config": text, "vision_config": vision}
     if kind == "siglip":
@@ -40,20 +53,30 @@ def parts(kind: str) -> tuple[Any, Any]:
         return model, hf.SiglipImageProcessorPil(size={"height": 28, "width": 28})
     if kind == "siglip2":
         flat = {"vision_config": {**SHAPE, "num_patches": 16, "patch_size": 7}, "text_config": text}
-        return hf.Siglip2Model(hf.Siglip2Config(**flat)), hf.Siglip2ImageProcessorPil(patch_size=7, max_num_patches=16)
+        return hf.Siglip2Model(hf.Siglip2Config(**flat)), hf.Siglip2ImageProcessorPil(
+            patch_size=7, max_num_patches=16
+        )
     model = hf.CLIPModel(hf.CLIPConfig(**config, projection_dim=16))
-    return model, hf.CLIPImageProcessorPil(size={"shortest_edge": 28}, crop_size={"height": 28, "width": 28})
+    return model, hf.CLIPImageProcessorPil(
+        size={"shortest_edge": 28}, crop_size={"height": 28, "width": 28}
+    )
 
 
 @pytest.mark.parametrize("kind", ["clip", "siglip", "siglip2"])
 def test_cosines_are_the_models_own_logits(kind: str) -> None:
     model, processor = parts(kind)
     guide = ClipGuide(model, processor, tokenizer())
-    padding = {"padding": "max_length", "max_length": 12} if kind.startswith("siglip") else {"padding": True}
+    padding = (
+        {"padding": "max_length", "max_length": 12}
+        if kind.startswith("siglip")
+        else {"padding": True}
+    )
     texts = guide.tokenizer(CAPTIONS, return_tensors="pt", **padding)
     logits = model(**texts, **processor(PICTURES, return_tensors="pt")).logits_per_image
     bias = float(getattr(model, "logit_bias", 0.0))
-    ours = guide.logit_scale * guide.image_features(PICTURES) @ guide.text_features(CAPTIONS).T + bias
+    ours = (
+        guide.logit_scale * guide.image_features(PICTURES) @ guide.text_features(CAPTIONS).T + bias
+    )
     torch.testing.assert_close(ours, logits)
 
 
@@ -83,7 +106,9 @@ def test_a_guide_without_a_faithful_twin_loads_with_a_warning(tmp_path: Path) ->
     processor.resample = Image.Resampling.BOX
     for part in (model, processor, tokenizer()):
         part.save_pretrained(tmp_path)
-    with pytest.warns(UserWarning, match="was loaded for evaluation only, no prompt can be learned on it"):
+    with pytest.warns(
+        UserWarning, match="was loaded for evaluation only, no prompt can be learned on it"
+    ):
         guide = load_guide(str(tmp_path), device="cpu")
     assert guide.refusal is not None and guide.image_features(PICTURES).isfinite().all()
 
@@ -93,13 +118,22 @@ def test_a_folder_loads(tmp_path: Path) -> None:
     for part in (model, processor, tokenizer()):
         part.save_pretrained(tmp_path)
     loaded = load_guide(str(tmp_path), device="cpu")
-    torch.testing.assert_close(loaded.image_features(PICTURES), ClipGuide(model, processor, tokenizer()).image_features(PICTURES))
+    torch.testing.assert_close(
+        loaded.image_features(PICTURES),
+        ClipGuide(model, processor, tokenizer()).image_features(PICTURES),
+    )
     assert loaded.name == str(tmp_path)
 
 
 def test_other_models_are_refused(tmp_path: Path) -> None:
     model = hf.ViTModel(hf.ViTConfig(**SHAPE, image_size=28, patch_size=7))
-    with pytest.raises(ModelError, match="ViTModel is no guide: it has no get_image_features and no get_text_features and no logit_scale"):
+    with pytest.raises(
+        ModelError,
+        match=(
+            "ViTModel is no guide: it has no get_image_features and no get_text_features and no"
+            " logit_scale"
+        ),
+    ):
         ClipGuide(model, hf.ViTImageProcessorPil(), tokenizer())
     with pytest.raises(ModelError, match="yields no model"):
         load_guide(str(tmp_path))

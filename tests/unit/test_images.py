@@ -20,7 +20,9 @@ def encoded(picture: Image.Image, format: str = "PNG", **options) -> bytes:
 
 
 def noise(width: int, height: int) -> Image.Image:
-    return Image.fromarray(np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8))
+    return Image.fromarray(
+        np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    )
 
 
 def pixel(picture: Image.Image, x: int = 0, y: int = 0) -> tuple[int, ...]:
@@ -31,16 +33,25 @@ def bomb(width: int, height: int) -> bytes:
     """A PNG that only declares to be huge."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
 
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0")) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(b"\0"))
+        + chunk(b"IEND", b"")
+    )
 
 
 @pytest.mark.parametrize("format", ["PNG", "BMP", "TIFF", "PPM", "GIF", "WEBP", "JPEG"])
 def test_decodes_every_format_of_the_list(format, tmp_path):
     options = {"lossless": True} if format == "WEBP" else {}
-    (tmp_path / "x").write_bytes(encoded(Image.new("RGB", (6, 4), (200, 100, 50)), format, **options))
+    (tmp_path / "x").write_bytes(
+        encoded(Image.new("RGB", (6, 4), (200, 100, 50)), format, **options)
+    )
     picture = decode(tmp_path / "x")
     assert (picture.mode, picture.size, type(picture)) == ("RGB", (6, 4), Image.Image)
     assert np.abs(np.array(pixel(picture)) - (200, 100, 50)).max() <= 2
@@ -61,7 +72,10 @@ def test_cmyk_becomes_rgb():
     assert np.abs(np.array(pixel(decode(encoded(cyan, "JPEG")))) - (0, 255, 255)).max() <= 3
 
 
-@pytest.mark.parametrize("mode, transparent", [("RGBA", (9, 9, 9, 0)), ("LA", (9, 0)), ("RGBa", (0, 0, 0, 0)), ("La", (0, 0))])
+@pytest.mark.parametrize(
+    "mode, transparent",
+    [("RGBA", (9, 9, 9, 0)), ("LA", (9, 0)), ("RGBa", (0, 0, 0, 0)), ("La", (0, 0))],
+)
 def test_alpha_is_laid_on_the_background(mode, transparent):
     picture = Image.new(mode, (2, 2), transparent)
     assert pixel(decode(picture)) == (255, 255, 255)
@@ -77,7 +91,10 @@ def test_palette_with_and_without_transparency():
     picture.putpalette([255, 0, 0, 0, 255, 0])
     picture.putpixel((1, 0), 1)
     assert [pixel(decode(encoded(picture)), x) for x in (0, 1)] == [(255, 0, 0), (0, 255, 0)]
-    assert [pixel(decode(encoded(picture, transparency=0)), x) for x in (0, 1)] == [(255, 255, 255), (0, 255, 0)]
+    assert [pixel(decode(encoded(picture, transparency=0)), x) for x in (0, 1)] == [
+        (255, 255, 255),
+        (0, 255, 0),
+    ]
 
 
 @pytest.mark.parametrize("mode, value, expected", [("1", 1, 255), ("L", 77, 77)])
@@ -100,7 +117,9 @@ def test_exif_rotation_is_applied_once():
 def test_animated_gives_the_first_frame(format):
     frames = [Image.new("RGB", (4, 4), color) for color in ("red", "blue")]
     options = {"lossless": True} if format == "WEBP" else {}
-    assert pixel(decode(encoded(frames[0], format, save_all=True, append_images=frames[1:], **options))) == (255, 0, 0)
+    assert pixel(
+        decode(encoded(frames[0], format, save_all=True, append_images=frames[1:], **options))
+    ) == (255, 0, 0)
 
 
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"])
@@ -115,12 +134,17 @@ def test_truncated_files_are_named(format, tmp_path):
 def test_truncated_jpeg_sentence(tmp_path):
     content = encoded(noise(64, 64), "JPEG")
     (tmp_path / "a.jpg").write_bytes(content[:-200])
-    with pytest.raises(ImageError, match=r"a\.jpg is a broken JPEG file: .*truncated.* Expected a whole one\."):
+    with pytest.raises(
+        ImageError, match=r"a\.jpg is a broken JPEG file: .*truncated.* Expected a whole one\."
+    ):
         decode(tmp_path / "a.jpg")
 
 
 def test_huge_pictures_are_refused_before_they_are_decoded():
-    with pytest.raises(ImageError, match=rf"has 9000×10000 pixels; at most {MAX_PIXELS} are allowed\. Shrink it first\."):
+    with pytest.raises(
+        ImageError,
+        match=rf"has 9000×10000 pixels; at most {MAX_PIXELS} are allowed\. Shrink it first\.",
+    ):
         decode(bomb(9000, 10000))
     with pytest.raises(ImageError, match=rf"declares more than {2 * MAX_PIXELS} pixels"):
         decode(bomb(60000, 60000))
@@ -170,14 +194,21 @@ def test_damage_gives_a_picture_or_an_image_error(format, data):
 def test_every_8_bit_picture_survives_the_array():
     ramp = np.arange(768, dtype=np.uint16).reshape(16, 16, 3).astype(np.uint8)
     array = to_array(Image.fromarray(ramp))
-    assert (array.dtype, array.shape, array.min(), array.max()) == (np.float32, (3, 16, 16), 0.0, 1.0)
+    assert (array.dtype, array.shape, array.min(), array.max()) == (
+        np.float32,
+        (3, 16, 16),
+        0.0,
+        1.0,
+    )
     assert np.array_equal(np.asarray(to_picture(array)), ramp)
 
 
 def test_to_picture_clamps_and_rounds_to_the_nearest_level():
     array = np.array([-0.5, 1.5, 0.4 / 255, 0.6 / 255])[None, None].repeat(3, 0)
     assert [pixel(to_picture(array), x)[0] for x in range(4)] == [0, 255, 0, 1]
-    with pytest.raises(ImageError, match=r"shape \(4, 4, 3\) is not a picture; expected \(3, height, width\)"):
+    with pytest.raises(
+        ImageError, match=r"shape \(4, 4, 3\) is not a picture; expected \(3, height, width\)"
+    ):
         to_picture(np.zeros((4, 4, 3)))
 
 
@@ -186,6 +217,12 @@ def test_find_pictures_is_recursive_sorted_and_counts_once(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     found = find_pictures([tmp_path, tmp_path / "b.PNG", tmp_path / "a" / "notes.txt"])
-    assert [str(file.relative_to(tmp_path)) for file in found] == ["a/c.jpg", "a/notes.txt", "b.PNG"]
-    with pytest.raises(ImageError, match=r"nowhere does not exist; expected a picture or a folder of pictures\."):
+    assert [str(file.relative_to(tmp_path)) for file in found] == [
+        "a/c.jpg",
+        "a/notes.txt",
+        "b.PNG",
+    ]
+    with pytest.raises(
+        ImageError, match=r"nowhere does not exist; expected a picture or a folder of pictures\."
+    ):
         find_pictures([Path("nowhere")])

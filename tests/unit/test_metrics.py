@@ -52,7 +52,9 @@ def test_auc_counts_pairs_and_half_the_ties() -> None:
     scores, labels = drawn(7, n=40)
     margins = scores[:, 1] - scores[:, 0]
     pairs = list(itertools.product(margins[labels == 1], margins[labels == 0]))
-    assert auc(scores, labels) == pytest.approx(sum((up > down) + (up == down) / 2 for up, down in pairs) / len(pairs))
+    assert auc(scores, labels) == pytest.approx(
+        sum((up > down) + (up == down) / 2 for up, down in pairs) / len(pairs)
+    )
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "auc", "f1"])
@@ -65,21 +67,35 @@ def test_weights_are_repetitions(metric: str) -> None:
 
 
 def test_missing_candidates_score_minus_infinity() -> None:
-    assert accuracy(np.array([[-1.0, -2.0, -np.inf], [-3.0, -np.inf, -1.0]]), np.array([0, 2])) == 1.0
+    assert (
+        accuracy(np.array([[-1.0, -2.0, -np.inf], [-3.0, -np.inf, -1.0]]), np.array([0, 2])) == 1.0
+    )
 
 
 @pytest.mark.parametrize(
     ("metric", "scores", "labels", "sentence"),
     [
-        ("auc", [[0.0, 1.0]] * 3, [1, 1, 1], "AUC needs both answers among the labels, but all 3 labels are 1"),
+        (
+            "auc",
+            [[0.0, 1.0]] * 3,
+            [1, 1, 1],
+            "AUC needs both answers among the labels, but all 3 labels are 1",
+        ),
         ("f1", [[0.0, 1.0, 2.0]], [1], "needs two candidates"),
-        ("accuracy", [[0.0, np.nan]], [0], r"Scores of 1 samples are not numbers \(first: sample 0\)"),
+        (
+            "accuracy",
+            [[0.0, np.nan]],
+            [0],
+            r"Scores of 1 samples are not numbers \(first: sample 0\)",
+        ),
         ("accuracy", [[0.0, 1.0]], [2], "Labels run from 2 to 2, but there are 2 candidates"),
         ("accuracy", np.zeros((0, 2)), np.zeros(0), "There is nothing to score"),
         ("accuracy", [[0.0, 1.0]], [0, 1], r"shapes are \(1, 2\) and \(2,\)"),
     ],
 )
-def test_what_cannot_be_scored_says_why(metric: str, scores: list, labels: list, sentence: str) -> None:
+def test_what_cannot_be_scored_says_why(
+    metric: str, scores: list, labels: list, sentence: str
+) -> None:
     with pytest.raises(InputError, match=sentence):
         score(metric, np.array(scores), np.array(labels))
 
@@ -89,10 +105,14 @@ def test_an_unknown_metric_is_named() -> None:
         score("acuracy", *drawn(0))
 
 
-# Intervals -----------------------------------------------------------------------------------------------------------
+# Intervals
+# -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("successes", "n", "low", "high"), [(81, 263, 0.2553, 0.3662), (0, 20, 0.0, 0.1611), (20, 20, 0.8389, 1.0)])
+@pytest.mark.parametrize(
+    ("successes", "n", "low", "high"),
+    [(81, 263, 0.2553, 0.3662), (0, 20, 0.0, 0.1611), (20, 20, 0.8389, 1.0)],
+)
 def test_wilson_as_published(successes: int, n: int, low: float, high: float) -> None:
     """Newcombe 1998, Table I, method 3: 81/263 → 0.2553 to 0.3662; 0/20 → 0 to 0.1611."""
     got = wilson(successes, n)
@@ -113,7 +133,9 @@ def test_paired_difference_matches_a_loop() -> None:
     b = a + np.random.default_rng(5).normal(size=a.shape) * 0.3
     gain = correct(b, labels).astype(float) - correct(a, labels)
     rng = np.random.default_rng(6)
-    loop = np.quantile([gain[rng.integers(0, 100, 100)].mean() for _ in range(4000)], [0.025, 0.975])
+    loop = np.quantile(
+        [gain[rng.integers(0, 100, 100)].mean() for _ in range(4000)], [0.025, 0.975]
+    )
     got = paired_difference("accuracy", a, b, labels)
     assert got.value == pytest.approx(gain.mean())
     assert [got.low, got.high] == pytest.approx(loop, abs=0.015)
@@ -131,7 +153,10 @@ def test_pairing_is_narrower_than_two_separate_intervals() -> None:
     b[np.arange(15), labels[:15]] += 9
     paired = paired_difference("accuracy", a, b, labels)
     assert paired.low > 0
-    assert paired.high - paired.low < estimate("accuracy", a, labels).high - estimate("accuracy", a, labels).low
+    assert (
+        paired.high - paired.low
+        < estimate("accuracy", a, labels).high - estimate("accuracy", a, labels).low
+    )
 
 
 def test_seeds_widen_the_interval() -> None:
@@ -139,13 +164,18 @@ def test_seeds_widen_the_interval() -> None:
     same, other = drawn(0, n=400)[0], drawn(0, n=400, help=3.0)[0]
     one_seed_thrice = mean_over_seeds("accuracy", [same] * 3, labels)
     three_seeds = mean_over_seeds("accuracy", [same, same, other], labels)
-    assert three_seeds.value == pytest.approx(np.mean([accuracy(s, labels) for s in (same, same, other)]))
+    assert three_seeds.value == pytest.approx(
+        np.mean([accuracy(s, labels) for s in (same, same, other)])
+    )
     assert three_seeds.high - three_seeds.low > 1.5 * (one_seed_thrice.high - one_seed_thrice.low)
 
 
 def test_intervals_stay_within_what_is_possible() -> None:
     labels = np.arange(40) % 2
-    right, wrong = np.stack([1 - labels, labels], axis=1) * 1.0, np.stack([labels, 1 - labels], axis=1) * 1.0
+    right, wrong = (
+        np.stack([1 - labels, labels], axis=1) * 1.0,
+        np.stack([labels, 1 - labels], axis=1) * 1.0,
+    )
     spread = mean_over_seeds("accuracy", [right, right, wrong], labels)
     assert (spread.low, spread.high) == (0.0, 1.0)
     assert difference_over_seeds("accuracy", [wrong], [right, right, wrong], labels).high == 1.0
@@ -162,12 +192,17 @@ def test_seeds_alone_give_the_t_interval() -> None:
 
 @pytest.mark.parametrize(("spread", "at_least"), [(0.0, 0.93), (0.4, 0.90)])
 def test_intervals_over_three_seeds_hold_the_truth(spread: float, at_least: float) -> None:
-    """Of 100 intervals about 95 hold the accuracy that endless seeds and samples would give: Φ(0.8 / √(1.25 + spread²))."""
+    """Of 100 intervals about 95 hold the accuracy that endless seeds and samples would give: Φ(0.8
+    / √(1.25 + spread²)).
+    """
     truth = 0.5 * (1 + math.erf(0.8 / math.sqrt(1.25 + spread**2) / math.sqrt(2)))
     rng, hits = np.random.default_rng(0), 0
     for trial in range(100):
         ease, effects = rng.normal(size=60), rng.normal(size=3) * spread
-        scores = [np.stack([0.8 + e + ease + 0.5 * rng.normal(size=60), np.zeros(60)], axis=1) for e in effects]
+        scores = [
+            np.stack([0.8 + e + ease + 0.5 * rng.normal(size=60), np.zeros(60)], axis=1)
+            for e in effects
+        ]
         got = mean_over_seeds("accuracy", scores, np.zeros(60, dtype=int), seed=trial)
         hits += got.low <= truth <= got.high
     assert hits / 100 >= at_least
@@ -176,7 +211,9 @@ def test_intervals_over_three_seeds_hold_the_truth(spread: float, at_least: floa
 def test_a_baseline_without_seeds_meets_every_seed() -> None:
     base, labels = drawn(0)
     prompted = [base + np.random.default_rng(s).normal(size=base.shape) * 0.2 for s in range(3)]
-    assert difference_over_seeds("accuracy", [base], prompted, labels) == difference_over_seeds("accuracy", [base] * 3, prompted, labels)
+    assert difference_over_seeds("accuracy", [base], prompted, labels) == difference_over_seeds(
+        "accuracy", [base] * 3, prompted, labels
+    )
     with pytest.raises(InputError, match="one has 2 seeds and the other 3"):
         difference_over_seeds("accuracy", [base] * 2, prompted, labels)
 
@@ -188,16 +225,21 @@ def test_resamples_without_both_answers_are_left_out() -> None:
 
 
 def test_bootstrap_covers_what_it_should() -> None:
-    """Of 95 % intervals of a mean, about 95 % hold the true mean; 300 trials put that within 90 to 99 %."""
+    """Of 95 % intervals of a mean, about 95 % hold the true mean; 300 trials put that within 90 to
+    99 %.
+    """
     rng, hits = np.random.default_rng(0), 0
     for trial in range(300):
         data = rng.normal(size=40)
-        got = bootstrap([data.mean()], lambda w, x=data: w @ x / w.sum(axis=1), 40, trial, lowest=-1)
+        got = bootstrap(
+            [data.mean()], lambda w, x=data: w @ x / w.sum(axis=1), 40, trial, lowest=-1
+        )
         hits += got.low < 0 < got.high
     assert 0.90 <= hits / 300 <= 0.99
 
 
-# Generated answers ---------------------------------------------------------------------------------------------------
+# Generated answers
+# ---------------------------------------------------------------------------------------------------
 
 ANIMALS = ("cat", "dog", "sea horse", "horse")
 
@@ -229,21 +271,28 @@ ANIMALS = ("cat", "dog", "sea horse", "horse")
         ("...", "cafe", (), None),
     ],
 )
-def test_generated_answers(text: str, answer: str, candidates: tuple[str, ...], verdict: bool | None) -> None:
+def test_generated_answers(
+    text: str, answer: str, candidates: tuple[str, ...], verdict: bool | None
+) -> None:
     assert generation_correct(text, answer, candidates) is verdict
 
 
 def test_unparsable_answers_count_as_wrong_and_are_counted() -> None:
-    got = generation_score(["a cat", "a dog", "hm", "dog"], ["cat", "cat", "dog", "dog"], [ANIMALS] * 4)
+    got = generation_score(
+        ["a cat", "a dog", "hm", "dog"], ["cat", "cat", "dog", "dog"], [ANIMALS] * 4
+    )
     assert (got.accuracy.value, got.unparsable, got.accuracy.n) == (0.5, 0.25, 4)
 
 
 def test_an_answer_that_is_no_candidate_is_refused() -> None:
-    with pytest.raises(InputError, match="The answer 'cow' is not among the candidates: 'cat', 'dog'"):
+    with pytest.raises(
+        InputError, match="The answer 'cow' is not among the candidates: 'cat', 'dog'"
+    ):
         generation_correct("a cow", "cow", ("cat", "dog"))
 
 
-# The accuracy matrix -------------------------------------------------------------------------------------------------
+# The accuracy matrix
+# -------------------------------------------------------------------------------------------------
 
 SD_LORA = """97.3
 95.1 97.6
@@ -267,11 +316,20 @@ def golden() -> AccuracyMatrix:
 
 
 def test_the_printed_run_in_every_definition(golden: AccuracyMatrix) -> None:
-    """The log prints 87.26, 92.051 and 6.4111; the others are what each code's formula makes of the same matrix."""
+    """The log prints 87.26, 92.051 and 6.4111; the others are what each code's formula makes of the
+    same matrix.
+    """
     assert golden.average_accuracy() == pytest.approx(0.8726)
     assert golden.average_incremental_accuracy() == pytest.approx(0.92051, abs=5e-5)
     assert golden.forgetting() == pytest.approx(0.064111111)
-    published = {"chaudhry": 6.411, "l2p": 6.411, "avalanche": 6.411, "coda": 1.477, "continuum-1.2.7": 6.300, "libcontinual": 6.300}
+    published = {
+        "chaudhry": 6.411,
+        "l2p": 6.411,
+        "avalanche": 6.411,
+        "coda": 1.477,
+        "continuum-1.2.7": 6.300,
+        "libcontinual": 6.300,
+    }
     assert {name: round(100 * golden.forgetting(name), 3) for name in published} == published
     assert golden.backward_transfer() == pytest.approx(-0.06411, abs=5e-6)
     assert golden.backward_transfer_all_stages() == pytest.approx(-0.0538, abs=5e-5)
@@ -283,7 +341,11 @@ def test_definitions_part_where_a_task_improves() -> None:
     matrix = AccuracyMatrix(np.array([[0.5, nan, nan], [0.8, 0.7, nan], [0.6, 0.9, 1.0]]))
     assert matrix.forgetting("chaudhry") == pytest.approx((0.2 - 0.2) / 2)
     assert matrix.forgetting("l2p") == pytest.approx((0.2 + 0.0) / 2)
-    assert matrix.forgetting("avalanche") == pytest.approx((-0.1 - 0.2) / 2) == -matrix.backward_transfer()
+    assert (
+        matrix.forgetting("avalanche")
+        == pytest.approx((-0.1 - 0.2) / 2)
+        == -matrix.backward_transfer()
+    )
     assert matrix.forgetting("coda") == pytest.approx((-0.3 + (0.2 - 0.2) / 2) / 2)
     assert matrix.forgetting("continuum-1.2.7") == pytest.approx(0.2 / 2)
     assert matrix.forgetting("libcontinual") == pytest.approx(-0.1 / 2)
@@ -305,7 +367,12 @@ def test_csv_round_trip(golden: AccuracyMatrix, tmp_path) -> None:
     back = AccuracyMatrix.from_csv(tmp_path / "matrix.csv")
     np.testing.assert_array_equal(back.values, named.values)
     assert back.tasks == named.tasks
-    assert (tmp_path / "matrix.csv").read_text(encoding="utf-8").splitlines()[1].endswith("0.973" + "," * 9)
+    assert (
+        (tmp_path / "matrix.csv")
+        .read_text(encoding="utf-8")
+        .splitlines()[1]
+        .endswith("0.973" + "," * 9)
+    )
 
 
 @pytest.mark.parametrize(
@@ -321,7 +388,9 @@ def test_what_is_no_accuracy_matrix(values: list, sentence: str) -> None:
         AccuracyMatrix(np.array(values))
 
 
-def test_one_task_has_no_forgetting_and_unknown_definitions_are_named(golden: AccuracyMatrix, tmp_path) -> None:
+def test_one_task_has_no_forgetting_and_unknown_definitions_are_named(
+    golden: AccuracyMatrix, tmp_path
+) -> None:
     with pytest.raises(InputError, match="need at least two tasks"):
         AccuracyMatrix(np.array([[0.5]])).forgetting()
     with pytest.raises(UnknownName, match="Did you mean 'chaudhry'"):

@@ -53,7 +53,13 @@ def test_momentum_goes_on_from_its_state():
 
 
 def test_schedules():
-    assert [Schedule(4.0, 10, "constant", warmup=4).at(s) for s in (0, 1, 3, 4, 9)] == [1.0, 2.0, 4.0, 4.0, 4.0]
+    assert [Schedule(4.0, 10, "constant", warmup=4).at(s) for s in (0, 1, 3, 4, 9)] == [
+        1.0,
+        2.0,
+        4.0,
+        4.0,
+        4.0,
+    ]
     cosine = Schedule(4.0, 10, "cosine")
     assert cosine.at(0) == 4.0
     assert cosine.at(5) == pytest.approx(2.0)

@@ -18,20 +18,37 @@ def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def build(layout: str = "border", range: str = "clamped", resolution=None, policy: str = "crop", random: bool = True) -> PixelPrompt:
+def build(
+    layout: str = "border",
+    range: str = "clamped",
+    resolution=None,
+    policy: str = "crop",
+    random: bool = True,
+) -> PixelPrompt:
     width, patch = GEOMETRIES[layout]
-    return PixelPrompt(Canvas(33, width, policy), layout, range, patch, resolution, generator() if random else None)
+    return PixelPrompt(
+        Canvas(33, width, policy), layout, range, patch, resolution, generator() if random else None
+    )
 
 
 def noise(width: int, height: int) -> Image.Image:
-    return Image.fromarray(np.random.default_rng(1).integers(0, 256, (height, width, 3), dtype=np.uint8))
+    return Image.fromarray(
+        np.random.default_rng(1).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    )
 
 
-@pytest.mark.parametrize("layout, range, resolution", itertools.product(GEOMETRIES, RANGES, (None, 4)))
-@pytest.mark.parametrize("picture, policy", [((40, 40), "crop"), ((61, 37), "crop"), ((20, 47), "squash"), ((61, 37), "letterbox")])
+@pytest.mark.parametrize(
+    "layout, range, resolution", itertools.product(GEOMETRIES, RANGES, (None, 4))
+)
+@pytest.mark.parametrize(
+    "picture, policy",
+    [((40, 40), "crop"), ((61, 37), "crop"), ((20, 47), "squash"), ((61, 37), "letterbox")],
+)
 def test_what_trained_is_what_is_applied(layout, range, resolution, picture, policy):
     prompt, picture = build(layout, range, resolution, policy), noise(*picture)
-    trained = prompt(torch.from_numpy(to_array(prompt.canvas.shrink(picture)))[None])[0].detach().numpy()
+    trained = (
+        prompt(torch.from_numpy(to_array(prompt.canvas.shrink(picture)))[None])[0].detach().numpy()
+    )
     if range == "free":
         trained = trained.clip(0, 1)
     applied = np.asarray(prompt.to_artifact().apply(picture)).transpose(2, 0, 1)
@@ -46,7 +63,9 @@ def naive_composed(prompt: PixelPrompt, inner: np.ndarray) -> np.ndarray:
     for c, y, x in itertools.product((0, 1, 2), range(size), range(size)):
         on_picture = width <= y < size - width and width <= x < size - width
         value = inner[c, y - width, x - width] if on_picture else 0.0
-        in_patch = patch.top <= y < patch.top + patch.side and patch.left <= x < patch.left + patch.side
+        in_patch = (
+            patch.top <= y < patch.top + patch.side and patch.left <= x < patch.left + patch.side
+        )
         if in_patch and (prompt.layout != "border" or not on_picture):
             value += delta[c, y - patch.top, x - patch.left]
         composed[c, y, x] = min(max(value, 0.0), 1.0)
@@ -57,7 +76,10 @@ def naive_composed(prompt: PixelPrompt, inner: np.ndarray) -> np.ndarray:
 def test_composition_is_the_papers(layout):
     prompt = build(layout)
     images = torch.rand(1, 3, prompt.canvas.inner, prompt.canvas.inner, generator=generator(3))
-    assert np.abs(prompt(images)[0].detach().numpy() - naive_composed(prompt, images[0].numpy())).max() < 1e-6
+    assert (
+        np.abs(prompt(images)[0].detach().numpy() - naive_composed(prompt, images[0].numpy())).max()
+        < 1e-6
+    )
 
 
 @pytest.mark.parametrize("layout, range", itertools.product(GEOMETRIES, RANGES))
@@ -83,7 +105,11 @@ def test_starts_from_zero_as_in_the_paper(layout):
 def test_starts_from_a_level_when_told(range):
     prompt = PixelPrompt(Canvas(33, 5), "border", range, level=0.5)
     artefact = prompt.to_artifact()
-    np.testing.assert_allclose(artefact.perturbation, np.where(artefact.region, 0.5, 0.0)[None].repeat(3, axis=0), atol=1e-6)
+    np.testing.assert_allclose(
+        artefact.perturbation,
+        np.where(artefact.region, 0.5, 0.0)[None].repeat(3, axis=0),
+        atol=1e-6,
+    )
     np.testing.assert_allclose(artefact.perturbation, artefact.flat(0.5).perturbation, atol=1e-6)
     assert artefact.config["level"] == 0.5
     assert artefact.flat(0.5).apply(Image.new("RGB", (23, 23))).getpixel((0, 0)) == (128, 128, 128)
@@ -140,7 +166,9 @@ def test_gradient_reaches_every_pixel_of_the_picture():
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("picture", [(64, 64), (60, 40), (40, 60), (45, 91)])
 def test_other_sizes_are_resized_as_pillow_does(policy, picture):
-    """Smooth pictures: the two bicubic filters agree to a few levels; where the crop starts between pixels, to its shift."""
+    """Smooth pictures: the two bicubic filters agree to a few levels; where the crop starts between
+    pixels, to its shift.
+    """
     width, height = picture
     x, y = np.meshgrid(np.linspace(0, 1, width), np.linspace(0, 1, height))
     picture = Image.fromarray((np.stack([x, y, x * y], -1) * 255).astype(np.uint8))
@@ -152,11 +180,15 @@ def test_other_sizes_are_resized_as_pillow_does(policy, picture):
 
 
 def test_shrinking_tensors_does_not_alias():
-    """Fourfold shrinking of noise: without antialiasing torch would be far from Pillow; with it, two 8-bit roundings away."""
+    """Fourfold shrinking of noise: without antialiasing torch would be far from Pillow; with it,
+    two 8-bit roundings away.
+    """
     values = np.random.default_rng(0).integers(64, 192, (92, 92, 3), dtype=np.uint8)
     prompt, picture = build(random=False), Image.fromarray(values)
     ours = prompt.place(torch.from_numpy(to_array(picture))[None])[0].numpy()
-    assert np.abs(ours - to_array(prompt.canvas.place(prompt.canvas.shrink(picture)))).max() < 2 / 255
+    assert (
+        np.abs(ours - to_array(prompt.canvas.place(prompt.canvas.shrink(picture)))).max() < 2 / 255
+    )
 
 
 @pytest.mark.parametrize("layout, range", itertools.product(GEOMETRIES, RANGES))
@@ -179,7 +211,9 @@ def test_wrong_words_and_numbers():
         PixelPrompt(range="clamp")
     with pytest.raises(ConfigError, match="A resolution of 34 came; expected 1 to 33"):
         build("full", resolution=34)
-    with pytest.raises(ConfigError, match=r"A level of 1\.5 came; expected 0 to 1 for a border prompt"):
+    with pytest.raises(
+        ConfigError, match=r"A level of 1\.5 came; expected 0 to 1 for a border prompt"
+    ):
         PixelPrompt(level=1.5)
     with pytest.raises(ConfigError, match="and no generator beside it"):
         PixelPrompt(level=0.5, generator=generator())

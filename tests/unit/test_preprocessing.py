@@ -1,4 +1,6 @@
-"""The differentiable twins against the official processors at their real sizes, and the geometry against plain Pillow."""
+"""The differentiable twins against the official processors at their real sizes, and the geometry
+against plain Pillow.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +17,17 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_res
 from transformers.models.smolvlm import image_processing_pil_smolvlm as smolvlm
 
 from matboard.errors import PreprocessingMismatch
-from matboard.models import geometry
-from matboard.models.preprocessing import LANCZOS_TOLERANCE, TOLERANCE, Preprocessor, disagreement, probe, to_tensor, twin
-from matboard.models.twins import Twin
+from matboard.models.processors import geometry
+from matboard.models.processors.differentiable import Twin
+from matboard.models.processors.preprocessor import (
+    LANCZOS_TOLERANCE,
+    TOLERANCE,
+    Preprocessor,
+    disagreement,
+    probe,
+    to_tensor,
+    twin,
+)
 
 PROCESSORS: list[tuple[str, dict[str, Any]]] = [
     ("Blip", {}),
@@ -44,14 +54,22 @@ def test_twins_agree_with_the_official_processors(family: str, settings: dict[st
     processor = getattr(hf, f"{family}ImageProcessorPil")(**settings)
     made = Twin(processor)
     for size in ((224, 224), (90, 200), (301, 130)):
-        assert disagreement(made, processor, probe(*size)) <= (TOLERANCE if made.exact else LANCZOS_TOLERANCE)
+        assert disagreement(made, processor, probe(*size)) <= (
+            TOLERANCE if made.exact else LANCZOS_TOLERANCE
+        )
 
 
 @pytest.mark.parametrize(("family", "settings"), [*PROCESSORS[:1], *PROCESSORS[8:]])
-def test_every_pixel_of_a_square_canvas_gets_a_gradient(family: str, settings: dict[str, Any]) -> None:
-    canvas = (torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 0.5 + 0.25).requires_grad_()
+def test_every_pixel_of_a_square_canvas_gets_a_gradient(
+    family: str, settings: dict[str, Any]
+) -> None:
+    canvas = (
+        torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 0.5 + 0.25
+    ).requires_grad_()
     values = Twin(getattr(hf, f"{family}ImageProcessorPil")(**settings))(canvas)["pixel_values"]
-    (values * torch.randn(values.shape, generator=torch.Generator().manual_seed(1))).sum().backward()
+    (
+        values * torch.randn(values.shape, generator=torch.Generator().manual_seed(1))
+    ).sum().backward()
     assert canvas.grad is not None and (canvas.grad != 0).all()
 
 
@@ -72,15 +90,24 @@ def test_sizes_are_those_of_the_official_geometry() -> None:
     rng = np.random.default_rng(0)
     for height, width in rng.integers(20, 900, (60, 2)).tolist():
         empty = np.broadcast_to(np.zeros(1, np.uint8), (3, height, width))
-        assert geometry.multiple(height, width, 28, 56 * 56, 200_000) == smart_resize(height, width, 28, 56 * 56, 200_000)
-        assert geometry.fit_inside(height, width, 336, 672) == tuple(get_patch_output_size(empty, (336, 672), "channels_first"))
+        assert geometry.multiple(height, width, 28, 56 * 56, 200_000) == smart_resize(
+            height, width, 28, 56 * 56, 200_000
+        )
+        assert geometry.fit_inside(height, width, 336, 672) == tuple(
+            get_patch_output_size(empty, (336, 672), "channels_first")
+        )
         for edge in (384, 5000):
-            assert geometry.longest_edge(height, width, edge) == smolvlm.get_resize_output_image_size(empty, edge)
+            assert geometry.longest_edge(
+                height, width, edge
+            ) == smolvlm.get_resize_output_image_size(empty, edge)
 
 
 def test_a_processor_nobody_mirrored_is_refused() -> None:
     with pytest.raises(
-        PreprocessingMismatch, match=re.escape("The differentiable twin of Glm4vImageProcessorPil differs from it in form on a")
+        PreprocessingMismatch,
+        match=re.escape(
+            "The differentiable twin of Glm4vImageProcessorPil differs from it in form on a"
+        ),
     ):
         twin(hf.Glm4vImageProcessorPil())
     with pytest.raises(PreprocessingMismatch, match="refuse to train through it"):
@@ -92,7 +119,10 @@ def test_a_processor_that_does_something_else_is_refused_by_its_values() -> None
         def normalize(self, image: Any, mean: Any, std: Any, **_: Any) -> Any:
             return super().normalize(image * 0.9, mean, std)
 
-    with pytest.raises(PreprocessingMismatch, match=r"by \d+\.\d levels of 255 \(at most 2 are allowed\) on a smooth picture of 224×224"):
+    with pytest.raises(
+        PreprocessingMismatch,
+        match=r"by \d+\.\d levels of 255 \(at most 2 are allowed\) on a smooth picture of 224×224",
+    ):
         twin(Darker())
 
 
@@ -106,4 +136,7 @@ def test_settings_are_replaced_in_a_copy() -> None:
 def test_pictures_of_any_mode_become_rgb() -> None:
     grey = probe(50, 50).convert("L")
     inputs = Preprocessor(hf.ViTImageProcessorPil())([grey], dtype=torch.bfloat16)
-    assert inputs["pixel_values"].shape == (1, 3, 224, 224) and inputs["pixel_values"].dtype == torch.bfloat16
+    assert (
+        inputs["pixel_values"].shape == (1, 3, 224, 224)
+        and inputs["pixel_values"].dtype == torch.bfloat16
+    )

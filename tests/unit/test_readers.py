@@ -45,7 +45,10 @@ def pack(path: Path, labels: list[int], classes: list[str], **more: list) -> Non
 
 
 def write_jsonl(path: Path, *lines: object) -> Path:
-    path.write_text("\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines), encoding="utf-8")
+    path.write_text(
+        "\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines),
+        encoding="utf-8",
+    )
     return path
 
 
@@ -53,7 +56,8 @@ def ids(task: Task) -> list[str]:
     return [s.id for s in (*task.train, *task.test)]
 
 
-# Class folders -------------------------------------------------------------------------------------------------------
+# Class folders
+# -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("test_name", ["test", "val", "valid"])
@@ -63,15 +67,25 @@ def test_part_folders(tmp_path: Path, test_name: str) -> None:
     task = load_task(tmp_path)
     assert (len(task.train), len(task.test), task.mirror, task.notes) == (5, 2, True, ())
     first = task.test[-1]
-    assert (first.id, first.question, first.answer) == (f"{test_name}/sea_horse/0.png", "This is a photo of a", "sea horse")
-    assert (first.candidates, first.caption, first.load().size) == (("cat", "sea horse"), "this is a photo of a sea horse", (6, 6))
+    assert (first.id, first.question, first.answer) == (
+        f"{test_name}/sea_horse/0.png",
+        "This is a photo of a",
+        "sea horse",
+    )
+    assert (first.candidates, first.caption, first.load().size) == (
+        ("cat", "sea horse"),
+        "this is a photo of a sea horse",
+        (6, 6),
+    )
 
 
 def test_class_folders_alone_are_split_by_lot_and_said_so(tmp_path: Path) -> None:
     put(tmp_path, {"cat": 10, "dog": 10})
     task = load_task(tmp_path, seed=1)
     assert Counter(s.answer for s in task.test) == {"cat": 2, "dog": 2}
-    assert task.notes == ("There is no test part: 4 of 20 pictures were drawn as one (seed 1, balanced).",)
+    assert task.notes == (
+        "There is no test part: 4 of 20 pictures were drawn as one (seed 1, balanced).",
+    )
     assert sorted(ids(task)) == sorted({f"{c}/{i}.png" for c in ("cat", "dog") for i in range(10)})
     assert ids(task) == ids(load_task(str(tmp_path), seed=1)) != ids(load_task(tmp_path, seed=2))
 
@@ -93,7 +107,11 @@ def test_unreadable_pictures_are_skipped_and_counted(tmp_path: Path) -> None:
     (tmp_path / "test/dog/.hidden").write_text("")
     task = load_task(tmp_path)
     assert (len(task.train), len(task.test)) == (4, 4)
-    assert [s.id for s in task.skipped] == ["test/dog/notes.txt", "train/cat/0.png", "train/dog/1.png"]
+    assert [s.id for s in task.skipped] == [
+        "test/dog/notes.txt",
+        "train/cat/0.png",
+        "train/dog/1.png",
+    ]
     assert task.skipped[0].reason == "not a picture file."
     assert any("Skipped 2 of 10 files; the first, train/cat/0.png:" in note for note in task.notes)
     for broken in (tmp_path / "test").rglob("*.png"):
@@ -110,21 +128,33 @@ def test_limits_count_before_reading(tmp_path: Path) -> None:
 
 
 def test_folders_that_are_no_task_say_what_was_expected(tmp_path: Path) -> None:
-    with pytest.raises(TaskError, match="expected at least two class folders, or train/ and test/ folders that hold them"):
+    with pytest.raises(
+        TaskError,
+        match="expected at least two class folders, or train/ and test/ folders that hold them",
+    ):
         load_task(tmp_path)
     put(tmp_path / "val", {"cat": 1, "dog": 1})
     with pytest.raises(TaskError, match=r"holds val/ but no train/"):
         load_task(tmp_path)
     put(tmp_path / "train", {"cat": 1})
     (tmp_path / "train/dog").mkdir()
-    with pytest.raises(TaskError, match=r"Class folder .*dog holds no picture \(.*\.png.*\); fill or remove it"):
+    with pytest.raises(
+        TaskError, match=r"Class folder .*dog holds no picture \(.*\.png.*\); fill or remove it"
+    ):
         load_task(tmp_path)
     (tmp_path / "a.zip").write_bytes(b"")
-    with pytest.raises(TaskError, match=r"a.zip is not a task: expected a folder of class folders, or a .jsonl, .npz or .parquet file"):
+    with pytest.raises(
+        TaskError,
+        match=(
+            r"a.zip is not a task: expected a folder of class folders, or a .jsonl, .npz or"
+            r" .parquet file"
+        ),
+    ):
         load_task(tmp_path / "a.zip")
 
 
-# JSONL ---------------------------------------------------------------------------------------------------------------
+# JSONL
+# ---------------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -143,7 +173,12 @@ def test_jsonl_with_every_field(pictures: Path) -> None:
         "caption": "an arrow",
         "id": "q1",
     }
-    path = write_jsonl(pictures / "arrows.jsonl", {**said, "split": "train"}, "", {**said, "id": "q2", "image": "2.png", "split": "val"})
+    path = write_jsonl(
+        pictures / "arrows.jsonl",
+        {**said, "split": "train"},
+        "",
+        {**said, "id": "q2", "image": "2.png", "split": "val"},
+    )
     task = load_task(path)
     assert (task.name, task.mirror, ids(task)) == ("arrows", False, ["q1", "q2"])
     got = task.test[0]
@@ -157,7 +192,10 @@ def test_jsonl_with_every_field(pictures: Path) -> None:
 
 
 def test_jsonl_defaults(pictures: Path) -> None:
-    lines = [{"image": f"{i}.png", "answer": answer} for i, answer in enumerate(["yes", "no", 10, 9, "yes", "no"])]
+    lines = [
+        {"image": f"{i}.png", "answer": answer}
+        for i, answer in enumerate(["yes", "no", 10, 9, "yes", "no"])
+    ]
     task = load_task(write_jsonl(pictures / "a.jsonl", *lines))
     by_id = {s.id: s for s in (*task.train, *task.test)}
     assert by_id["0.png#1"].candidates == ("no", "yes")
@@ -167,14 +205,21 @@ def test_jsonl_defaults(pictures: Path) -> None:
 
 
 def test_jsonl_open_answers(pictures: Path) -> None:
-    lines = [{"image": f"{i}.png", "question": "What?", "answer": f"thing {i}", "candidates": []} for i in range(2)]
+    lines = [
+        {"image": f"{i}.png", "question": "What?", "answer": f"thing {i}", "candidates": []}
+        for i in range(2)
+    ]
     task = load_task(write_jsonl(pictures / "a.jsonl", *lines))
     assert task.test[0].candidates == ()
     assert task.test[0].caption.startswith("What? thing")
 
 
 def test_questions_about_one_picture_stay_together(pictures: Path) -> None:
-    lines = [{"image": f"{i}.png", "question": f"q{k}?", "answer": "ab"[k % 2]} for i in range(6) for k in range(4)]
+    lines = [
+        {"image": f"{i}.png", "question": f"q{k}?", "answer": "ab"[k % 2]}
+        for i in range(6)
+        for k in range(4)
+    ]
     for seed in range(5):
         task = load_task(write_jsonl(pictures / "a.jsonl", *lines), seed=seed)
         train, test = ({s.id.split("#")[0] for s in part} for part in (task.train, task.test))
@@ -194,13 +239,22 @@ CAT = {"image": "0.png", "answer": "cat"}
         ({"image": "1.png"}, "line 2: answer must be text, but is None"),
         ({**CAT, "answer": True}, "line 2: answer must be text, but is True"),
         ({**CAT, "candidates": "cat"}, "line 2: candidates must be a list of texts, but is 'cat'"),
-        ({**CAT, "candidates": ["cat", "cat"]}, "line 2: Sample '0.png#2' has the candidate 'cat' more than once"),
+        (
+            {**CAT, "candidates": ["cat", "cat"]},
+            "line 2: Sample '0.png#2' has the candidate 'cat' more than once",
+        ),
         (
             {**CAT, "candidates": ["dog", "cow"]},
-            "line 2: Sample '0.png#2' has the answer 'cat', which is not among its candidates: dog, cow",
+            (
+                "line 2: Sample '0.png#2' has the answer 'cat', which is not among its candidates:"
+                " dog, cow"
+            ),
         ),
         ({**CAT, "question": ""}, "line 2: Sample '0.png#2' has an empty question"),
-        ({**CAT, "canditates": []}, "line 2: unknown field 'canditates'; did you mean 'candidates'"),
+        (
+            {**CAT, "canditates": []},
+            "line 2: unknown field 'canditates'; did you mean 'candidates'",
+        ),
         ({**CAT, "split": "dev"}, "line 2: split is 'dev'; expected train or test"),
         ({**CAT, "split": "train"}, "line 1: states no split, but other samples do"),
     ],
@@ -216,14 +270,21 @@ def test_jsonl_as_a_whole(pictures: Path) -> None:
     (pictures / "a.jsonl").write_bytes(b"\xff\xfe{")
     with pytest.raises(TaskError, match=r"a.jsonl is not UTF-8 text"):
         load_task(pictures / "a.jsonl")
-    lines = [{**CAT, "answer": a, "split": p, "id": f"{a}{p}"} for a in ("cat", "dog") for p in ("train", "test")]
+    lines = [
+        {**CAT, "answer": a, "split": p, "id": f"{a}{p}"}
+        for a in ("cat", "dog")
+        for p in ("train", "test")
+    ]
     with pytest.raises(TaskError, match="2 samples of the id 'cattrain'"):
         load_task(write_jsonl(pictures / "a.jsonl", *lines, {**lines[0]}))
-    missing = write_jsonl(pictures / "a.jsonl", *lines, {**CAT, "split": "train", "image": "gone.png"})
+    missing = write_jsonl(
+        pictures / "a.jsonl", *lines, {**CAT, "split": "train", "image": "gone.png"}
+    )
     assert [s.id for s in load_task(missing).skipped] == ["gone.png#5"]
 
 
-# Packed --------------------------------------------------------------------------------------------------------------
+# Packed
+# --------------------------------------------------------------------------------------------------------------
 
 
 def test_packed_train_and_test(tmp_path: Path) -> None:
@@ -237,7 +298,11 @@ def test_packed_train_and_test(tmp_path: Path) -> None:
 
 
 def test_packed_questions(tmp_path: Path) -> None:
-    asked = {"question": ["How many?", "Any?", "Any?", "How many?"], "answer": ["2", "yes", "no", "10"], "question_image": [0, 0, 1, 1]}
+    asked = {
+        "question": ["How many?", "Any?", "Any?", "How many?"],
+        "answer": ["2", "yes", "no", "10"],
+        "question_image": [0, 0, 1, 1],
+    }
     pack(tmp_path / "a.npz", [0, 1], ["0", "1"], **asked)
     task = load_task(tmp_path / "a.npz")
     by_answer = {s.answer: s for s in (*task.train, *task.test)}
@@ -258,17 +323,23 @@ def test_packed_files_that_are_wrong(tmp_path: Path) -> None:
         load_task(tmp_path / "a.npz")
     np.save(tmp_path / "a.npy", np.zeros(3))
     (tmp_path / "a.npy").rename(tmp_path / "a.npz")
-    with pytest.raises(TaskError, match=r"a.npz cannot be read as a packed picture set: it is a single array"):
+    with pytest.raises(
+        TaskError, match=r"a.npz cannot be read as a packed picture set: it is a single array"
+    ):
         load_task(tmp_path / "a.npz")
     pack(tmp_path / "a.npz", [0, 1], ["a", "b"], names=["only one"])
     with pytest.raises(TaskError, match="its arrays disagree: 2 labels, 1 names, 3 offsets"):
         load_task(tmp_path / "a.npz")
     asked = {"question": ["?", "?"], "answer": ["a", "b"]}
     pack(tmp_path / "a.npz", [0, 1], ["a", "b"], **asked, question_image=[0, 2])
-    with pytest.raises(TaskError, match=r"a.npz, question 1: asks about picture 2, but there are 2"):
+    with pytest.raises(
+        TaskError, match=r"a.npz, question 1: asks about picture 2, but there are 2"
+    ):
         load_task(tmp_path / "a.npz")
     pack(tmp_path / "a.npz", [0, 1], ["a", "b"], **asked, question_image=[0])
-    with pytest.raises(TaskError, match="question, answer and question_image must be of one length"):
+    with pytest.raises(
+        TaskError, match="question, answer and question_image must be of one length"
+    ):
         load_task(tmp_path / "a.npz")
     pack(tmp_path / "a.npz", [0, -1], ["a", "b"])
     with pytest.raises(TaskError, match=r"a.npz, picture 1: label -1 names none of the 2 classes"):
@@ -276,7 +347,9 @@ def test_packed_files_that_are_wrong(tmp_path: Path) -> None:
 
 
 def test_class_names_keep_their_synonyms_only_where_they_must() -> None:
-    assert clean_class_names(["tench, Tinca tinca", "crane, bird", "crane, machine", "sea_horse"]) == [
+    assert clean_class_names(
+        ["tench, Tinca tinca", "crane, bird", "crane, machine", "sea_horse"]
+    ) == [
         "tench",
         "crane, bird",
         "crane, machine",
@@ -292,10 +365,20 @@ def table(path: Path, **columns: list) -> Path:
 
 def test_parquet_with_bytes_paths_and_stored_class_names(tmp_path: Path) -> None:
     (tmp_path / "b.png").write_bytes(png(size=9))
-    written = pa.table({"image": [{"bytes": png(size=4), "path": "a.png"}, {"bytes": None, "path": "b.png"}], "label": [1, 0]})
-    features = {"info": {"features": {"label": {"names": ["sea_horse", "cat"], "_type": "ClassLabel"}}}}
+    written = pa.table(
+        {
+            "image": [{"bytes": png(size=4), "path": "a.png"}, {"bytes": None, "path": "b.png"}],
+            "label": [1, 0],
+        }
+    )
+    features = {
+        "info": {"features": {"label": {"names": ["sea_horse", "cat"], "_type": "ClassLabel"}}}
+    }
     for part in ("train", "test"):
-        pq.write_table(written.replace_schema_metadata({"huggingface": json.dumps(features)}), tmp_path / f"{part}-00000-of-00001.parquet")
+        pq.write_table(
+            written.replace_schema_metadata({"huggingface": json.dumps(features)}),
+            tmp_path / f"{part}-00000-of-00001.parquet",
+        )
     task = load_task(tmp_path)
     assert [(s.answer, s.candidates, s.load().size) for s in task.test] == [
         ("cat", ("sea horse", "cat"), (4, 4)),
@@ -304,25 +387,43 @@ def test_parquet_with_bytes_paths_and_stored_class_names(tmp_path: Path) -> None
 
 
 def test_parquet_with_questions(tmp_path: Path) -> None:
-    path = table(tmp_path / "a.parquet", img=[png(), png()], question=["Is it?"] * 2, answer=["yes", "no"], split=["train", "test"])
+    path = table(
+        tmp_path / "a.parquet",
+        img=[png(), png()],
+        question=["Is it?"] * 2,
+        answer=["yes", "no"],
+        split=["train", "test"],
+    )
     task = load_task(path)
-    assert (task.train[0].question, task.test[0].answer, task.test[0].candidates) == ("Is it?", "no", ("no", "yes"))
+    assert (task.train[0].question, task.test[0].answer, task.test[0].candidates) == (
+        "Is it?",
+        "no",
+        ("no", "yes"),
+    )
 
 
 def test_parquet_that_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(TaskError, match="has no picture column: expected image or img, found photo, label"):
+    with pytest.raises(
+        TaskError, match="has no picture column: expected image or img, found photo, label"
+    ):
         load_task(table(tmp_path / "a.parquet", photo=[png()], label=[0]))
-    with pytest.raises(TaskError, match=r"row 0: label 0 has no name \(0 class names are known\); write an answer column"):
+    with pytest.raises(
+        TaskError,
+        match=r"row 0: label 0 has no name \(0 class names are known\); write an answer column",
+    ):
         load_task(table(tmp_path / "a.parquet", image=[png()], label=[0]))
     (tmp_path / "a.parquet").write_bytes(b"PAR1 no")
     with pytest.raises(TaskError, match=r"a.parquet cannot be read as parquet"):
         load_task(tmp_path / "a.parquet")
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
-    with pytest.raises(Exception, match=r"Reading a.parquet needs pyarrow: pip install 'matboard\[data\]'"):
+    with pytest.raises(
+        Exception, match=r"Reading a.parquet needs pyarrow: pip install 'matboard\[data\]'"
+    ):
         load_task(tmp_path / "a.parquet")
 
 
-# Named data sets -----------------------------------------------------------------------------------------------------
+# Named data sets
+# -----------------------------------------------------------------------------------------------------
 
 CIFAR10 = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 
@@ -334,8 +435,15 @@ def test_named_sets_from_packed_files(tmp_path: Path) -> None:
     pack(tmp_path / "cifar100_train_b.npz", [0], ["maple_tree"])
     pack(tmp_path / "cifar100_test.npz", [0], ["worm"])
     task = load_task("cifar10", data_dir=tmp_path)
-    assert ([s.answer for s in task.train], task.test[0].candidates) == (["cat", "deer"], tuple(CIFAR10))
-    assert (task.name, task.mirror, task.test[0].caption) == ("cifar10", True, "this is a photo of a dog")
+    assert ([s.answer for s in task.train], task.test[0].candidates) == (
+        ["cat", "deer"],
+        tuple(CIFAR10),
+    )
+    assert (task.name, task.mirror, task.test[0].caption) == (
+        "cifar10",
+        True,
+        "this is a photo of a dog",
+    )
     hundred = load_task("cifar100", data_dir=tmp_path)
     assert [s.answer for s in hundred.train] == ["aquarium fish", "maple tree"]
     assert (len(hundred.test[0].candidates), hundred.test[0].label) == (100, 99)
@@ -347,7 +455,11 @@ def test_named_sets_from_class_folders(tmp_path: Path, place: str) -> None:
     put(tmp_path / place / "val", {"n01440764": 1, "n03888257": 1})
     task = load_task("imagenette", data_dir=tmp_path)
     assert [s.answer for s in task.train] == ["tench", "tench", "English springer"]
-    assert (task.test[1].answer, task.test[1].label, len(task.test[1].candidates)) == ("parachute", 9, 10)
+    assert (task.test[1].answer, task.test[1].label, len(task.test[1].candidates)) == (
+        "parachute",
+        9,
+        10,
+    )
     with pytest.raises(TaskError, match=r"cifar10.*could not be had from the Hub"):
         load_task("cifar10", data_dir=tmp_path)
 
@@ -357,24 +469,46 @@ def test_named_sets_from_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     cache = tmp_path / "datasets--uoft-cs--cifar100"
     for part, label in (("train", 0), ("test", 99)):
         image = [{"bytes": png(), "path": None}]
-        table(cache / f"snapshots/abc/cifar100/{part}/0000.parquet", img=image, fine_label=[label], coarse_label=[1])
+        table(
+            cache / f"snapshots/abc/cifar100/{part}/0000.parquet",
+            img=image,
+            fine_label=[label],
+            coarse_label=[1],
+        )
     reference = cache / "refs/refs/convert/parquet"
     reference.parent.mkdir(parents=True)
     reference.write_text("abc")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     task = load_task("cifar100")
-    assert (task.train[0].answer, task.test[0].answer, task.test[0].load().size) == ("apple", "worm", (6, 6))
+    assert (task.train[0].answer, task.test[0].answer, task.test[0].load().size) == (
+        "apple",
+        "worm",
+        (6, 6),
+    )
 
 
-def test_a_named_set_that_is_nowhere_says_where_it_was_sought(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_named_set_that_is_nowhere_says_where_it_was_sought(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(TaskError, match=r"as uoft-cs/cifar10 \(it is not in the local cache, and HF_HUB_OFFLINE forbids to ask the Hub\)"):
+    with pytest.raises(
+        TaskError,
+        match=(
+            r"as uoft-cs/cifar10 \(it is not in the local cache, and HF_HUB_OFFLINE forbids to ask"
+            r" the Hub\)"
+        ),
+    ):
         load_task("cifar10")
-    with pytest.raises(TaskError, match=r"and no data folder was given. Pass data_dir, or set MATBOARD_DATA"):
+    with pytest.raises(
+        TaskError, match=r"and no data folder was given. Pass data_dir, or set MATBOARD_DATA"
+    ):
         load_task("cifar10")
-    with pytest.raises(TaskError, match=r"they are not in .*cifar10_train.npz and cifar10_test.npz, or with cifar10/train/"):
+    with pytest.raises(
+        TaskError,
+        match=r"they are not in .*cifar10_train.npz and cifar10_test.npz, or with cifar10/train/",
+    ):
         load_task("cifar10", data_dir=tmp_path)
     with pytest.raises(TaskError, match=r"The data folder .*none does not exist"):
         load_task("cifar10", data_dir=tmp_path / "none")

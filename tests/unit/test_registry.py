@@ -5,7 +5,14 @@ import pytest
 from matboard.errors import ConfigError, UnknownName
 from matboard.registry import Registry
 
-THINGS = Registry("thing", {"path": "pathlib:PurePosixPath", "fraction": "fractions:Fraction", "missing": "no.such.module:x"})
+THINGS = Registry(
+    "thing",
+    {
+        "path": "pathlib:PurePosixPath",
+        "fraction": "fractions:Fraction",
+        "missing": "no.such.module:x",
+    },
+)
 
 
 def test_loading_and_building():
@@ -14,10 +21,18 @@ def test_loading_and_building():
 
 
 def test_an_unknown_name_gets_a_suggestion_and_the_list():
-    with pytest.raises(UnknownName, match=r"Unknown thing 'fractoin'. Did you mean 'fraction'\? Known: fraction, missing, path."):
+    with pytest.raises(
+        UnknownName,
+        match=(
+            r"Unknown thing 'fractoin'. Did you mean 'fraction'\? Known: fraction, missing, path."
+        ),
+    ):
         THINGS["fractoin"]
 
 
 def test_a_wrong_option_is_named():
-    with pytest.raises(ConfigError, match=r"Unknown option of thing 'fraction' 'numeratr'. Did you mean 'numerator'\?"):
+    with pytest.raises(
+        ConfigError,
+        match=r"Unknown option of thing 'fraction' 'numeratr'. Did you mean 'numerator'\?",
+    ):
         THINGS.build("fraction", numeratr=1)

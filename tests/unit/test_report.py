@@ -27,7 +27,9 @@ def page(run: Path) -> str:
     return write_report(run).read_text()
 
 
-def test_page_is_written_into_the_run_or_where_asked_and_never_changes(run: Path, page: str, tmp_path: Path) -> None:
+def test_page_is_written_into_the_run_or_where_asked_and_never_changes(
+    run: Path, page: str, tmp_path: Path
+) -> None:
     assert (run / "report.html").read_text() == page
     assert write_report(run, tmp_path / "deep" / "page.html").read_text() == page
 
@@ -39,13 +41,17 @@ def test_the_page_bears_the_title_that_the_configuration_gives(tmp_path: Path) -
 
 def test_page_needs_no_network_and_runs_no_script(page: str) -> None:
     assert "<script" not in page
-    assert all(address.startswith(("data:", "#")) for address in re.findall(r'(?:src|href)="([^"]*)', page))
+    assert all(
+        address.startswith(("data:", "#")) for address in re.findall(r'(?:src|href)="([^"]*)', page)
+    )
     assert not re.search(r"url\((?!#)", page)
     assert "default-src 'none'; img-src data:; style-src 'unsafe-inline'" in page
 
 
 def test_page_shows_every_part(page: str) -> None:
-    assert page.count('<img src="data:image/png;base64,') == 1 + 2 * 3  # the prompt, and each example's pictures once
+    assert (
+        page.count('<img src="data:image/png;base64,') == 1 + 2 * 3
+    )  # the prompt, and each example's pictures once
     for words in (
         "TVP helps target models beyond chance",
         "Means of each group",
@@ -67,19 +73,25 @@ def test_what_users_wrote_is_escaped(page: str) -> None:
 def test_figures_take_their_colours_from_the_page(page: str) -> None:
     figures = re.findall(r'<svg role="img".*?</svg>', page, flags=re.DOTALL)
     assert "var(--m2)" in "".join(figures)
-    assert {colour for figure in figures for colour in re.findall(r"(?:fill|stroke): (#\w+)", figure)} <= {"#ffffff"}  # hidden backgrounds
+    assert {
+        colour for figure in figures for colour in re.findall(r"(?:fill|stroke): (#\w+)", figure)
+    } <= {"#ffffff"}  # hidden backgrounds
 
 
 def test_a_study_shows_all_its_prompts_in_the_tables_order(tmp_path: Path) -> None:
     text = write_report(make_run(tmp_path / "study", study=True)).read_text()
-    assert re.findall(r"<h3>(\w+-s\d)</h3>", text) == [f"{method}-s{seed}" for method in METHODS for seed in range(3)]
+    assert re.findall(r"<h3>(\w+-s\d)</h3>", text) == [
+        f"{method}-s{seed}" for method in METHODS for seed in range(3)
+    ]
     assert "9 steps were skipped" in text
     assert "gradient norm: total" in text
 
 
 PARTS = ["config.yaml", "environment.json", "metrics.jsonl", "results.json", "prompt"]
 SENTENCES = {
-    "results.json": "This run has no results yet: results.json appears when its evaluation has finished.",
+    "results.json": (
+        "This run has no results yet: results.json appears when its evaluation has finished."
+    ),
     "metrics.jsonl": "Nothing was logged: metrics.jsonl is missing or holds no numbers.",
     "prompt": "No prompt has been saved in this run.",
     "config.yaml": "config.yaml is missing.",
@@ -88,7 +100,9 @@ SENTENCES = {
 
 
 @pytest.mark.parametrize("only", PARTS)
-def test_an_unfinished_run_has_a_page_that_says_what_is_missing(run: Path, tmp_path: Path, only: str) -> None:
+def test_an_unfinished_run_has_a_page_that_says_what_is_missing(
+    run: Path, tmp_path: Path, only: str
+) -> None:
     copy = tmp_path / "part"
     copy.mkdir()
     (copy / only).symlink_to(run / only)
@@ -108,15 +122,27 @@ def test_an_unfinished_study_shows_the_fit_that_is_running(tmp_path: Path) -> No
     ("content", "sentence"),
     [
         ("{", "results.json cannot be read ("),
-        ('{"schema": 2}', "These results follow schema 2; this matboard reads schema 1. Upgrade matboard to report on them."),
-        ('{"kind": "fit", "steps": 3}', "This run learned a prompt and judged none: its results.json holds no transfer table."),
+        (
+            '{"schema": 2}',
+            (
+                "These results follow schema 2; this matboard reads schema 1. Upgrade matboard to"
+                " report on them."
+            ),
+        ),
+        (
+            '{"kind": "fit", "steps": 3}',
+            "This run learned a prompt and judged none: its results.json holds no transfer table.",
+        ),
         (
             '{"cells": [{"model": "m", "task": "t"}]}',
             "These results do not follow schema 1: cells.0.condition: Field required.",
         ),
         (
             '{"cells": [{"model": "m", "task": "t", "condition": "c"}]}',
-            "These results do not follow schema 1: results: cells name the model 'm', which is not among the models.",
+            (
+                "These results do not follow schema 1: results: cells name the model 'm', which is"
+                " not among the models."
+            ),
         ),
     ],
 )
@@ -130,22 +156,31 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RunError) as error:
         write_report(tmp_path / "nowhere")
     assert (
-        str(error.value) == f"{tmp_path / 'nowhere'} is not a folder. Give a run folder, the one named by --out when the run was started."
+        str(error.value)
+        == f"{tmp_path / 'nowhere'} is not a folder. Give a run folder, the one named by --out when"
+        " the run was started."
     )
     (tmp_path / "holiday.jpg").touch()
     with pytest.raises(RunError) as error:
         write_report(tmp_path)
-    assert str(error.value) == (
-        f"{tmp_path} is not a run folder: it holds none of config.yaml, environment.json, metrics.jsonl, results.json and no prompt. "
-        "Give the folder a run was written to."
+    assert (
+        str(error.value)
+        == f"{tmp_path} is not a run folder: it holds none of config.yaml, environment.json,"
+        " metrics.jsonl, results.json and no prompt. Give the folder a run was written to."
     )
 
 
 @pytest.mark.parametrize("library", ["jinja2", "matplotlib"])
-def test_a_missing_library_is_named(run: Path, monkeypatch: pytest.MonkeyPatch, library: str) -> None:
+def test_a_missing_library_is_named(
+    run: Path, monkeypatch: pytest.MonkeyPatch, library: str
+) -> None:
     monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(
-        MatboardError, match=rf"^A report needs {library}, which is not installed\. Run: pip install 'matboard\[learn\]'\.$"
+        MatboardError,
+        match=(
+            rf"^A report needs {library}, which is not installed\. Run: pip install"
+            r" 'matboard\[learn\]'\.$"
+        ),
     ):
         write_report(run)
 
@@ -156,7 +191,9 @@ def test_pictures_outside_the_run_are_not_shown(tmp_path: Path) -> None:
     for place in (folder / "in.png", tmp_path / "out.png"):
         Image.new("RGB", (2, 2)).save(place)
     (folder / "passwords.txt").write_text("secret")
-    shown = [data_uri(folder, name) for name in ("in.png", "../out.png", "passwords.txt", "gone.png", "")]
+    shown = [
+        data_uri(folder, name) for name in ("in.png", "../out.png", "passwords.txt", "gone.png", "")
+    ]
     assert [uri is not None for uri in shown] == [True, False, False, False, False]
 
 

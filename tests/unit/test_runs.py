@@ -12,7 +12,9 @@ from matboard.runs import Checkpoint, Run, replace_atomically
 def test_a_run_is_created_and_taken_up_again(tmp_path):
     run = Run.open(tmp_path / "run", {"steps": 3, "prompt": {"width": 30}})
     assert run.config() == {"steps": 3, "prompt": {"width": 30}}
-    assert json.loads(run.path("environment.json").read_text())["packages"]["numpy"] == np.__version__
+    assert (
+        json.loads(run.path("environment.json").read_text())["packages"]["numpy"] == np.__version__
+    )
     assert not run.finished
     again = Run.open(tmp_path / "run", {"steps": 3, "prompt": {"width": 30}})
     again.write_results({"kind": "fit"})
@@ -21,7 +23,9 @@ def test_a_run_is_created_and_taken_up_again(tmp_path):
 
 def test_another_configuration_is_refused_and_named(tmp_path):
     Run.open(tmp_path / "run", {"steps": 3, "prompt": {"width": 30}})
-    with pytest.raises(RunError, match=r"holds a run with another configuration \(prompt.width differ\)"):
+    with pytest.raises(
+        RunError, match=r"holds a run with another configuration \(prompt.width differ\)"
+    ):
         Run.open(tmp_path / "run", {"steps": 3, "prompt": {"width": 20}})
 
 
@@ -36,7 +40,9 @@ def test_checkpoint_round_trip_drops_later_log_lines(tmp_path):
     run = Run.open(tmp_path / "run", {})
     for step in range(1, 6):
         run.log({"step": step, "loss": 1 / step})
-    run.save_checkpoint(Checkpoint(3, {"delta": np.arange(6, dtype=np.float32).reshape(2, 3)}, {"skipped": 1}))
+    run.save_checkpoint(
+        Checkpoint(3, {"delta": np.arange(6, dtype=np.float32).reshape(2, 3)}, {"skipped": 1})
+    )
     back = run.load_checkpoint()
     assert back.step == 3 and back.values == {"skipped": 1}
     assert np.array_equal(back.arrays["delta"], np.arange(6).reshape(2, 3))
@@ -66,7 +72,13 @@ def test_a_full_disk_leaves_the_previous_file(tmp_path):
         temporary.write_text("half of")
         raise OSError(28, "No space left on device")
 
-    with pytest.raises(RunError, match=r"could not be written \(No space left on device\). What stood there before is unchanged"):
+    with pytest.raises(
+        RunError,
+        match=(
+            r"could not be written \(No space left on device\). What stood there before is"
+            r" unchanged"
+        ),
+    ):
         replace_atomically(target, write)
     assert target.read_text() == "before"
     assert list(tmp_path.iterdir()) == [target]

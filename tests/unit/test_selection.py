@@ -13,8 +13,12 @@ from matboard.analysis import Selection, pooled, selection
 from matboard.errors import InputError
 
 
-def draw(seed: int, n: int = 200, classes: int = 7, prompts: int = 6, k: int = 2, bond: float = 0.0) -> tuple[Any, ...]:
-    """Samples whose similarity to prompt (class mod M) is raised by ``bond``; the k most similar are chosen."""
+def draw(
+    seed: int, n: int = 200, classes: int = 7, prompts: int = 6, k: int = 2, bond: float = 0.0
+) -> tuple[Any, ...]:
+    """Samples whose similarity to prompt (class mod M) is raised by ``bond``; the k most similar
+    are chosen.
+    """
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, classes, n)
     similarity = rng.normal(size=(n, prompts))
@@ -33,23 +37,38 @@ def test_agrees_with_loops_over_samples(seed: int) -> None:
         row = [sum(m in chosen[i] for i in mine) / len(mine) for m in range(6)]
         assert found.frequency[c] == pytest.approx(row)
         assert sum(row) == pytest.approx(2)
-        assert found.class_entropy[c] == pytest.approx(-sum(x / 2 * math.log2(x / 2) for x in row if x))
-        assert found.similarity[c] == pytest.approx([sum(similarity[i, m] for i in mine) / len(mine) for m in range(6)])
+        assert found.class_entropy[c] == pytest.approx(
+            -sum(x / 2 * math.log2(x / 2) for x in row if x)
+        )
+        assert found.similarity[c] == pytest.approx(
+            [sum(similarity[i, m] for i in mine) / len(mine) for m in range(6)]
+        )
         assert found.samples[c] == len(mine)
     assert found.mutual_information == pytest.approx(information(pairs))
-    assert found.usage == pytest.approx([sum(b == m for _, b in pairs) / len(pairs) for m in range(6)])
+    assert found.usage == pytest.approx(
+        [sum(b == m for _, b in pairs) / len(pairs) for m in range(6)]
+    )
 
 
 def test_a_case_computed_by_hand() -> None:
     """Two classes; cats always take prompts 0 and 1, dogs 0 and 2; prompt 3 serves nobody."""
-    found = selection(np.array([[0, 1], [1, 0], [2, 0], [0, 2]]), np.eye(4), np.array([0, 0, 1, 1]), ["cat", "dog"])
+    found = selection(
+        np.array([[0, 1], [1, 0], [2, 0], [0, 2]]),
+        np.eye(4),
+        np.array([0, 0, 1, 1]),
+        ["cat", "dog"],
+    )
     assert found.frequency.tolist() == [[1, 1, 0, 0], [1, 0, 1, 0]]
     assert found.usage.tolist() == [0.5, 0.25, 0.25, 0]
     assert found.usage_entropy == 1.5
     assert found.class_entropy.tolist() == [1, 1]
     assert found.dead == (3,)
-    assert found.mutual_information == pytest.approx(0.5)  # H(class) + H(prompt) − H(both) = 1 + 1.5 − 2
-    assert found.p_value == pytest.approx(1 / 3, abs=0.05)  # 2 of the 6 ways to label two of four samples as cats reach it
+    assert found.mutual_information == pytest.approx(
+        0.5
+    )  # H(class) + H(prompt) − H(both) = 1 + 1.5 − 2
+    assert found.p_value == pytest.approx(
+        1 / 3, abs=0.05
+    )  # 2 of the 6 ways to label two of four samples as cats reach it
     assert found.similarity.tolist() == [[0.5, 0.5, 0, 0], [0, 0, 0.5, 0.5]]
 
 
@@ -67,13 +86,17 @@ def test_a_planted_association_is_found(seed: int) -> None:
 
 
 def test_independence_is_rejected_about_as_often_as_promised() -> None:
-    p_values = np.array([selection(*draw(seed, n=60), permutations=99, seed=seed).p_value for seed in range(200)])
+    p_values = np.array(
+        [selection(*draw(seed, n=60), permutations=99, seed=seed).p_value for seed in range(200)]
+    )
     assert (p_values <= 0.05).sum() <= 20  # 10 expected; more than 20 has a probability of 0.001
     assert 0.4 < p_values.mean() < 0.6
 
 
 def test_same_seed_same_p() -> None:
-    first, again, other = (selection(*draw(1, bond=0.2), permutations=99, seed=seed).p_value for seed in (3, 3, 4))
+    first, again, other = (
+        selection(*draw(1, bond=0.2), permutations=99, seed=seed).p_value for seed in (3, 3, 4)
+    )
     assert first == again != other
 
 
@@ -87,8 +110,12 @@ def test_a_class_without_samples_has_no_numbers_and_counts_for_nothing() -> None
     assert np.isfinite(without.frequency).all()
 
 
-def draw_orders(seed: int, orders: int = 3, n: int = 60, bond: float = 0.0, alike: float = 0.9) -> list[tuple[Any, ...]]:
-    """The same pictures seen through several pools: ``alike`` is how much of a similarity the pools share."""
+def draw_orders(
+    seed: int, orders: int = 3, n: int = 60, bond: float = 0.0, alike: float = 0.9
+) -> list[tuple[Any, ...]]:
+    """The same pictures seen through several pools: ``alike`` is how much of a similarity the pools
+    share.
+    """
     _, common, labels, classes = draw(seed, n, bond=bond)
     rng = np.random.default_rng([seed, 1])
     found = []
@@ -103,7 +130,9 @@ def information(pairs: list[tuple[int, int]]) -> float:
     total = 0.0
     for c, m in set(pairs):
         joint = pairs.count((c, m)) / len(pairs)
-        total += joint * math.log2(joint * len(pairs) ** 2 / sum(a == c for a, _ in pairs) / sum(b == m for _, b in pairs))
+        total += joint * math.log2(
+            joint * len(pairs) ** 2 / sum(a == c for a, _ in pairs) / sum(b == m for _, b in pairs)
+        )
     return total
 
 
@@ -112,7 +141,10 @@ def test_orders_are_pooled_as_loops_would(seed: int, bond: float) -> None:
     orders = draw_orders(seed, n=40, bond=bond, alike=0.6)
 
     def mean(shuffle: np.ndarray) -> float:
-        tables = ([(int(labels[j]), int(m)) for i, j in enumerate(shuffle) for m in chosen[i]] for chosen, _, labels, _ in orders)
+        tables = (
+            [(int(labels[j]), int(m)) for i, j in enumerate(shuffle) for m in chosen[i]]
+            for chosen, _, labels, _ in orders
+        )
         return sum(map(information, tables)) / len(orders)
 
     found = pooled([selection(*order, permutations=29, seed=seed) for order in orders])
@@ -132,13 +164,21 @@ def test_an_order_pooled_with_itself_tells_nothing_new() -> None:
 
 
 def test_pooled_orders_that_choose_alike_are_rejected_about_as_often_as_promised() -> None:
-    p_values = np.array([pooled([selection(*order, permutations=39) for order in draw_orders(seed)]).p_value for seed in range(200)])
+    p_values = np.array(
+        [
+            pooled([selection(*order, permutations=39) for order in draw_orders(seed)]).p_value
+            for seed in range(200)
+        ]
+    )
     assert (p_values <= 0.05).sum() <= 20  # 10 expected; more than 20 has a probability of 0.001
     assert 0.4 < p_values.mean() < 0.6
 
 
 def test_pooled_orders_find_what_each_alone_may_miss() -> None:
-    orders = [[selection(*order, permutations=199) for order in draw_orders(seed, 5, bond=0.8, alike=0.5)] for seed in range(10)]
+    orders = [
+        [selection(*order, permutations=199) for order in draw_orders(seed, 5, bond=0.8, alike=0.5)]
+        for seed in range(10)
+    ]
     alone = sum(found.p_value > 0.01 for each in orders for found in each)
     assert alone >= 5
     assert sum(pooled(each).p_value > 0.01 for each in orders) * 5 < alone
@@ -146,14 +186,31 @@ def test_pooled_orders_find_what_each_alone_may_miss() -> None:
 
 def test_selections_that_do_not_pair_up_are_not_pooled() -> None:
     one = selection(*draw(0), permutations=9)
-    bare = Selection.from_json({name: value for name, value in one.as_json().items() if name != "shuffled"})
+    bare = Selection.from_json(
+        {name: value for name, value in one.as_json().items() if name != "shuffled"}
+    )
     assert bare.p_value == one.p_value
     for given, sentence in (
-        ([], "No selection came, but at least one is needed to say whether classes and prompts are related."),
-        ([one, bare], "A selection was saved without its shuffles, which a test over several selections needs; make it again."),
+        (
+            [],
+            (
+                "No selection came, but at least one is needed to say whether classes and prompts"
+                " are related."
+            ),
+        ),
+        (
+            [one, bare],
+            (
+                "A selection was saved without its shuffles, which a test over several selections"
+                " needs; make it again."
+            ),
+        ),
         (
             [one, selection(*draw(1), permutations=9)],
-            "The selections differ in their classes, samples or permutations, so their shuffles do not pair up.",
+            (
+                "The selections differ in their classes, samples or permutations, so their shuffles"
+                " do not pair up."
+            ),
         ),
     ):
         with pytest.raises(InputError) as error:
@@ -170,18 +227,53 @@ def test_json_holds_everything() -> None:
     np.testing.assert_array_equal(again.frequency, found.frequency)
 
 
-GOOD = {"chosen": [[0, 1], [1, 2]], "similarity": [[0.0] * 3] * 2, "labels": [0, 1], "classes": ["a", "b"]}
+GOOD = {
+    "chosen": [[0, 1], [1, 2]],
+    "similarity": [[0.0] * 3] * 2,
+    "labels": [0, 1],
+    "classes": ["a", "b"],
+}
 WRONG = [
-    ({"chosen": [0, 1]}, "2 labels need chosen prompts n × k and similarities n × M, but their shapes are (2,) and (2, 3)."),
-    ({"similarity": [[0.0] * 3]}, "2 labels need chosen prompts n × k and similarities n × M, but their shapes are (2, 2) and (1, 3)."),
+    (
+        {"chosen": [0, 1]},
+        (
+            "2 labels need chosen prompts n × k and similarities n × M, but their shapes are (2,)"
+            " and (2, 3)."
+        ),
+    ),
+    (
+        {"similarity": [[0.0] * 3]},
+        (
+            "2 labels need chosen prompts n × k and similarities n × M, but their shapes are (2, 2)"
+            " and (1, 3)."
+        ),
+    ),
     ({"chosen": [[0, 1], [1, 3]]}, "A chosen prompt is an index from 0 to 2, but one is 3."),
     ({"chosen": [[0, 1], [1, -1]]}, "A chosen prompt is an index from 0 to 2, but one is -1."),
-    ({"chosen": [[0.0, 1], [1, 2]]}, "A chosen prompt is an index, so of an integer type, but this one is float64."),
+    (
+        {"chosen": [[0.0, 1], [1, 2]]},
+        "A chosen prompt is an index, so of an integer type, but this one is float64.",
+    ),
     ({"labels": [0, 2]}, "A label is an index from 0 to 1, but one is 2."),
     ({"chosen": [[0, 1], [1, 1]]}, "Every sample chooses at least one prompt, and none twice."),
-    ({"labels": []}, "A selection needs labels of shape n and at least one class: labels have shape (0,), classes are 2."),
-    ({"classes": []}, "A selection needs labels of shape n and at least one class: labels have shape (2,), classes are 0."),
-    ({"similarity": [[0.0, 0.0, math.nan]] * 2}, "Similarities are finite numbers, but one is not."),
+    (
+        {"labels": []},
+        (
+            "A selection needs labels of shape n and at least one class: labels have shape (0,),"
+            " classes are 2."
+        ),
+    ),
+    (
+        {"classes": []},
+        (
+            "A selection needs labels of shape n and at least one class: labels have shape (2,),"
+            " classes are 0."
+        ),
+    ),
+    (
+        {"similarity": [[0.0, 0.0, math.nan]] * 2},
+        "Similarities are finite numbers, but one is not.",
+    ),
     ({"permutations": 0}, "A permutation test needs at least one permutation, but 0 came."),
 ]
 

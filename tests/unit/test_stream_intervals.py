@@ -40,6 +40,12 @@ def test_differences_are_paired():
     a, b = [hits(s) for s in range(3)], [hits(s, level=0.95) for s in range(3)]
     assert stream_difference("accuracy", a, a).low == stream_difference("accuracy", a, a).high == 0
     better = stream_difference("accuracy", a, b)
-    assert better.value == pytest.approx(stream_estimate("accuracy", b).value - stream_estimate("accuracy", a).value) and better.low > 0
+    assert (
+        better.value
+        == pytest.approx(
+            stream_estimate("accuracy", b).value - stream_estimate("accuracy", a).value
+        )
+        and better.low > 0
+    )
     with pytest.raises(InputError, match="one has 3 seeds and the other 2"):
         stream_difference("accuracy", a, b[:2])

@@ -17,13 +17,19 @@ def picture() -> Image.Image:
 
 
 def sample(id: str, answer: str = "cat", **changed: object) -> Sample:
-    fields = {"question": "This is a photo of a", "candidates": ("cat", "dog"), "group": answer, **changed}
+    fields = {
+        "question": "This is a photo of a",
+        "candidates": ("cat", "dog"),
+        "group": answer,
+        **changed,
+    }
     return Sample(id, picture, answer=answer, **fields)
 
 
 def task(train: int = 12, test: int = 4) -> Task:
     parts = {
-        part: tuple(sample(f"{part}/{i}", "cat" if i % 3 else "dog") for i in range(n)) for part, n in (("train", train), ("test", test))
+        part: tuple(sample(f"{part}/{i}", "cat" if i % 3 else "dog") for i in range(n))
+        for part, n in (("train", train), ("test", test))
     }
     return Task("pets", **parts)
 
@@ -32,12 +38,21 @@ def task(train: int = 12, test: int = 4) -> Task:
     ("changed", "sentence"),
     [
         ({"id": " "}, "has no id; give every sample its own"),
-        ({"question": ""}, "Sample 'a' has an empty question; write one, or leave it out to ask the default"),
+        (
+            {"question": ""},
+            "Sample 'a' has an empty question; write one, or leave it out to ask the default",
+        ),
         ({"answer": ""}, "has an empty answer; write one, or remove the sample"),
         ({"candidates": ("cat",)}, "has one candidate, 'cat'; ranking needs at least two"),
         ({"candidates": ("cat", "")}, "has an empty candidate at position 2; remove it"),
-        ({"candidates": ("cat", "dog", "cat")}, "has the candidate 'cat' more than once; candidates must differ"),
-        ({"candidates": ("cow", "dog")}, "has the answer 'cat', which is not among its candidates: cow, dog"),
+        (
+            {"candidates": ("cat", "dog", "cat")},
+            "has the candidate 'cat' more than once; candidates must differ",
+        ),
+        (
+            {"candidates": ("cow", "dog")},
+            "has the answer 'cat', which is not among its candidates: cow, dog",
+        ),
         ({"candidates": tuple(map(str, range(30)))}, r"8, 9 … \(30 in all\)"),
     ],
 )
@@ -58,7 +73,12 @@ def test_a_wrong_task_is_refused() -> None:
     with pytest.raises(TaskError, match="2 samples of the id 'train/1'; results are stored by id"):
         replace(task(), test=(sample("train/1"),))
     three = sample("odd", candidates=("cat", "dog", "cow"))
-    with pytest.raises(TaskError, match=r"Metric 'auc' needs the same two candidates.*sample 'odd' has \['cat', 'dog', 'cow'\]"):
+    with pytest.raises(
+        TaskError,
+        match=(
+            r"Metric 'auc' needs the same two candidates.*sample 'odd' has \['cat', 'dog', 'cow'\]"
+        ),
+    ):
         replace(task(), train=(three,), metric="auc")
 
 
@@ -81,7 +101,10 @@ def test_limits_draw_without_replacement_in_the_original_order() -> None:
     assert some.test == whole.test
     assert [s for s in whole.train if s in some.train] == list(some.train)
     assert Counter(s.answer for s in some.train) == {"cat": 5, "dog": 5}
-    with pytest.raises(TaskError, match="The train part of task 'pets' was limited to -1 samples; ask for at least 1"):
+    with pytest.raises(
+        TaskError,
+        match="The train part of task 'pets' was limited to -1 samples; ask for at least 1",
+    ):
         whole.limited(train=-1)
 
 
@@ -89,7 +112,10 @@ def test_balanced_indices_take_turns() -> None:
     groups = ["a"] * 50 + ["b"] * 3 + ["c"] * 20
     chosen = balanced_indices(groups, 30, seed=0)
     assert len(set(chosen)) == 30
-    assert Counter(groups[i] for i in chosen) in ({"a": 14, "b": 3, "c": 13}, {"a": 13, "b": 3, "c": 14})
+    assert Counter(groups[i] for i in chosen) in (
+        {"a": 14, "b": 3, "c": 13},
+        {"a": 13, "b": 3, "c": 14},
+    )
     assert sorted(balanced_indices(groups, 1000, seed=0)) == list(range(73))
     firsts = {groups[balanced_indices(groups, 1, seed)[0]] for seed in range(20)}
     assert firsts == {"a", "b", "c"}, "what is left over must not always go to the same group"
@@ -107,10 +133,19 @@ def test_the_fingerprint_knows_what_was_asked() -> None:
 
 def test_scenes_are_loaded_by_name_with_the_sizes_asked_for() -> None:
     got = load_task("scenes-presence/clutter", train=6, test=4, seed=3)
-    assert (got.name, len(got.train), len(got.test), got.metric) == ("scenes-presence/clutter", 6, 4, "f1")
+    assert (got.name, len(got.train), len(got.test), got.metric) == (
+        "scenes-presence/clutter",
+        6,
+        4,
+        "f1",
+    )
     assert got.test[0].load().mode == "RGB"
-    assert got.fingerprint == load_task("scenes-presence/clutter", train=6, test=4, seed=3).fingerprint
-    assert got.fingerprint != load_task("scenes-presence/clutter", train=6, test=4, seed=4).fingerprint
+    assert (
+        got.fingerprint == load_task("scenes-presence/clutter", train=6, test=4, seed=3).fingerprint
+    )
+    assert (
+        got.fingerprint != load_task("scenes-presence/clutter", train=6, test=4, seed=4).fingerprint
+    )
 
 
 def test_names_are_listed_and_wrong_ones_get_help(tmp_path) -> None:
@@ -119,5 +154,7 @@ def test_names_are_listed_and_wrong_ones_get_help(tmp_path) -> None:
         load_task("cifar11")
     with pytest.raises(UnknownName, match="Did you mean 'scenes-recognition/textures'"):
         load_task("scenes-recognition/texture")
-    with pytest.raises(TaskError, match=r"There is no folder or file .*nowhere, and no task of that name"):
+    with pytest.raises(
+        TaskError, match=r"There is no folder or file .*nowhere, and no task of that name"
+    ):
         load_task(tmp_path / "nowhere")

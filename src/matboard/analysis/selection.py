@@ -1,10 +1,11 @@
 """Which prompt serves which class.
 
-A prompt pool (L2P, arXiv 2112.08654, §4.1) gives every picture k of its M prompts: those whose keys are most similar to the
-picture's query. Counted class by class, the choices say whether prompts and classes are related. Two things spoil the
-count. Where a whole batch votes for its prompts, the batch's make-up decides, not the picture; judge choices made one
-picture at a time. Where a few prompts win every time, the top-k hides what the keys would have said; ``similarity``
-is the mean before the top-k.
+A prompt pool (L2P, arXiv 2112.08654, §4.1) gives every picture k of its M prompts: those whose keys
+are most similar to the picture's query. Counted class by class, the choices say whether prompts and
+classes are related. Two things spoil the count. Where a whole batch votes for its prompts, the
+batch's make-up decides, not the picture; judge choices made one picture at a time. Where a few
+prompts win every time, the top-k hides what the keys would have said; ``similarity`` is the mean
+before the top-k.
 
 =====================  ===============================================================================================
 their symbol           our name
@@ -14,9 +15,10 @@ N (top-N)              k, the columns of ``chosen``
 I(Y; P)                ``mutual_information``: class Y and prompt P of a (sample, choice) pair drawn evenly
 =====================  ===============================================================================================
 
-A learner that met the classes in several orders has one selection an order. `pooled` tests them together: the mean of their bits
-against its means under shuffles. A shuffle deals the labels anew to the pictures, once for all orders, because all of them choose for the
-same pictures and so choose alike. Shuffled order by order, the mean would vary too little and p would come out too small.
+A learner that met the classes in several orders has one selection an order. `pooled` tests them
+together: the mean of their bits against its means under shuffles. A shuffle deals the labels anew
+to the pictures, once for all orders, because all of them choose for the same pictures and so choose
+alike. Shuffled order by order, the mean would vary too little and p would come out too small.
 """
 
 from __future__ import annotations
@@ -36,18 +38,22 @@ _ROUNDING = 1e-12  # bits; two statistics closer than this are equal. Sums of at
 
 @dataclass(frozen=True, eq=False)
 class Selection:
-    """How often each class chose each prompt, and whether that is more than chance. C classes, M prompts.
+    """How often each class chose each prompt, and whether that is more than chance. C classes, M
+    prompts.
 
     Attributes:
         classes: C names.
         samples: C counts; a class without samples has NaN in its row of every other array.
         prompts: M.
-        frequency: ``C × M``, in [0, 1]: share of the class's samples that chose the prompt. Rows sum to k.
+        frequency: ``C × M``, in [0, 1]: share of the class's samples that chose the prompt. Rows
+            sum to k.
         class_entropy: C values in bits: entropy of the class's row, normalised to 1.
         usage: M shares of all choices, summing to 1.
-        usage_entropy: bits; log2 M where all prompts serve alike, log2 k where the same k always serve.
+        usage_entropy: bits; log2 M where all prompts serve alike, log2 k where the same k always
+            serve.
         dead: prompts that no sample chose.
-        mutual_information: bits, over all (sample, choice) pairs; biased upwards, so look at ``p_value``.
+        mutual_information: bits, over all (sample, choice) pairs; biased upwards, so look at
+            ``p_value``.
         p_value: share of label shuffles, this one counted, that reach the mutual information.
         permutations: how many shuffles that was.
         shuffled: the mutual information of each of them; empty where they were not kept.
@@ -74,7 +80,9 @@ class Selection:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Selection:
-        """What ``as_json`` gave. Raises InputError where something is missing or does not fit together."""
+        """What ``as_json`` gave. Raises InputError where something is missing or does not fit
+        together.
+        """
         try:
             found = cls(
                 classes=tuple(map(str, content["classes"])),
@@ -98,9 +106,14 @@ class Selection:
         c, m = len(found.classes), found.prompts
         arrays = found.frequency, found.similarity, found.samples, found.class_entropy, found.usage
         if [array.shape for array in arrays] != [(c, m), (c, m), (c,), (c,), (m,)]:
-            raise InputError(f"This is not a saved selection: its arrays do not fit {c} classes × {m} prompts.")
+            raise InputError(
+                f"This is not a saved selection: its arrays do not fit {c} classes × {m} prompts."
+            )
         if found.shuffled.shape not in ((0,), (found.permutations,)):
-            raise InputError(f"This is not a saved selection: it holds {found.shuffled.size} of {found.permutations} shuffles.")
+            raise InputError(
+                f"This is not a saved selection: it holds {found.shuffled.size} of"
+                f" {found.permutations} shuffles."
+            )
         return found
 
 
@@ -110,7 +123,8 @@ class Relation:
 
     Attributes:
         mutual_information: mean over the selections, bits.
-        by_chance: the mean of that over all shuffles: what unrelated classes and prompts would show.
+        by_chance: the mean of that over all shuffles: what unrelated classes and prompts would
+            show.
         p_value: share of shuffles, this one counted, that reach the mean.
         permutations: how many shuffles that was.
     """
@@ -122,30 +136,47 @@ class Relation:
 
 
 def selection(
-    chosen: Array, similarity: Array, labels: Array, classes: Sequence[str], *, permutations: int = 999, seed: int = 0
+    chosen: Array,
+    similarity: Array,
+    labels: Array,
+    classes: Sequence[str],
+    *,
+    permutations: int = 999,
+    seed: int = 0,
 ) -> Selection:
     """Count choices class by class and test by permutation whether class and prompt are related.
 
     Args:
-        chosen: ``n × k`` indices of the prompts chosen for each test sample, each at most once a sample.
+        chosen: ``n × k`` indices of the prompts chosen for each test sample, each at most once a
+            sample.
         similarity: ``n × M`` similarities of key and query before the top-k.
-        labels: n indices of the samples' classes. Selections to be pooled need their samples in the same order.
+        labels: n indices of the samples' classes. Selections to be pooled need their samples in the
+            same order.
         classes: names; one without samples is allowed.
-        permutations: how often labels are shuffled over samples (a sample keeps its k choices together).
+        permutations: how often labels are shuffled over samples (a sample keeps its k choices
+            together).
         seed: of the shuffles.
 
     Raises:
-        InputError: shapes that do not fit, an index outside the pool or the classes, no sample at all.
+        InputError: shapes that do not fit, an index outside the pool or the classes, no sample at
+            all.
     """
     chosen, similarity, labels = np.asarray(chosen), np.asarray(similarity), np.asarray(labels)
     _check(chosen, similarity, labels, len(classes), permutations)
     counts = _counts(chosen, labels, len(classes), similarity.shape[1])
     samples = np.bincount(labels, minlength=len(classes))
     statistic = _mutual_information(counts)
-    shuffled = np.array([_mutual_information(table) for table in _shuffled(chosen, labels, counts.shape, permutations, seed)])
+    shuffled = np.array(
+        [
+            _mutual_information(table)
+            for table in _shuffled(chosen, labels, counts.shape, permutations, seed)
+        ]
+    )
     sums = np.zeros(counts.shape)
     np.add.at(sums, labels, similarity.astype(np.float64))
-    with np.errstate(invalid="ignore", divide="ignore"):  # a class without samples: 0 / 0 is NaN, as promised
+    with np.errstate(
+        invalid="ignore", divide="ignore"
+    ):  # a class without samples: 0 / 0 is NaN, as promised
         frequency, mean = counts / samples[:, None], sums / samples[:, None]
     usage = counts.sum(axis=0) / counts.sum()
     return Selection(
@@ -166,21 +197,40 @@ def selection(
 
 
 def pooled(selections: Sequence[Selection]) -> Relation:
-    """Test several selections of the same samples together, such as those of one learner that met the classes in several orders.
+    """Test several selections of the same samples together, such as those of one learner that met
+    the classes in several orders.
 
     Args:
-        selections: made of the same samples in the same order, with the same seed and number of permutations, so that their shuffles
-            pair up.
+        selections: made of the same samples in the same order, with the same seed and number of
+            permutations, so that their shuffles pair up.
 
     Raises:
-        InputError: none came, one kept no shuffles, or they differ in classes, samples or permutations.
+        InputError: none came, one kept no shuffles, or they differ in classes, samples or
+            permutations.
     """
     if not selections:
-        raise InputError("No selection came, but at least one is needed to say whether classes and prompts are related.")
+        raise InputError(
+            "No selection came, but at least one is needed to say whether classes and prompts are"
+            " related."
+        )
     if not all(found.shuffled.size for found in selections):
-        raise InputError("A selection was saved without its shuffles, which a test over several selections needs; make it again.")
-    if len({(tuple(sorted(zip(found.classes, found.samples.tolist()))), found.permutations) for found in selections}) > 1:
-        raise InputError("The selections differ in their classes, samples or permutations, so their shuffles do not pair up.")
+        raise InputError(
+            "A selection was saved without its shuffles, which a test over several selections"
+            " needs; make it again."
+        )
+    if (
+        len(
+            {
+                (tuple(sorted(zip(found.classes, found.samples.tolist()))), found.permutations)
+                for found in selections
+            }
+        )
+        > 1
+    ):
+        raise InputError(
+            "The selections differ in their classes, samples or permutations, so their shuffles do"
+            " not pair up."
+        )
     bits = float(np.mean([found.mutual_information for found in selections]))
     shuffled = np.mean([found.shuffled for found in selections], axis=0)
     return Relation(bits, float(shuffled.mean()), _p_value(bits, shuffled), len(shuffled))
@@ -197,7 +247,9 @@ def _counts(chosen: Array, labels: Array, classes: int, prompts: int) -> Array:
     return np.bincount(places.ravel(), minlength=classes * prompts).reshape(classes, prompts)
 
 
-def _shuffled(chosen: Array, labels: Array, shape: tuple[int, ...], permutations: int, seed: int) -> Iterator[Array]:
+def _shuffled(
+    chosen: Array, labels: Array, shape: tuple[int, ...], permutations: int, seed: int
+) -> Iterator[Array]:
     rng = np.random.default_rng(seed)
     for _ in range(permutations):
         yield _counts(chosen, labels[rng.permutation(len(labels))], *shape)
@@ -215,19 +267,28 @@ def _entropy(weights: Array) -> float:
     return abs(float(-(shares * np.log2(shares)).sum()))  # one share of 1 would give −0
 
 
-def _check(chosen: Array, similarity: Array, labels: Array, classes: int, permutations: int) -> None:
+def _check(
+    chosen: Array, similarity: Array, labels: Array, classes: int, permutations: int
+) -> None:
     n = len(labels) if labels.ndim == 1 else 0
     if not n or not classes:
         raise InputError(
-            f"A selection needs labels of shape n and at least one class: labels have shape {labels.shape}, classes are {classes}."
+            "A selection needs labels of shape n and at least one class: labels have shape"
+            f" {labels.shape}, classes are {classes}."
         )
     if chosen.ndim != 2 or similarity.ndim != 2 or not len(chosen) == len(similarity) == n:
         raise InputError(
-            f"{n} labels need chosen prompts n × k and similarities n × M, but their shapes are {chosen.shape} and {similarity.shape}."
+            f"{n} labels need chosen prompts n × k and similarities n × M, but their shapes are"
+            f" {chosen.shape} and {similarity.shape}."
         )
-    for what, indices, limit in (("label", labels, classes), ("chosen prompt", chosen, similarity.shape[1])):
+    for what, indices, limit in (
+        ("label", labels, classes),
+        ("chosen prompt", chosen, similarity.shape[1]),
+    ):
         if not np.issubdtype(indices.dtype, np.integer):
-            raise InputError(f"A {what} is an index, so of an integer type, but this one is {indices.dtype}.")
+            raise InputError(
+                f"A {what} is an index, so of an integer type, but this one is {indices.dtype}."
+            )
         wrong = indices[(indices < 0) | (indices >= limit)]
         if wrong.size:
             raise InputError(f"A {what} is an index from 0 to {limit - 1}, but one is {wrong[0]}.")
@@ -236,7 +297,9 @@ def _check(chosen: Array, similarity: Array, labels: Array, classes: int, permut
     if not np.isfinite(similarity).all():
         raise InputError("Similarities are finite numbers, but one is not.")
     if permutations < 1:
-        raise InputError(f"A permutation test needs at least one permutation, but {permutations} came.")
+        raise InputError(
+            f"A permutation test needs at least one permutation, but {permutations} came."
+        )
 
 
 def _plain(value: Any) -> Any:

@@ -1,6 +1,7 @@
 """The command line: one file a subcommand; each parses, calls one workflow and prints.
 
-Exit codes: 0 done, 2 bad input or configuration, 130 interrupted (run the same command again to go on), 1 anything else.
+Exit codes: 0 done, 2 bad input or configuration, 130 interrupted (run the same command again to go
+on), 1 anything else.
 """
 
 from __future__ import annotations
@@ -25,12 +26,18 @@ from matboard.errors import MatboardError
 
 app = typer.Typer(
     name="matboard",
-    help="Visual prompts: a border of pixels, learned once, that makes frozen vision-language models better at a task.\n\n"
-    "Start with [bold]matboard demo[/bold]; then [bold]matboard fit[/bold] a prompt on one model, "
-    "[bold]matboard evaluate[/bold] it on others, [bold]matboard apply[/bold] it to pictures. "
-    "[bold]matboard continual[/bold] learns prompts through a stream of tasks.",
-    epilog="Environment: MATBOARD_DATA is a folder with data sets, MATBOARD_CACHE a folder for built models (default ~/.cache/matboard). "
-    "What is named by a Hub id obeys the Hub's own variables: HF_TOKEN opens private repositories, HF_HUB_OFFLINE=1 asks no server.",
+    help=(
+        "Visual prompts: a border of pixels, learned once, that makes frozen vision-language models"
+        " better at a task.\n\nStart with [bold]matboard demo[/bold]; then [bold]matboard"
+        " fit[/bold] a prompt on one model, [bold]matboard evaluate[/bold] it on others,"
+        " [bold]matboard apply[/bold] it to pictures. [bold]matboard continual[/bold] learns"
+        " prompts through a stream of tasks."
+    ),
+    epilog=(
+        "Environment: MATBOARD_DATA is a folder with data sets, MATBOARD_CACHE a folder for built"
+        " models (default ~/.cache/matboard). What is named by a Hub id obeys the Hub's own"
+        " variables: HF_TOKEN opens private repositories, HF_HUB_OFFLINE=1 asks no server."
+    ),
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -50,7 +57,10 @@ def _version(asked: bool | None) -> None:
 
 @app.callback()
 def _root(
-    version: Annotated[bool | None, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = None,
+    version: Annotated[
+        bool | None,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = None,
 ) -> None:
     pass
 

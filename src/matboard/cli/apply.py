@@ -12,12 +12,29 @@ from matboard.cli import console
 
 
 def apply(
-    prompt: Annotated[str, typer.Argument(metavar="PROMPT", help=console.PROMPT, show_default=False)],
-    inputs: Annotated[list[Path], typer.Argument(metavar="IN", help="Pictures, and folders of pictures.", show_default=False)],
-    out: Annotated[Path, typer.Option(help="The folder for the PNG files; the structure of a folder IN is kept.", show_default=False)],
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that are already there; else they are skipped.")] = False,
+    prompt: Annotated[
+        str, typer.Argument(metavar="PROMPT", help=console.PROMPT, show_default=False)
+    ],
+    inputs: Annotated[
+        list[Path],
+        typer.Argument(metavar="IN", help="Pictures, and folders of pictures.", show_default=False),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="The folder for the PNG files; the structure of a folder IN is kept.",
+            show_default=False,
+        ),
+    ],
+    overwrite: Annotated[
+        bool,
+        typer.Option(
+            "--overwrite", help="Replace results that are already there; else they are skipped."
+        ),
+    ] = False,
 ) -> None:
-    """Put a prompt on pictures and write PNG files. Files that are no pictures are skipped, counted and named.
+    """Put a prompt on pictures and write PNG files. Files that are no pictures are skipped, counted
+    and named.
 
     Example: [bold]matboard apply runs/tvp/prompt photos/ --out prompted/[/bold]
     """
@@ -26,27 +43,39 @@ def apply(
 
     from matboard.errors import InputError
     from matboard.prompts.artifact import load_prompt
-    from matboard.workflows.apply import plan, prompt_file
+    from matboard.studies.apply import plan, prompt_file
 
-    warnings.filterwarnings("ignore", category=DecompressionBombWarning)  # such a picture is refused, in a sentence of ours
+    warnings.filterwarnings(
+        "ignore", category=DecompressionBombWarning
+    )  # such a picture is refused, in a sentence of ours
     visual_prompt = load_prompt(prompt)
     if "warning" in visual_prompt.config:
         _tell(visual_prompt.config["warning"])
     work, written = plan(inputs, out), 0
     jobs = list(work.targets.items())
     try:
-        for file, target in track(jobs, "apply", console=console.err, transient=True, disable=not console.err.is_terminal):
+        for file, target in track(
+            jobs, "apply", console=console.err, transient=True, disable=not console.err.is_terminal
+        ):
             try:
                 prompt_file(visual_prompt, file, target, overwrite)
                 written += 1
             except InputError as error:
                 work.skipped.append(str(error))
     except KeyboardInterrupt:
-        console.fail(f"Interrupted; {written} of {len(jobs)} pictures are written. The same command goes on with the rest.")
+        console.fail(
+            f"Interrupted; {written} of {len(jobs)} pictures are written. The same command goes on"
+            " with the rest."
+        )
         raise typer.Exit(130) from None
     for reason in work.skipped:
         _tell(f"skipped: {reason}")
-    console.out.print(f"{written} written to {out}, {len(work.skipped)} skipped", markup=False, highlight=False, soft_wrap=True)
+    console.out.print(
+        f"{written} written to {out}, {len(work.skipped)} skipped",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
     if not written:
         raise typer.Exit(2)
 

@@ -15,25 +15,38 @@ from rich.text import Text
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from matboard.workflows.progress import Progress
+    from matboard.studies.progress import Progress
 
     Settings = TypeVar("Settings", bound=BaseModel)
 
 Config = Annotated[
     Path,
-    typer.Argument(metavar="CONFIG", help="What to do, in YAML; the repository's folder experiments/ holds examples.", show_default=False),
+    typer.Argument(
+        metavar="CONFIG",
+        help="What to do, in YAML; the repository's folder experiments/ holds examples.",
+        show_default=False,
+    ),
 ]
 Words = Annotated[
-    list[str] | None, typer.Argument(metavar="KEY.SUB=VALUE", help="Settings that replace those of the file.", show_default=False)
+    list[str] | None,
+    typer.Argument(
+        metavar="KEY.SUB=VALUE", help="Settings that replace those of the file.", show_default=False
+    ),
 ]
 RunFolder = Annotated[
     Path | None,
-    typer.Option("--out", help="The run folder: everything is written there. Default: runs/<name of CONFIG>.", show_default=False),
+    typer.Option(
+        "--out",
+        help="The run folder: everything is written there. Default: runs/<name of CONFIG>.",
+        show_default=False,
+    ),
 ]
 
 out = Console()
 err = Console(stderr=True)
-PROMPT = "A prompt's folder, a Hub id (owner/name), or a .pth file as the authors of TVP publish it."
+PROMPT = (
+    "A prompt's folder, a Hub id (owner/name), or a .pth file as the authors of TVP publish it."
+)
 PLAIN_INTERVAL = 10.0
 """Seconds between progress lines where there is no terminal; a guess at what a log can bear."""
 
@@ -54,9 +67,11 @@ def cache_dir() -> Path:
     return Path(os.environ.get("MATBOARD_CACHE") or Path.home() / ".cache" / "matboard")
 
 
-def settings_and_folder(config: Path, words: list[str] | None, run: Path | None, kind: type[Settings]) -> tuple[Settings, Path]:
+def settings_and_folder(
+    config: Path, words: list[str] | None, run: Path | None, kind: type[Settings]
+) -> tuple[Settings, Path]:
     """What the command line asks for, and the run folder, which is shown. Raises ConfigError."""
-    from matboard.workflows.config import load_config
+    from matboard.studies.config import load_config
 
     settings = load_config(config, words or [], kind)
     folder = run or Path("runs") / config.stem
@@ -66,11 +81,18 @@ def settings_and_folder(config: Path, words: list[str] | None, run: Path | None,
 
 def show_where(folder: Path) -> None:
     """Where a finished run's results lie and how to look at them."""
-    out.print(f"results: {folder / 'results.json'}\nsee them: matboard report {folder}", highlight=False)
+    out.print(
+        f"results: {folder / 'results.json'}\nsee them: matboard report {folder}", highlight=False
+    )
 
 
-def drive(events: Iterator[Progress], resume_hint: str = "Run the same command again to go on where it stopped.") -> None:
-    """Run a workflow to its end and show where it stands. Ctrl-C saves, says how to go on, and exits with 130."""
+def drive(
+    events: Iterator[Progress],
+    resume_hint: str = "Run the same command again to go on where it stopped.",
+) -> None:
+    """Run a workflow to its end and show where it stands. Ctrl-C saves, says how to go on, and
+    exits with 130.
+    """
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # its bars for loading weights would tear ours
@@ -86,7 +108,15 @@ def drive(events: Iterator[Progress], resume_hint: str = "Run the same command a
 
 
 def _bars(events: Iterator[Progress]) -> None:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        SpinnerColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     columns = (
         SpinnerColumn(),
@@ -110,5 +140,10 @@ def _lines(events: Iterator[Progress]) -> None:
     for event in events:
         now = time.monotonic()
         if event.stage != stage or event.done == event.total or now - shown > PLAIN_INTERVAL:
-            err.print(f"{event.stage}: {event.done}/{event.total} {event.detail}", markup=False, highlight=False, soft_wrap=True)
+            err.print(
+                f"{event.stage}: {event.done}/{event.total} {event.detail}",
+                markup=False,
+                highlight=False,
+                soft_wrap=True,
+            )
             stage, shown = event.stage, now

@@ -4,20 +4,33 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from matboard.cli.console import Config, RunFolder, Words, cache_dir, data_dir, drive, out, settings_and_folder, show_where
+from matboard.cli.console import (
+    Config,
+    RunFolder,
+    Words,
+    cache_dir,
+    data_dir,
+    drive,
+    out,
+    settings_and_folder,
+    show_where,
+)
 
 
 def continual(config: Config, words: Words = None, run: RunFolder = None) -> None:
-    """Teach learners one task after the other and compare what they keep: accuracy, forgetting, which prompt serves which class.
+    """Teach learners one task after the other and compare what they keep: accuracy, forgetting,
+    which prompt serves which class.
 
-    Give the same command again to go on with a run that was interrupted, at the task it was learning.
+    Give the same command again to go on with a run that was interrupted, at the task it was
+    learning.
 
-    Example: [bold]matboard continual experiments/continual_scenes.yaml seeds=[0] training.epochs=2[/bold]
+    Example: [bold]matboard continual experiments/continual_scenes.yaml seeds=[0]
+        training.epochs=2[/bold]
     """
-    from matboard.workflows.config import ContinualConfig
+    from matboard.studies.config import ContinualConfig
 
     settings, folder = settings_and_folder(config, words, run, ContinualConfig)
-    from matboard.workflows.continual import continual as study
+    from matboard.studies.continual import continual as study
 
     drive(study(settings, folder, data_dir=data_dir(), cache=cache_dir()))
     show_results(folder)

@@ -12,16 +12,22 @@ from matboard.cli.continual import show_results as show_stream
 from matboard.cli.fit import show_results
 
 
-def demo(run: Annotated[Path, typer.Option("--out", help="The run folder: everything is written there.")] = Path("runs/demo")) -> None:
+def demo(
+    run: Annotated[
+        Path, typer.Option("--out", help="The run folder: everything is written there.")
+    ] = Path("runs/demo"),
+) -> None:
     """Learn a border on one tiny model and see whether it helps five others; nothing is downloaded.
 
-    First, borders: the methods VP, EVP and TVP on tiny-minigpt4, judged on all six models of the tiny zoo beside baselines.
+    First, borders: the methods VP, EVP and TVP on tiny-minigpt4, judged on all six models of the
+        tiny zoo beside baselines.
 
-    Then, a stream of ten tasks on a tiny ViT: a prompt pool and a prompt generator beside fine-tuning and controls without prompts.
+    Then, a stream of ten tasks on a tiny ViT: a prompt pool and a prompt generator beside
+    fine-tuning and controls without prompts.
     """
-    from matboard.workflows.continual import continual
-    from matboard.workflows.demo import continual_demo_config, demo_config
-    from matboard.workflows.study import study
+    from matboard.studies.continual import continual
+    from matboard.studies.demo import continual_demo_config, demo_config
+    from matboard.studies.study import study
 
     err.print(f"run folder: {run}", highlight=False)
     drive(study(demo_config(), run, cache=cache_dir()))

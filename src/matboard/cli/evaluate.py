@@ -13,25 +13,52 @@ from matboard.cli.fit import show_results
 
 def evaluate(
     prompt: Annotated[str, typer.Argument(metavar="PROMPT", help=PROMPT, show_default=False)],
-    models: Annotated[str, typer.Option(help="Names (matboard list models), Hub ids or folders, separated by commas.", show_default=False)],
-    tasks: Annotated[
-        str, typer.Option(help="Names (matboard list tasks), folders or JSONL files, separated by commas.", show_default=False)
+    models: Annotated[
+        str,
+        typer.Option(
+            help="Names (matboard list models), Hub ids or folders, separated by commas.",
+            show_default=False,
+        ),
     ],
-    run: Annotated[Path, typer.Option("--out", help="The run folder: everything is written there.", show_default=False)],
-    test: Annotated[int | None, typer.Option(min=1, help="Use at most this many test samples of each task.", show_default="all")] = None,
+    tasks: Annotated[
+        str,
+        typer.Option(
+            help="Names (matboard list tasks), folders or JSONL files, separated by commas.",
+            show_default=False,
+        ),
+    ],
+    run: Annotated[
+        Path,
+        typer.Option(
+            "--out", help="The run folder: everything is written there.", show_default=False
+        ),
+    ],
+    test: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Use at most this many test samples of each task.", show_default="all"
+        ),
+    ] = None,
     scorers: Annotated[
         str,
         typer.Option(
-            help="What counts as an answer: ranking, the likeliest candidate; generation, what the model writes; or ranking,generation."
+            help=(
+                "What counts as an answer: ranking, the likeliest candidate; generation, what the"
+                " model writes; or ranking,generation."
+            )
         ),
     ] = "ranking",
-    batch_size: Annotated[int, typer.Option(min=1, help="Pictures that a model gets at once.")] = 32,
+    batch_size: Annotated[
+        int, typer.Option(min=1, help="Pictures that a model gets at once.")
+    ] = 32,
 ) -> None:
-    """Judge a prompt on models and tasks, beside the baselines that tell whether it helps: no prompt, a black border, a random one.
+    """Judge a prompt on models and tasks, beside the baselines that tell whether it helps: no
+    prompt, a black border, a random one.
 
-    Example: [bold]matboard evaluate runs/demo/prompt --models tiny-blip2,tiny-bliva --tasks scenes-counting --out runs/judged[/bold]
+    Example: [bold]matboard evaluate runs/demo/prompt --models tiny-blip2,tiny-bliva --tasks
+        scenes-counting --out runs/judged[/bold]
     """
-    from matboard.workflows.judge import judge
+    from matboard.studies.judge import judge
 
     drive(
         judge(

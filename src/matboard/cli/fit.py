@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from matboard.cli.console import Config, RunFolder, Words, cache_dir, data_dir, drive, out, settings_and_folder, show_where
+from matboard.cli.console import (
+    Config,
+    RunFolder,
+    Words,
+    cache_dir,
+    data_dir,
+    drive,
+    out,
+    settings_and_folder,
+    show_where,
+)
 
 
 def fit(config: Config, words: Words = None, run: RunFolder = None) -> None:
@@ -14,10 +24,10 @@ def fit(config: Config, words: Words = None, run: RunFolder = None) -> None:
 
     Example: [bold]matboard fit experiments/tvp_tiny.yaml steps=100 prompt.width=20[/bold]
     """
-    from matboard.workflows.config import StudyConfig
+    from matboard.studies.config import StudyConfig
 
     settings, folder = settings_and_folder(config, words, run, StudyConfig)
-    from matboard.workflows.study import study
+    from matboard.studies.study import study
 
     drive(study(settings, folder, data_dir=data_dir(), cache=cache_dir()))
     show_results(folder)

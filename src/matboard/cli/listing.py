@@ -12,11 +12,21 @@ from matboard.cli.console import cache_dir, out
 def list_names(
     what: Annotated[
         Literal["models", "tasks", "prompts", "objectives", "learners"],
-        typer.Argument(metavar="WHAT", help="models, tasks, prompts, objectives or learners.", show_default=False),
+        typer.Argument(
+            metavar="WHAT",
+            help="models, tasks, prompts, objectives or learners.",
+            show_default=False,
+        ),
     ],
 ) -> None:
     """Print the names that configurations and other commands understand."""
-    lines = {"models": _models, "tasks": _tasks, "prompts": _prompts, "objectives": _objectives, "learners": _learners}[what]()
+    lines = {
+        "models": _models,
+        "tasks": _tasks,
+        "prompts": _prompts,
+        "objectives": _objectives,
+        "learners": _learners,
+    }[what]()
     for line in lines:
         out.print(line, highlight=False, markup=False, soft_wrap=True)
 
@@ -24,7 +34,10 @@ def list_names(
 def _models() -> list[str]:
     from matboard.zoo.names import describe
 
-    return [*describe(cache_dir()), "any Hub id or folder of a transformers image-text-to-text model"]
+    return [
+        *describe(cache_dir()),
+        "any Hub id or folder of a transformers image-text-to-text model",
+    ]
 
 
 def _tasks() -> list[str]:
@@ -42,15 +55,21 @@ def _prompts() -> list[str]:
         "border  a ring of pixels around the shrunk picture (VP, EVP, TVP); prompt.width",
         "patch   a square over the picture; prompt.width is its side",
         "full    an additive pattern over the whole picture",
-        "any of them with prompt.resolution: learned small, upsampled; prompt.level: where it starts (border: 0 black, 0.5 grey)",
+        (
+            "any of them with prompt.resolution: learned small, upsampled; prompt.level: where it"
+            " starts (border: 0 black, 0.5 grey)"
+        ),
         "value ranges: clamped (default), sigmoid, free",
     ]
 
 
 def _objectives() -> list[str]:
-    from matboard.workflows.config import METHODS
+    from matboard.studies.config import METHODS
 
-    methods = [f"{name:4} {', '.join(f'{k}={v}' for k, v in defaults.items())}" for name, defaults in METHODS.items()]
+    methods = [
+        f"{name:4} {', '.join(f'{k}={v}' for k, v in defaults.items())}"
+        for name, defaults in METHODS.items()
+    ]
     return [*methods, "forms of the three losses: objective.preset=paper (default) or authors-code"]
 
 
@@ -58,7 +77,11 @@ def _learners() -> list[str]:
     from matboard.continual.build import LEARNERS, options_of
     from matboard.zoo.names import BACKBONES
 
-    lines = [f"{name:20} options: {', '.join(key for key in options_of(name) if key != 'seed') or 'none'}" for name in LEARNERS]
+    lines = [
+        f"{name:20} options:"
+        f" {', '.join(key for key in options_of(name) if key != 'seed') or 'none'}"
+        for name in LEARNERS
+    ]
     return [
         *lines,
         "backbones:",

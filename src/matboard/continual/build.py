@@ -44,22 +44,30 @@ CONTROLS = ("class-means", "ridge", "rp-ridge")
 """Learners that train no prompt; they stand in every table."""
 
 
-def build_learner(name: str, eye: FrozenEye, classes: int, *, seed: int = 0, **options: Any) -> Learner:
+def build_learner(
+    name: str, eye: FrozenEye, classes: int, *, seed: int = 0, **options: Any
+) -> Learner:
     """A learner by name.
 
     Args:
         classes: of the whole stream.
-        options: keywords of what the name builds, fields of `Training`, and for ``l2p`` a ``preset``, over which the others are laid.
+        options: keywords of what the name builds, fields of `Training`, and for ``l2p`` a
+            ``preset``, over which the others are laid.
 
     Raises:
         UnknownName: no such learner or preset.
-        ConfigError: an option that the learner does not have or whose value is not of its kind; what the learner itself refuses.
+        ConfigError: an option that the learner does not have or whose value is not of its kind;
+            what the learner itself refuses.
     """
-    return LEARNERS.load(name)(eye, classes, **_arguments(name, {**resolve(name, options), "seed": seed}))  # type: ignore[no-any-return]
+    arguments = _arguments(name, {**resolve(name, options), "seed": seed})
+    learner: Learner = LEARNERS.load(name)(eye, classes, **arguments)
+    return learner
 
 
 def resolve(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options with the name's defaults and the preset's values filled in, checked. Raises like `build_learner`."""
+    """Options with the name's defaults and the preset's values filled in, checked. Raises like
+    `build_learner`.
+    """
     asked = dict(options)
     preset: dict[str, Any] = {}
     if name == "l2p":
@@ -72,17 +80,25 @@ def resolve(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     for key in merged:
         if key not in schema or key == "seed":
             raise UnknownName(
-                f"option of learner {name!r}", key, [k for k in schema if k != "seed"] + (["preset"] if name == "l2p" else [])
+                f"option of learner {name!r}",
+                key,
+                [k for k in schema if k != "seed"] + (["preset"] if name == "l2p" else []),
             )
     return {key: _checked(name, key, value, schema[key]) for key, value in merged.items()}
 
 
 @cache
 def options_of(name: str) -> dict[str, Any]:
-    """A learner's options and their types: its own keywords, and `Training`'s fields where it trains prompts. Raises UnknownName."""
+    """A learner's options and their types: its own keywords, and `Training`'s fields where it
+    trains prompts. Raises UnknownName.
+    """
     target = LEARNERS.load(name)
     hints = get_type_hints(target.__init__ if inspect.isclass(target) else target)
-    own = {key: hints[key] for key, p in inspect.signature(target).parameters.items() if p.kind is p.KEYWORD_ONLY}
+    own = {
+        key: hints[key]
+        for key, p in inspect.signature(target).parameters.items()
+        if p.kind is p.KEYWORD_ONLY
+    }
     trains = "training" in inspect.signature(target).parameters
     return {**own, **(get_type_hints(Training) if trains else {})}
 
@@ -94,7 +110,10 @@ def _arguments(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
         return dict(options)
     fields = {f.name for f in dataclasses.fields(Training)}
     training = Training(**{key: value for key, value in options.items() if key in fields})
-    return {"training": training, **{key: value for key, value in options.items() if key not in fields}}
+    return {
+        "training": training,
+        **{key: value for key, value in options.items() if key not in fields},
+    }
 
 
 def _checked(name: str, key: str, value: Any, kind: Any) -> Any:
@@ -102,4 +121,6 @@ def _checked(name: str, key: str, value: Any, kind: Any) -> Any:
         return TypeAdapter(kind).validate_python(value)
     except ValidationError as error:
         first = error.errors()[0]
-        raise ConfigError(f"Option {key!r} of learner {name!r}: {first['msg']} (came: {value!r}).") from None
+        raise ConfigError(
+            f"Option {key!r} of learner {name!r}: {first['msg']} (came: {value!r})."
+        ) from None

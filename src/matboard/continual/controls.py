@@ -50,10 +50,11 @@ class ClassMeans(Learner):
 
 
 class RidgeHead:
-    """Ridge regression onto one-hot labels from running sums H'H and H'Y (RanPAC Eq. 4–6); exact whatever the order of the tasks.
+    """Ridge regression onto one-hot labels from running sums H'H and H'Y (RanPAC Eq. 4–6); exact
+    whatever the order of the tasks.
 
-    The penalty is picked anew with each task: on a fifth of its samples, held out, by squared error. A constant feature stands
-    for the bias.
+    The penalty is picked anew with each task: on a fifth of its samples, held out, by squared
+    error. A constant feature stands for the bias.
     """
 
     def __init__(self, classes: int, dim: int) -> None:
@@ -62,14 +63,29 @@ class RidgeHead:
         self.cross = torch.zeros(dim, classes, dtype=torch.float64)
         self.weight = torch.zeros(dim, classes)
 
-    def add(self, features: Float[Tensor, "n dim"], labels: Int[Tensor, " n"], generator: torch.Generator) -> None:
+    def add(
+        self,
+        features: Float[Tensor, "n dim"],
+        labels: Int[Tensor, " n"],
+        generator: torch.Generator,
+    ) -> None:
         """Take in a task's features and solve again."""
         order = torch.randperm(len(labels), generator=generator)
         held, kept = order[: len(order) // 5], order[len(order) // 5 :]
-        features, targets = _with_one(features).double(), F.one_hot(labels, self.cross.shape[1]).double()
+        features, targets = (
+            _with_one(features).double(),
+            F.one_hot(labels, self.cross.shape[1]).double(),
+        )
         self._take(features[kept], targets[kept])
         penalties = [p * float(self.gram.diagonal().mean()) for p in PENALTIES]
-        errors = [float((features[held] @ self._solve(p) - targets[held]).square().mean()) for p in penalties] if len(held) else [0.0]
+        errors = (
+            [
+                float((features[held] @ self._solve(p) - targets[held]).square().mean())
+                for p in penalties
+            ]
+            if len(held)
+            else [0.0]
+        )
         self._take(features[held], targets[held])
         self.weight.copy_(self._solve(penalties[min(range(len(errors)), key=errors.__getitem__)]))
 
@@ -104,13 +120,17 @@ class Ridge(Learner):
     def __init__(self, eye: FrozenEye, classes: int, *, projection: int = 0, seed: int = 0) -> None:
         self.eye, self.seen, self.seed = eye, torch.zeros(classes, dtype=torch.bool), seed
         dim = eye.backbone.dim
-        self.projection = torch.randn(dim, projection, generator=rng(seed, 7)) if projection else None
+        self.projection = (
+            torch.randn(dim, projection, generator=rng(seed, 7)) if projection else None
+        )
         self.head = RidgeHead(classes, projection or dim)
 
     def learn(self, task: StreamTask) -> Iterator[LearnStep]:
         """See `Learner.learn`."""
         labels = self.teach(task)
-        self.head.add(self._features(self.eye.batch(task.train)), labels, rng(self.seed, task.index))
+        self.head.add(
+            self._features(self.eye.batch(task.train)), labels, rng(self.seed, task.index)
+        )
         yield LearnStep(1, 1)
 
     def scores(self, batch: Batch) -> Float[Tensor, "batch class"]:
@@ -127,9 +147,20 @@ class Ridge(Learner):
 
 
 class FineTunedHead(Learner):
-    """A linear head on queries, trained on each task with cross-entropy over all classes taught so far."""
+    """A linear head on queries, trained on each task with cross-entropy over all classes taught so
+    far.
+    """
 
-    def __init__(self, eye: FrozenEye, classes: int, *, epochs: int = 5, lr: float = 0.01, batch_size: int = 16, seed: int = 0) -> None:
+    def __init__(
+        self,
+        eye: FrozenEye,
+        classes: int,
+        *,
+        epochs: int = 5,
+        lr: float = 0.01,
+        batch_size: int = 16,
+        seed: int = 0,
+    ) -> None:
         self.eye, self.seen = eye, torch.zeros(classes, dtype=torch.bool)
         self.epochs, self.lr, self.batch_size, self.seed = epochs, lr, batch_size, seed
         self.head = torch.nn.Linear(eye.backbone.dim, classes)
@@ -142,14 +173,18 @@ class FineTunedHead(Learner):
         optimiser = torch.optim.Adam(self.head.parameters(), lr=self.lr)
         total, index = self.epochs * -(-len(labels) // self.batch_size), 0
         for epoch in range(self.epochs):
-            for part in torch.randperm(len(labels), generator=rng(self.seed, task.index, epoch)).split(self.batch_size):
+            for part in torch.randperm(
+                len(labels), generator=rng(self.seed, task.index, epoch)
+            ).split(self.batch_size):
                 logits = self.head(queries[part]).masked_fill(~self.seen, -torch.inf)
                 loss = F.cross_entropy(logits, labels[part])
                 optimiser.zero_grad()
                 loss.backward()
                 optimiser.step()
                 index += 1
-                yield LearnStep(index, total, float(loss.detach()), {"task_loss": float(loss.detach())})
+                yield LearnStep(
+                    index, total, float(loss.detach()), {"task_loss": float(loss.detach())}
+                )
 
     def scores(self, batch: Batch) -> Float[Tensor, "batch class"]:
         """See `Learner.scores`."""

@@ -1,4 +1,5 @@
-"""Learning without forgetting (Li & Hoiem, arXiv 1606.09282), on logits and on a generator's output.
+"""Learning without forgetting (Li & Hoiem, arXiv 1606.09282), on logits and on a generator's
+output.
 
 | theirs | ours |
 |---|---|
@@ -7,9 +8,9 @@
 | L_old = −Σ_i y'_o^(i) log ŷ'_o^(i), Eq. 2 | `logit_distillation` |
 | λ_o, T = 2 | the learner's weight, ``temperature`` |
 
-Distilling logits also holds the new task back. `QueryMemory` instead keeps a generator's *output* where old queries lie:
-‖G(z) − G_old(z)‖² at z drawn from each old class's mean and deviations, which is how hypernetworks are protected (von Oswald et
-al., arXiv 1906.00695, Eq. 2).
+Distilling logits also holds the new task back. `QueryMemory` instead keeps a generator's *output*
+where old queries lie: ‖G(z) − G_old(z)‖² at z drawn from each old class's mean and deviations,
+which is how hypernetworks are protected (von Oswald et al., arXiv 1906.00695, Eq. 2).
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from torch import Tensor
 
 
 def logit_distillation(
-    student: Float[Tensor, "batch class"], teacher: Float[Tensor, "batch class"], temperature: float = 2.0
+    student: Float[Tensor, "batch class"],
+    teacher: Float[Tensor, "batch class"],
+    temperature: float = 2.0,
 ) -> Float[Tensor, ""]:
     """L_old, mean over the batch, in nats; no factor T², as in the paper."""
     targets = (teacher / temperature).softmax(dim=-1)
@@ -28,7 +31,9 @@ def logit_distillation(
 
 
 class QueryMemory:
-    """Per class, mean and deviations of its queries: a sketch to draw old queries from, without keeping pictures."""
+    """Per class, mean and deviations of its queries: a sketch to draw old queries from, without
+    keeping pictures.
+    """
 
     def __init__(self, classes: int, dim: int) -> None:
         self.mean, self.deviation = torch.zeros(classes, dim), torch.zeros(classes, dim)
@@ -38,14 +43,24 @@ class QueryMemory:
         """Remember the classes of these queries."""
         for label in labels.unique().tolist():
             rows = queries[labels == label]
-            self.mean[label], self.deviation[label], self.known[label] = rows.mean(dim=0), rows.std(dim=0, correction=0), True
+            self.mean[label], self.deviation[label], self.known[label] = (
+                rows.mean(dim=0),
+                rows.std(dim=0, correction=0),
+                True,
+            )
 
     def draw(self, count: int, generator: torch.Generator) -> Float[Tensor, "count dim"]:
         """Queries of known classes, drawn with equal chance."""
         known = torch.nonzero(self.known).flatten()
         label = known[torch.randint(len(known), (count,), generator=generator)]
-        return self.mean[label] + self.deviation[label] * torch.randn(count, self.mean.shape[1], generator=generator)
+        return self.mean[label] + self.deviation[label] * torch.randn(
+            count, self.mean.shape[1], generator=generator
+        )
 
     def tensors(self) -> dict[str, Tensor]:
         """What is kept."""
-        return {"memory.mean": self.mean, "memory.deviation": self.deviation, "memory.known": self.known}
+        return {
+            "memory.mean": self.mean,
+            "memory.deviation": self.deviation,
+            "memory.known": self.known,
+        }

@@ -1,9 +1,11 @@
-"""A frozen backbone and what it says of pictures: each is decoded once and kept as uint8, each query is computed once and kept.
+"""A frozen backbone and what it says of pictures: each is decoded once and kept as uint8, each
+query is computed once and kept.
 
-Pictures smaller than the backbone's side are kept at their own size and enlarged when they are needed: 60,000 pictures of CIFAR take
-180 MB so, where at 224 px they would take 9 GB.
+Pictures smaller than the backbone's side are kept at their own size and enlarged when they are
+needed: 60,000 pictures of CIFAR take 180 MB so, where at 224 px they would take 9 GB.
 
-Where prompts enter behind block 0, the tokens that enter that block are frozen too, and kept as well.
+Where prompts enter behind block 0, the tokens that enter that block are frozen too, and kept as
+well.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from matboard.models.contracts import VisionBackbone
+from matboard.models.capabilities import VisionBackbone
 from matboard.tasks.task import Sample
 
 
@@ -29,7 +31,8 @@ class Batch:
     Attributes:
         images: 8-bit RGB of the backbone's side.
         query: the frozen backbone's summary.
-        tokens: what enters the block at which the learner's prompts enter; None where it asked for none.
+        tokens: what enters the block at which the learner's prompts enter; None where it asked for
+            none.
     """
 
     images: UInt8[Tensor, "batch 3 side side"]
@@ -45,17 +48,22 @@ class FrozenEye:
 
     Args:
         batch_size: pictures encoded at a time.
-        keep: keep queries and tokens; False computes them anew each time (for measuring what keeping them saves).
+        keep: keep queries and tokens; False computes them anew each time (for measuring what
+            keeping them saves).
     """
 
-    def __init__(self, backbone: VisionBackbone, *, batch_size: int = 32, keep: bool = True) -> None:
+    def __init__(
+        self, backbone: VisionBackbone, *, batch_size: int = 32, keep: bool = True
+    ) -> None:
         self.backbone, self.batch_size, self.keep = backbone, batch_size, keep
         self._images: dict[str, Tensor] = {}
         self._queries: dict[str, Tensor] = {}
         self._tokens: dict[tuple[int, str], Tensor] = {}
 
     def images(self, samples: Sequence[Sample]) -> UInt8[Tensor, "batch 3 side side"]:
-        """Decoded pictures at the backbone's side: the middle square, resized by a bicubic filter (Pillow's down, torch's like it up)."""
+        """Decoded pictures at the backbone's side: the middle square, resized by a bicubic filter
+        (Pillow's down, torch's like it up).
+        """
         for sample in samples:
             if sample.id not in self._images:
                 self._images[sample.id] = _decoded(sample, self.backbone.side)
@@ -77,12 +85,22 @@ class FrozenEye:
             return Batch(images, query)
         if layer == 0:
             return Batch(images, query, self._embed(images))
-        return Batch(images, query, torch.stack([tokens[layer, s.id] for s in samples]).to(query.device))
+        return Batch(
+            images, query, torch.stack([tokens[layer, s.id] for s in samples]).to(query.device)
+        )
 
     def augmented(
-        self, samples: Sequence[Sample], layer: int, generator: torch.Generator, *, clean_query: bool = True, mirror: bool = True
+        self,
+        samples: Sequence[Sample],
+        layer: int,
+        generator: torch.Generator,
+        *,
+        clean_query: bool = True,
+        mirror: bool = True,
     ) -> Batch:
-        """Randomly cropped and, with ``mirror``, flipped pictures; the query is the clean picture's, kept, or their own, computed."""
+        """Randomly cropped and, with ``mirror``, flipped pictures; the query is the clean
+        picture's, kept, or their own, computed.
+        """
         images = crop_and_flip(self.images(samples), generator, mirror=mirror)
         if not clean_query:
             return self.encode(images, layer)
@@ -98,10 +116,18 @@ class FrozenEye:
             yield start + len(part)
 
     @torch.no_grad()
-    def _answers(self, samples: Sequence[Sample], images: Tensor, layer: int) -> tuple[dict[str, Tensor], dict[tuple[int, str], Tensor]]:
-        """Queries, and tokens entering ``layer`` where that is behind block 0, of at least these samples; each is encoded once."""
+    def _answers(
+        self, samples: Sequence[Sample], images: Tensor, layer: int
+    ) -> tuple[dict[str, Tensor], dict[tuple[int, str], Tensor]]:
+        """Queries, and tokens entering ``layer`` where that is behind block 0, of at least these
+        samples; each is encoded once.
+        """
         queries, tokens = (self._queries, self._tokens) if self.keep else ({}, {})
-        missing = [i for i, s in enumerate(samples) if s.id not in queries or (layer and (layer, s.id) not in tokens)]
+        missing = [
+            i
+            for i, s in enumerate(samples)
+            if s.id not in queries or (layer and (layer, s.id) not in tokens)
+        ]
         for start in range(0, len(missing), self.batch_size):
             part = missing[start : start + self.batch_size]
             entering = self.backbone.advance(self._embed(images[part]), stop=layer)
@@ -113,7 +139,9 @@ class FrozenEye:
         return queries, tokens
 
     @torch.no_grad()
-    def _embed(self, images: UInt8[Tensor, "batch 3 side side"]) -> Float[Tensor, "batch token dim"]:
+    def _embed(
+        self, images: UInt8[Tensor, "batch 3 side side"]
+    ) -> Float[Tensor, "batch token dim"]:
         return self.backbone.embed(images.float() / 255)
 
 
@@ -128,7 +156,9 @@ def _decoded(sample: Sample, most: int) -> UInt8[Tensor, "3 side side"]:
 def _enlarged(picture: UInt8[Tensor, "3 small small"], side: int) -> UInt8[Tensor, "3 side side"]:
     if picture.shape[-1] == side:
         return picture
-    grown = F.interpolate(picture[None].float(), size=side, mode="bicubic", antialias=True)[0]  # antialias: Pillow's own kernel
+    grown = F.interpolate(picture[None].float(), size=side, mode="bicubic", antialias=True)[
+        0
+    ]  # antialias: Pillow's own kernel
     return grown.round().clamp(0, 255).to(torch.uint8)
 
 
@@ -140,20 +170,33 @@ def crop_and_flip(
     ratio: float = 4 / 3,
     mirror: bool = True,
 ) -> UInt8[Tensor, "batch 3 side side"]:
-    """Random resized crops and horizontal flips, each picture its own: the training pictures of every L2P code.
+    """Random resized crops and horizontal flips, each picture its own: the training pictures of
+    every L2P code.
 
     Args:
         area: bounds of the crop's share of the picture (L2P: 0.05 to 1).
-        ratio: the crop's width over height lies between 1/ratio and ratio, uniform in the logarithm.
+        ratio: the crop's width over height lies between 1/ratio and ratio, uniform in the
+            logarithm.
         mirror: half of the pictures are flipped.
     """
     count = len(images)
     share = area[0] + (area[1] - area[0]) * torch.rand(count, generator=generator)
-    aspect = torch.exp((2 * torch.rand(count, generator=generator) - 1) * torch.log(torch.tensor(ratio)))
+    aspect = torch.exp(
+        (2 * torch.rand(count, generator=generator) - 1) * torch.log(torch.tensor(ratio))
+    )
     width, height = (share * aspect).sqrt().clamp(max=1), (share / aspect).sqrt().clamp(max=1)
-    right, down = (2 * torch.rand(2, count, generator=generator) - 1) * torch.stack([1 - width, 1 - height])
+    right, down = (2 * torch.rand(2, count, generator=generator) - 1) * torch.stack(
+        [1 - width, 1 - height]
+    )
     flip = torch.where(torch.rand(count, generator=generator) < 0.5 * mirror, -1.0, 1.0)
     zero = torch.zeros(count)
-    theta = torch.stack([torch.stack([width * flip, zero, right], 1), torch.stack([zero, height, down], 1)], 1)
+    theta = torch.stack(
+        [torch.stack([width * flip, zero, right], 1), torch.stack([zero, height, down], 1)], 1
+    )
     grid = F.affine_grid(theta, list(images.shape), align_corners=False)
-    return F.grid_sample(images.float(), grid, padding_mode="border", align_corners=False).round().clamp(0, 255).to(torch.uint8)
+    return (
+        F.grid_sample(images.float(), grid, padding_mode="border", align_corners=False)
+        .round()
+        .clamp(0, 255)
+        .to(torch.uint8)
+    )

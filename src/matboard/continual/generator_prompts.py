@@ -24,8 +24,18 @@ from matboard.prompts.generators import ClsVAE, GeneratorPool, ImageVAE, Residua
 from matboard.prompts.pool import PromptPool, PromptSource
 
 
-def image_vae(eye: FrozenEye, classes: int, training: Training, *, side: int = 32, code: int = 64, bound: float = 0.001) -> PromptedLearner:
-    """One generated picture a sample. ``bound`` weighs the evidence lower bound. Raises ConfigError."""
+def image_vae(
+    eye: FrozenEye,
+    classes: int,
+    training: Training,
+    *,
+    side: int = 32,
+    code: int = 64,
+    bound: float = 0.001,
+) -> PromptedLearner:
+    """One generated picture a sample. ``bound`` weighs the evidence lower bound. Raises
+    ConfigError.
+    """
     source = seeded(training.seed, lambda: _image_vae(eye, training, side, code))
     return PromptedLearner(eye, source, classes, training, weights=_bounded(bound))
 
@@ -41,7 +51,9 @@ def cls_vae(
     bound: float = 0.001,
 ) -> PromptedLearner:
     """``length`` generated tokens a sample. ``bound`` weighs the evidence lower bound."""
-    source = seeded(training.seed, lambda: ClsVAE(eye.backbone.dim, length, code=code, hidden=hidden))
+    source = seeded(
+        training.seed, lambda: ClsVAE(eye.backbone.dim, length, code=code, hidden=hidden)
+    )
     return PromptedLearner(eye, source, classes, training, weights=_bounded(bound))
 
 
@@ -67,22 +79,36 @@ def generator_pool(
     """A pool and a VAE.
 
     Args:
-        vae: over CLS queries, making ``generated`` tokens; or over pictures, making one of ``side`` pixels.
-        logits, generator: weights of LwF on logits and on the generator's output; the latter for a VAE over queries.
+        vae: over CLS queries, making ``generated`` tokens; or over pictures, making one of ``side``
+            pixels.
+        logits, generator: weights of LwF on logits and on the generator's output; the latter for a
+            VAE over queries.
 
     Raises:
-        ConfigError: a top-k above the pool's size, a side that does not fit, a generator's weight for a VAE over pictures.
+        ConfigError: a top-k above the pool's size, a side that does not fit, a generator's weight
+            for a VAE over pictures.
     """
     dim = eye.backbone.dim
     pool = PromptPool(size, length, dim, top_k, seed=10 * training.seed)
 
     def build() -> PromptSource:
-        made = ClsVAE(dim, generated, code=code, hidden=hidden) if vae == "cls" else _image_vae(eye, training, side, code)
+        made = (
+            ClsVAE(dim, generated, code=code, hidden=hidden)
+            if vae == "cls"
+            else _image_vae(eye, training, side, code)
+        )
         return GeneratorPool(pool, made)
 
     source = seeded(training.seed, build)
     weights = {"pull": pull, **_bounded(bound)}
-    return PromptedLearner(eye, source, classes, training, weights=weights, distillation=Distillation(logits, generator, temperature))
+    return PromptedLearner(
+        eye,
+        source,
+        classes,
+        training,
+        weights=weights,
+        distillation=Distillation(logits, generator, temperature),
+    )
 
 
 def residual_generator(
@@ -98,17 +124,30 @@ def residual_generator(
     pull: float = 0.1,
     generator: float = 0.0,
 ) -> PromptedLearner:
-    """A pool and a residual made from the query, whose output on remembered queries is held fast by the weight ``generator``.
+    """A pool and a residual made from the query, whose output on remembered queries is held fast by
+    the weight ``generator``.
 
-    By name it is learned on the first task alone (``adapt: 1``), where there is nothing yet to hold fast.
+    By name it is learned on the first task alone (``adapt: 1``), where there is nothing yet to hold
+    fast.
     """
-    pool = PromptPool(size, length, eye.backbone.dim, top_k, weighting=weighting, seed=10 * training.seed)
+    pool = PromptPool(
+        size, length, eye.backbone.dim, top_k, weighting=weighting, seed=10 * training.seed
+    )
     source = seeded(training.seed, lambda: ResidualGenerator(pool, eye.backbone.dim, hidden=hidden))
-    return PromptedLearner(eye, source, classes, training, weights={"pull": pull}, distillation=Distillation(generator=generator))
+    return PromptedLearner(
+        eye,
+        source,
+        classes,
+        training,
+        weights={"pull": pull},
+        distillation=Distillation(generator=generator),
+    )
 
 
 def _bounded(bound: float) -> dict[str, float]:
-    """The evidence lower bound's two terms, both weighed by ``bound``; the default of 0.001 is a guess."""
+    """The evidence lower bound's two terms, both weighed by ``bound``; the default of 0.001 is a
+    guess.
+    """
     return {"reconstruction": bound, "kl": bound}
 
 

@@ -1,4 +1,6 @@
-"""L2P with prompts in the form of images: kept as pictures through the patch embedding, or laid out as tokens past it."""
+"""L2P with prompts in the form of images: kept as pictures through the patch embedding, or laid out
+as tokens past it.
+"""
 
 from __future__ import annotations
 
@@ -38,27 +40,45 @@ def image_prompts(
         length: tokens of one prompt, on route ``reshape``; the pictures' shape follows from it.
 
     Raises:
-        ConfigError: a top-k above the pool's size, a side that is no multiple of the patch, a length that no picture fits.
+        ConfigError: a top-k above the pool's size, a side that is no multiple of the patch, a
+            length that no picture fits.
     """
     dim = eye.backbone.dim
     shape = whole_patches(eye, side) if route == "patch_embedding" else reshape_side(length, dim)
     embed = patches(eye, training.layer)
-    source = ImagePrompts(embed, size, dim, top_k, shape, route=route, start=start, selection=selection, seed=10 * training.seed)
+    source = ImagePrompts(
+        embed,
+        size,
+        dim,
+        top_k,
+        shape,
+        route=route,
+        start=start,
+        selection=selection,
+        seed=10 * training.seed,
+    )
     flags = (VOTE,) if selection == "batchwise" else ()
-    return PromptedLearner(eye, source, classes, training, weights={"pull": pull}, position=position, flags=flags)
+    return PromptedLearner(
+        eye, source, classes, training, weights={"pull": pull}, position=position, flags=flags
+    )
 
 
 def whole_patches(eye: FrozenEye, side: int) -> tuple[int, int]:
     """(side, side). Raises ConfigError where that is no multiple of the backbone's patch."""
     if side % eye.backbone.patch:
         raise ConfigError(
-            f"A prompt picture of side {side} came; expected a multiple of {eye.backbone.name}'s patch, {eye.backbone.patch}."
+            f"A prompt picture of side {side} came; expected a multiple of {eye.backbone.name}'s"
+            f" patch, {eye.backbone.patch}."
         )
     return side, side
 
 
-def patches(eye: FrozenEye, layer: int) -> Callable[[Float[Tensor, "count 3 height width"]], Float[Tensor, "count token dim"]]:
-    """Pictures → the tokens that join at block ``layer``: patch embeddings, having passed the blocks before it by themselves."""
+def patches(
+    eye: FrozenEye, layer: int
+) -> Callable[[Float[Tensor, "count 3 height width"]], Float[Tensor, "count token dim"]]:
+    """Pictures → the tokens that join at block ``layer``: patch embeddings, having passed the
+    blocks before it by themselves.
+    """
     backbone = eye.backbone
 
     def embed(pictures: Float[Tensor, "count 3 height width"]) -> Float[Tensor, "count token dim"]:

@@ -1,4 +1,5 @@
-"""L2P, Learning to Prompt for Continual Learning (arXiv 2112.08654): a pool of keyed prompts, chosen by the frozen CLS.
+"""L2P, Learning to Prompt for Continual Learning (arXiv 2112.08654): a pool of keyed prompts,
+chosen by the frozen CLS.
 
 Published settings disagree; each is a preset, taken from what is named:
 
@@ -9,7 +10,8 @@ Published settings disagree; each is a preset, taken from what is named:
 | ``l2p-pytorch`` | JH-LEE-KR/l2p-pytorch: L_p 5, N 5, λ 0.1, lr 0.03 · 16 / 256, batch 16, U(−1, 1), the CLS's position added to prompts |
 | ``honest`` | as ``l2p-pytorch``, but every sample chooses for itself, by its clean query, and prompts get no position |
 
-The first three choose by the majority of the *batch*, at test too, where batches come task by task: the vote gives the task away.
+The first three choose by the majority of the *batch*, at test too, where batches come task by task:
+the vote gives the task away.
 """
 
 from __future__ import annotations
@@ -48,9 +50,20 @@ def l2p(
     bounds: tuple[float, float] = (-1.0, 1.0),
     position: Literal["none", "cls"] = "none",
 ) -> PromptedLearner:
-    """A pool of token prompts. ``weighting: soft`` is CODA-Prompt's (arXiv 2211.13218). Raises ConfigError for a top-k above the size."""
+    """A pool of token prompts. ``weighting: soft`` is CODA-Prompt's (arXiv 2211.13218). Raises
+    ConfigError for a top-k above the size.
+    """
     pool = PromptPool(
-        size, length, eye.backbone.dim, top_k, selection=selection, weighting=weighting, bounds=bounds, seed=10 * training.seed
+        size,
+        length,
+        eye.backbone.dim,
+        top_k,
+        selection=selection,
+        weighting=weighting,
+        bounds=bounds,
+        seed=10 * training.seed,
     )
     flags = (VOTE,) if selection == "batchwise" else ()
-    return PromptedLearner(eye, pool, classes, training, weights={"pull": pull}, position=position, flags=flags)
+    return PromptedLearner(
+        eye, pool, classes, training, weights={"pull": pull}, position=position, flags=flags
+    )

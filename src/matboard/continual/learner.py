@@ -19,7 +19,8 @@ Made = TypeVar("Made")
 
 @dataclass(frozen=True)
 class LearnStep:
-    """One step of learning a task: ``index`` of ``total``, the whole loss, and each term before its weight.
+    """One step of learning a task: ``index`` of ``total``, the whole loss, and each term before its
+    weight.
 
     ``skipped`` says that the step changed nothing, because its gradient was not finite.
     """
@@ -33,14 +34,17 @@ class LearnStep:
 
 @dataclass(frozen=True)
 class Choice:
-    """Which prompts of its pool a learner chose for a batch, and the similarities before the choice."""
+    """Which prompts of its pool a learner chose for a batch, and the similarities before the
+    choice.
+    """
 
     chosen: Int[Tensor, "batch top_k"]
     similarity: Float[Tensor, "batch size"]
 
 
 class Learner(ABC):
-    """Learns task after task; afterwards scores pictures without being told which task they come from.
+    """Learns task after task; afterwards scores pictures without being told which task they come
+    from.
 
     Attributes:
         eye: the frozen backbone.
@@ -67,7 +71,9 @@ class Learner(ABC):
         """Everything that must be kept from one task to the next, by name, as live tensors."""
 
     def logits(self, batch: Batch) -> Float[Tensor, "batch class"]:
-        """Scores of every class taught so far, −∞ for the others, in joint labels. A sample's row depends on that sample alone."""
+        """Scores of every class taught so far, −∞ for the others, in joint labels. A sample's row
+        depends on that sample alone.
+        """
         return self.scores(batch).masked_fill(~self.seen, -torch.inf)
 
     def choice(self, batch: Batch) -> Choice | None:
@@ -85,7 +91,10 @@ class Learner(ABC):
 
     def state(self) -> dict[str, Tensor]:
         """A copy of everything kept."""
-        return {"seen": self.seen.clone(), **{name: t.detach().cpu().clone() for name, t in self.tensors().items()}}
+        return {
+            "seen": self.seen.clone(),
+            **{name: t.detach().cpu().clone() for name, t in self.tensors().items()},
+        }
 
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Take up where `state` was taken."""
@@ -108,7 +117,9 @@ def rng(*key: int) -> torch.Generator:
 
 
 def seeded(seed: int, make: Callable[[], Made]) -> Made:
-    """What ``make`` makes with torch's global random state at ``seed``; afterwards that state is as it was."""
+    """What ``make`` makes with torch's global random state at ``seed``; afterwards that state is as
+    it was.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return make()

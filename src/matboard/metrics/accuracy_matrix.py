@@ -1,8 +1,9 @@
-"""The accuracy matrix of a task stream, and every forgetting that was published under that one word.
+"""The accuracy matrix of a task stream, and every forgetting that was published under that one
+word.
 
-``R[t, j]`` is the accuracy on task j after training up to task t. Write T for the number of tasks. Published codes
-disagree on what "forgetting" is: the same run reads 6.4, 6.3 or 1.5, so each definition has its own name here, and the
-matrix itself is what is stored.
+``R[t, j]`` is the accuracy on task j after training up to task t. Write T for the number of tasks.
+Published codes disagree on what "forgetting" is: the same run reads 6.4, 6.3 or 1.5, so each
+definition has its own name here, and the matrix itself is what is stored.
 """
 
 from __future__ import annotations
@@ -26,11 +27,13 @@ class AccuracyMatrix:
     """Rows: trained up to this task. Columns: evaluated on this task.
 
     Attributes:
-        values: ``T × T`` accuracies in [0, 1]; NaN above the diagonal where a task was not evaluated before it was learned.
+        values: ``T × T`` accuracies in [0, 1]; NaN above the diagonal where a task was not
+            evaluated before it was learned.
         tasks: T names, in the order of the stream; by default ``task 1`` and so on.
 
     Raises:
-        InputError: not square, an entry on or below the diagonal missing, an accuracy outside [0, 1], names that do not fit.
+        InputError: not square, an entry on or below the diagonal missing, an accuracy outside [0,
+            1], names that do not fit.
     """
 
     values: NDArray[Any]
@@ -39,14 +42,26 @@ class AccuracyMatrix:
     def __post_init__(self) -> None:
         values = np.array(self.values, dtype=np.float64)
         if values.ndim != 2 or values.shape[0] != values.shape[1] or not values.size:
-            raise InputError(f"An accuracy matrix is square, stages × tasks, but this one has shape {values.shape}.")
+            raise InputError(
+                "An accuracy matrix is square, stages × tasks, but this one has shape"
+                f" {values.shape}."
+            )
         if np.isnan(np.tril(values)).any():
-            raise InputError("Every task learned so far must be evaluated at every stage: an entry on or below the diagonal is missing.")
+            raise InputError(
+                "Every task learned so far must be evaluated at every stage: an entry on or below"
+                " the diagonal is missing."
+            )
         if np.nanmin(values) < 0 or np.nanmax(values) > 1:
-            raise InputError(f"Accuracies are in [0, 1], but one is {np.nanmax(np.abs(values)):g}: divide percentages by 100.")
+            raise InputError(
+                f"Accuracies are in [0, 1], but one is {np.nanmax(np.abs(values)):g}: divide"
+                " percentages by 100."
+            )
         tasks = tuple(self.tasks) or tuple(f"task {i + 1}" for i in range(len(values)))
         if len(set(tasks)) != len(values):
-            raise InputError(f"{len(values)} tasks need {len(values)} different names, but {len(set(tasks))} came.")
+            raise InputError(
+                f"{len(values)} tasks need {len(values)} different names, but {len(set(tasks))}"
+                " came."
+            )
         values.setflags(write=False)
         object.__setattr__(self, "values", values)
         object.__setattr__(self, "tasks", tasks)
@@ -56,7 +71,9 @@ class AccuracyMatrix:
         return float(self.values[-1].mean())
 
     def average_incremental_accuracy(self) -> float:
-        """Mean over stages t of A_t, the mean over the tasks learned by then. PILOT prints it as "Average Accuracy"."""
+        """Mean over stages t of A_t, the mean over the tasks learned by then. PILOT prints it as
+        "Average Accuracy".
+        """
         return float(np.mean([self.values[t, : t + 1].mean() for t in range(len(self.values))]))
 
     def learning_accuracy(self) -> float:
@@ -64,7 +81,9 @@ class AccuracyMatrix:
         return float(np.diag(self.values).mean())
 
     def forgetting(self, definition: str = "chaudhry") -> float:
-        """Forgetting under a named definition; Chaudhry et al. 2018 (arXiv 1801.10112) by default. See ``FORGETTINGS``."""
+        """Forgetting under a named definition; Chaudhry et al. 2018 (arXiv 1801.10112) by default.
+        See ``FORGETTINGS``.
+        """
         if definition not in FORGETTINGS:
             raise UnknownName("definition of forgetting", definition, FORGETTINGS)
         return float(FORGETTINGS[definition](self._past_tasks()))
@@ -74,19 +93,25 @@ class AccuracyMatrix:
         return -_first_to_last(self._past_tasks())
 
     def backward_transfer_all_stages(self) -> float:
-        """Mean of R[i,j] − R[j,j] over every later stage i > j: Díaz-Rodríguez et al. (arXiv 1810.13166), continuum."""
+        """Mean of R[i,j] − R[j,j] over every later stage i > j: Díaz-Rodríguez et al. (arXiv
+        1810.13166), continuum.
+        """
         later = np.tril_indices(len(self._past_tasks()), -1)
         return float((self.values - np.diag(self.values))[later].mean())
 
     def forward_transfer(self, untrained: Sequence[float]) -> float:
-        """1/(T−1) Σ_{j>1} R[j−1,j] − b_j: GEM. Meaningless where the head knows no class before it is learned.
+        """1/(T−1) Σ_{j>1} R[j−1,j] − b_j: GEM. Meaningless where the head knows no class before it
+        is learned.
 
         Args:
             untrained: b, per task, the accuracy before any training.
         """
         before = np.diag(self._past_tasks(), 1)
         if len(untrained) != len(self.values) or np.isnan(before).any():
-            raise InputError("Forward transfer needs each task's accuracy one stage before it is learned, and before any training.")
+            raise InputError(
+                "Forward transfer needs each task's accuracy one stage before it is learned, and"
+                " before any training."
+            )
         return float((before - np.asarray(untrained)[1:]).mean())
 
     def to_csv(self, path: str | Path) -> None:
@@ -106,11 +131,16 @@ class AccuracyMatrix:
             values = [[float(cell) if cell else np.nan for cell in row[1:]] for row in rows]
             return cls(np.array(values), header[1:])
         except ValueError as error:
-            raise InputError(f"{path} is not an accuracy matrix (a header of task names, then one row a stage): {error}.") from error
+            raise InputError(
+                f"{path} is not an accuracy matrix (a header of task names, then one row a stage):"
+                f" {error}."
+            ) from error
 
     def _past_tasks(self) -> NDArray[np.float64]:
         if len(self.values) < 2:
-            raise InputError("Forgetting and transfer need at least two tasks; this matrix has one.")
+            raise InputError(
+                "Forgetting and transfer need at least two tasks; this matrix has one."
+            )
         return self.values
 
 

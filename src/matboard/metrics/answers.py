@@ -34,18 +34,22 @@ class GenerationScore:
 def generation_correct(text: str, answer: str, candidates: Sequence[str] = ()) -> bool | None:
     """Does the generated text give the answer?
 
-    The first candidate that the text mentions is what it says, longer candidates taking precedence ("French horn" before
-    "horn"). Case, punctuation, accents and number words ("three" = "3") make no difference; a negated mention ("not a cat")
-    is none. Among yes and no, "not" says no.
+    The first candidate that the text mentions is what it says, longer candidates taking precedence
+    ("French horn" before "horn"). Case, punctuation, accents and number words ("three" = "3") make
+    no difference; a negated mention ("not a cat") is none. Among yes and no, "not" says no.
 
     Args:
-        candidates: what could have been said; empty for open answers, which are right where they hold the answer.
+        candidates: what could have been said; empty for open answers, which are right where they
+            hold the answer.
 
     Returns:
         None where the text names no candidate. Open answers are None only where the text is empty.
     """
     if candidates and answer not in candidates:
-        raise InputError(f"The answer {answer!r} is not among the candidates: {', '.join(map(repr, candidates))}.")
+        raise InputError(
+            f"The answer {answer!r} is not among the candidates:"
+            f" {', '.join(map(repr, candidates))}."
+        )
     words = _words(text)
     if not candidates:
         return _first_mention(words, [_words(answer)]) is not None if words else None
@@ -56,9 +60,15 @@ def generation_correct(text: str, answer: str, candidates: Sequence[str] = ()) -
     return None if said is None else spoken[said] == _words(answer)
 
 
-def generation_score(texts: Sequence[str], answers: Sequence[str], candidates: Sequence[Sequence[str]]) -> GenerationScore:
-    """Accuracy and unparsable rate of generated texts; arguments per sample as in ``generation_correct``."""
-    verdicts = [generation_correct(*sample) for sample in zip(texts, answers, candidates, strict=True)]
+def generation_score(
+    texts: Sequence[str], answers: Sequence[str], candidates: Sequence[Sequence[str]]
+) -> GenerationScore:
+    """Accuracy and unparsable rate of generated texts; arguments per sample as in
+    ``generation_correct``.
+    """
+    verdicts = [
+        generation_correct(*sample) for sample in zip(texts, answers, candidates, strict=True)
+    ]
     accuracy = wilson(sum(verdict is True for verdict in verdicts), len(verdicts))
     return GenerationScore(accuracy, sum(verdict is None for verdict in verdicts) / len(verdicts))
 
@@ -66,7 +76,10 @@ def generation_score(texts: Sequence[str], answers: Sequence[str], candidates: S
 def _words(text: str) -> list[str]:
     plain = unicodedata.normalize("NFKD", text.lower().replace("’", "'"))
     plain = "".join(c for c in plain if not unicodedata.combining(c))
-    return [_DIGITS.get(word, word.replace(",", "") if word[0].isdigit() else word) for word in _WORD.findall(plain)]
+    return [
+        _DIGITS.get(word, word.replace(",", "") if word[0].isdigit() else word)
+        for word in _WORD.findall(plain)
+    ]
 
 
 def _first_mention(words: list[str], phrases: Sequence[list[str]]) -> int | None:
@@ -74,7 +87,14 @@ def _first_mention(words: list[str], phrases: Sequence[list[str]]) -> int | None
     longest_first = sorted(range(len(phrases)), key=lambda i: -len(phrases[i]))
     start = 0
     while start < len(words):
-        here = next((i for i in longest_first if phrases[i] and words[start : start + len(phrases[i])] == phrases[i]), None)
+        here = next(
+            (
+                i
+                for i in longest_first
+                if phrases[i] and words[start : start + len(phrases[i])] == phrases[i]
+            ),
+            None,
+        )
         if here is not None and not _negated(words, start):
             return here
         start += 1 if here is None else len(phrases[here])

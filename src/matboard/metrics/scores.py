@@ -1,10 +1,12 @@
 """Accuracy, AUC and F1 of candidate log-likelihoods.
 
-Every metric is written as a function of sample weights: weights of one give the metric itself, and a bootstrap
-resample is nothing but a vector of counts (see ``intervals``), so no metric has a second implementation there.
+Every metric is written as a function of sample weights: weights of one give the metric itself, and
+a bootstrap resample is nothing but a vector of counts (see ``intervals``), so no metric has a
+second implementation there.
 
-Throughout, ``scores`` is ``n × K`` (log-likelihood of each candidate; −∞ where a sample has fewer than K) and ``labels``
-is ``n`` (index of the true candidate). AUC and F1 take K = 2 candidates, ``[negative, positive]``.
+Throughout, ``scores`` is ``n × K`` (log-likelihood of each candidate; −∞ where a sample has fewer
+than K) and ``labels`` is ``n`` (index of the true candidate). AUC and F1 take K = 2 candidates,
+``[negative, positive]``.
 """
 
 from __future__ import annotations
@@ -23,13 +25,15 @@ Weighted: TypeAlias = Callable[[Array], Array]
 
 
 def score(metric: str, scores: Array, labels: Array) -> float:
-    """The metric of that name, in [0, 1]. Raises UnknownName, and InputError where it is not defined."""
+    """The metric of that name, in [0, 1]. Raises UnknownName, and InputError where it is not
+    defined.
+    """
     scores, labels = checked(scores, labels)
     value = float(weighted(metric, scores, labels)(np.ones((1, len(labels))))[0])
     if np.isnan(value):
         raise InputError(
-            f"AUC needs both answers among the labels, but all {len(labels)} labels are {int(labels[0])}: "
-            "use more samples, or another metric."
+            f"AUC needs both answers among the labels, but all {len(labels)} labels are"
+            f" {int(labels[0])}: use more samples, or another metric."
         )
     return value
 
@@ -40,12 +44,16 @@ def accuracy(scores: Array, labels: Array) -> float:
 
 
 def auc(scores: Array, labels: Array) -> float:
-    """Area under the ROC curve of log p(positive) − log p(negative): P(positive above negative) + ½ P(tie)."""
+    """Area under the ROC curve of log p(positive) − log p(negative): P(positive above negative) + ½
+    P(tie).
+    """
     return score("auc", scores, labels)
 
 
 def f1(scores: Array, labels: Array) -> float:
-    """2·TP / (2·TP + FP + FN) of the positive candidate; 0 where nothing is positive, neither truth nor prediction."""
+    """2·TP / (2·TP + FP + FN) of the positive candidate; 0 where nothing is positive, neither truth
+    nor prediction.
+    """
     return score("f1", scores, labels)
 
 
@@ -60,21 +68,37 @@ def weighted(metric: str, scores: Array, labels: Array) -> Weighted:
     if metric not in _METRICS:
         raise UnknownName("metric", metric, _METRICS)
     if metric != "accuracy" and scores.shape[1] != 2:
-        raise InputError(f"Metric {metric!r} needs two candidates, [negative, positive], but the scores have {scores.shape[1]} columns.")
+        raise InputError(
+            f"Metric {metric!r} needs two candidates, [negative, positive], but the scores have"
+            f" {scores.shape[1]} columns."
+        )
     return _METRICS[metric](scores, labels)
 
 
 def checked(scores: Array, labels: Array) -> tuple[Array, Array]:
-    """The arrays as float64 and int64; raises InputError where they are not ``n × K`` and ``n``, n ≥ 1, or hold NaN."""
+    """The arrays as float64 and int64; raises InputError where they are not ``n × K`` and ``n``, n
+    ≥ 1, or hold NaN.
+    """
     scores, labels = np.asarray(scores, dtype=np.float64), np.asarray(labels, dtype=np.int64)
     if scores.ndim != 2 or labels.shape != scores.shape[:1]:
-        raise InputError(f"Scores must be n × K and labels n, but their shapes are {scores.shape} and {labels.shape}.")
+        raise InputError(
+            f"Scores must be n × K and labels n, but their shapes are {scores.shape} and"
+            f" {labels.shape}."
+        )
     if not scores.size:
         raise InputError(f"There is nothing to score: the scores have shape {scores.shape}.")
-    if bad := np.flatnonzero(np.isnan(scores).any(axis=1) | (scores == -np.inf).all(axis=1)).tolist():
-        raise InputError(f"Scores of {len(bad)} samples are not numbers (first: sample {bad[0]}); did the model overflow?")
+    if bad := np.flatnonzero(
+        np.isnan(scores).any(axis=1) | (scores == -np.inf).all(axis=1)
+    ).tolist():
+        raise InputError(
+            f"Scores of {len(bad)} samples are not numbers (first: sample {bad[0]}); did the model"
+            " overflow?"
+        )
     if ((labels < 0) | (labels >= scores.shape[1])).any():
-        raise InputError(f"Labels run from {labels.min()} to {labels.max()}, but there are {scores.shape[1]} candidates.")
+        raise InputError(
+            f"Labels run from {labels.min()} to {labels.max()}, but there are {scores.shape[1]}"
+            " candidates."
+        )
     return scores, labels
 
 
@@ -108,4 +132,8 @@ def _auc(scores: Array, labels: Array) -> Weighted:
     return area
 
 
-_METRICS: dict[str, Callable[[Array, Array], Weighted]] = {"accuracy": _accuracy, "auc": _auc, "f1": _f1}
+_METRICS: dict[str, Callable[[Array, Array], Weighted]] = {
+    "accuracy": _accuracy,
+    "auc": _auc,
+    "f1": _f1,
+}

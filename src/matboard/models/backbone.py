@@ -1,4 +1,5 @@
-"""Frozen vision transformers with a place where token prompts enter: ViT, DeiT, DINOv2, SigLIP, CLIP and BLIP-2 towers.
+"""Frozen vision transformers with a place where token prompts enter: ViT, DeiT, DINOv2, SigLIP,
+CLIP and BLIP-2 towers.
 
 One adapter drives them all; what differs is where transformers keeps the parts, and three facts:
 
@@ -24,8 +25,15 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from matboard.errors import ConfigError, ModelError
-from matboard.models.contracts import Entering, Images, Outputs, Tokens, TokensOut, VisionBackbone
-from matboard.models.huggingface import load_part
+from matboard.models.capabilities import (
+    Entering,
+    Images,
+    Outputs,
+    Tokens,
+    TokensOut,
+    VisionBackbone,
+)
+from matboard.models.vlm.adapter import load_part
 
 FAMILIES = {
     "clip": "CLIPVisionModel",
@@ -40,7 +48,9 @@ FAMILIES = {
 """Configuration's ``model_type`` → transformers class of the vision tower."""
 
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
-"""CLIP's own pixel statistics (its released preprocessing); what a CLIP folder without a processor is taken to mean."""
+"""CLIP's own pixel statistics (its released preprocessing); what a CLIP folder without a processor
+is taken to mean.
+"""
 
 
 class TransformerBackbone(VisionBackbone):
@@ -48,49 +58,86 @@ class TransformerBackbone(VisionBackbone):
 
     Args:
         tower: the model.
-        side: pixels of a picture's side; positions are interpolated where the tower was trained at another.
+        side: pixels of a picture's side; positions are interpolated where the tower was trained at
+            another.
         mean, std: of the pixels the tower expects, per channel, on the scale [0, 1].
 
     Raises:
-        ModelError: its parts are not where a vision transformer's are, or it has neither a CLS token nor a pooling head.
+        ModelError: its parts are not where a vision transformer's are, or it has neither a CLS
+            token nor a pooling head.
         ConfigError: the side is no multiple of the patch.
     """
 
-    def __init__(self, tower: nn.Module, name: str, side: int | None = None, mean: Any = (0.5,) * 3, std: Any = (0.5,) * 3) -> None:
+    def __init__(
+        self,
+        tower: nn.Module,
+        name: str,
+        side: int | None = None,
+        mean: Any = (0.5,) * 3,
+        std: Any = (0.5,) * 3,
+    ) -> None:
         self.tower = tower.eval().requires_grad_(False)
         self.name, self.blocks = name, _blocks(tower, name)
         settings: Any = tower.config
-        self.dim, self.depth, self.patch = int(settings.hidden_size), len(self.blocks), int(settings.patch_size)
+        self.dim, self.depth, self.patch = (
+            int(settings.hidden_size),
+            len(self.blocks),
+            int(settings.patch_size),
+        )
         self.side = side or int(settings.image_size)
         if self.side % self.patch:
-            raise ConfigError(f"Pictures of side {self.side} came for {name}; expected a multiple of its patch, {self.patch}.")
-        self.special = sum(hasattr(tower.embeddings, t) for t in ("cls_token", "class_embedding", "distillation_token"))
+            raise ConfigError(
+                f"Pictures of side {self.side} came for {name}; expected a multiple of its patch,"
+                f" {self.patch}."
+            )
+        self.special = sum(
+            hasattr(tower.embeddings, t)
+            for t in ("cls_token", "class_embedding", "distillation_token")
+        )
         self._pool: nn.Module | None = getattr(tower, "head", None)
         if not self.special and self._pool is None:
-            raise ModelError(f"{name} has neither a CLS token nor a pooling head, so there is nothing to query a prompt pool with.")
+            raise ModelError(
+                f"{name} has neither a CLS token nor a pooling head, so there is nothing to query a"
+                " prompt pool with."
+            )
         self._before: nn.Module = getattr(tower, "pre_layrnorm", None) or nn.Identity()
-        self._after: Any = getattr(tower, "post_layernorm", None) or getattr(tower, "layernorm", None)
+        self._after: Any = getattr(tower, "post_layernorm", None) or getattr(
+            tower, "layernorm", None
+        )
         weight = next(tower.parameters())
         self.device, self.dtype = weight.device, weight.dtype
         self.cls_position = self._cls_position()
-        self._mean, self._std = (torch.tensor(v, device=self.device).view(1, 3, 1, 1) for v in (mean, std))
+        self._mean, self._std = (
+            torch.tensor(v, device=self.device).view(1, 3, 1, 1) for v in (mean, std)
+        )
 
     def embed(self, images: Images) -> Tokens:
         """See `VisionBackbone.embed`. Raises ConfigError for pictures of another size."""
         if tuple(images.shape[-2:]) != (self.side, self.side):
-            raise ConfigError(f"{self.name} takes pictures of {self.side}×{self.side} here, but {tuple(images.shape[-2:])} came.")
-        options = {} if isinstance(self.tower, hf.Dinov2Model) else {"interpolate_pos_encoding": True}  # DINOv2 always interpolates
+            raise ConfigError(
+                f"{self.name} takes pictures of {self.side}×{self.side} here, but"
+                f" {tuple(images.shape[-2:])} came."
+            )
+        options = (
+            {} if isinstance(self.tower, hf.Dinov2Model) else {"interpolate_pos_encoding": True}
+        )  # DINOv2 always interpolates
         tokens: Tensor = self._before(self.tower.embeddings(self._normalise(images), **options))  # type: ignore[operator]
         return tokens
 
     def patch_embed(self, images: Images) -> Tokens:
         """See `VisionBackbone.patch_embed`; CLIP's norm before block 0 is included."""
         embeddings: Any = self.tower.embeddings
-        project = embeddings.patch_embedding if hasattr(embeddings, "patch_embedding") else embeddings.patch_embeddings.projection
+        project = (
+            embeddings.patch_embedding
+            if hasattr(embeddings, "patch_embedding")
+            else embeddings.patch_embeddings.projection
+        )
         patches: Tensor = self._before(project(self._normalise(images)).flatten(2).transpose(1, 2))
         return patches
 
-    def advance(self, tokens: Tokens, prompts: Entering = None, *, start: int = 0, stop: int | None = None) -> TokensOut:
+    def advance(
+        self, tokens: Tokens, prompts: Entering = None, *, start: int = 0, stop: int | None = None
+    ) -> TokensOut:
         """See `VisionBackbone.advance`."""
         return self._advance(tokens, prompts or {}, start, self.depth if stop is None else stop)[0]
 
@@ -100,31 +147,46 @@ class TransformerBackbone(VisionBackbone):
         hidden = self._after(hidden)
         first, last = self.special, self.special + count
         pooled = hidden[:, 0] if self._pool is None else self._pool(hidden)
-        return Outputs(torch.cat([hidden[:, :first], hidden[:, last:]], dim=1), hidden[:, first:last], pooled)
+        return Outputs(
+            torch.cat([hidden[:, :first], hidden[:, last:]], dim=1), hidden[:, first:last], pooled
+        )
 
     @torch.no_grad()
     def query(self, images: Images) -> Float[Tensor, "batch dim"]:
         """See `VisionBackbone.query`."""
         return self.forward(self.embed(images)).pooled.float()
 
-    def _advance(self, tokens: Tensor, prompts: Mapping[int, Tensor], start: int, stop: int) -> tuple[Tensor, int]:
+    def _advance(
+        self, tokens: Tensor, prompts: Mapping[int, Tensor], start: int, stop: int
+    ) -> tuple[Tensor, int]:
         """The sequence after block ``stop`` − 1, and how many prompt tokens stand in it."""
         if outside := [layer for layer in prompts if not start <= layer < stop]:
-            raise ConfigError(f"Prompts were to enter block {outside[0]}, but blocks {start} to {stop - 1} are run.")
+            raise ConfigError(
+                f"Prompts were to enter block {outside[0]}, but blocks {start} to {stop - 1} are"
+                " run."
+            )
         count = 0
         for index in range(start, stop):
             if index in prompts:
                 entering = prompts[index].to(tokens.dtype)
-                tokens = torch.cat([tokens[:, : self.special], entering, tokens[:, self.special + count :]], dim=1)
+                tokens = torch.cat(
+                    [tokens[:, : self.special], entering, tokens[:, self.special + count :]], dim=1
+                )
                 count = entering.shape[1]
-            out = self.blocks[index](tokens, None) if self._wants_mask else self.blocks[index](tokens)
+            out = (
+                self.blocks[index](tokens, None) if self._wants_mask else self.blocks[index](tokens)
+            )
             tokens = out[0] if isinstance(out, tuple) else out
         return tokens, count
 
     def _cls_position(self) -> Float[Tensor, " dim"]:
         embeddings: Any = self.tower.embeddings
-        table: Any = getattr(embeddings, "position_embeddings", getattr(embeddings, "position_embedding", None))
-        rows: Tensor = (table.weight if isinstance(table, nn.Embedding) else table).reshape(-1, self.dim)
+        table: Any = getattr(
+            embeddings, "position_embeddings", getattr(embeddings, "position_embedding", None)
+        )
+        rows: Tensor = (table.weight if isinstance(table, nn.Embedding) else table).reshape(
+            -1, self.dim
+        )
         return rows[0].float() if self.special else torch.zeros(self.dim, device=rows.device)
 
     @property
@@ -136,20 +198,30 @@ class TransformerBackbone(VisionBackbone):
 
 
 def load(
-    name: str, *, side: int | None = None, dtype: torch.dtype = torch.float32, device: str = "cpu", pixels: str = "processor"
+    name: str,
+    *,
+    side: int | None = None,
+    dtype: torch.dtype = torch.float32,
+    device: str = "cpu",
+    pixels: str = "processor",
 ) -> TransformerBackbone:
-    """Load a vision tower by Hub id or folder; of a two-tower model (CLIP, SigLIP) only the vision side.
+    """Load a vision tower by Hub id or folder; of a two-tower model (CLIP, SigLIP) only the vision
+    side.
 
     Args:
         side: pixels of a picture's side; the tower's own where None.
-        pixels: ``processor`` normalises as the model's own processor says; ``unit`` leaves pixels in [0, 1], as the L2P codes do.
+        pixels: ``processor`` normalises as the model's own processor says; ``unit`` leaves pixels
+            in [0, 1], as the L2P codes do.
 
     Raises:
         ModelError: it cannot be read, or is no vision transformer known here.
     """
     kind = load_part(hf.AutoConfig, "configuration", name).model_type
     if kind not in FAMILIES:
-        raise ModelError(f"{name} is a {kind!r} model; a continual learner needs a vision transformer: {', '.join(FAMILIES)}.")
+        raise ModelError(
+            f"{name} is a {kind!r} model; a continual learner needs a vision transformer:"
+            f" {', '.join(FAMILIES)}."
+        )
     quiet = hf.utils.logging.get_verbosity()
     hf.utils.logging.set_verbosity_error()  # else it lists the text side's weights
     try:
@@ -165,7 +237,10 @@ def _statistics(name: str, kind: str) -> tuple[Any, Any]:
     if Path(name).is_dir() and not (Path(name) / "preprocessor_config.json").exists():
         if kind.startswith("clip"):
             return CLIP_MEAN, CLIP_STD
-        raise ModelError(f"{name} has no preprocessor_config.json, which says how its pixels are normalised; copy it from where it came.")
+        raise ModelError(
+            f"{name} has no preprocessor_config.json, which says how its pixels are normalised;"
+            " copy it from where it came."
+        )
     processor = load_part(hf.AutoImageProcessor, "image processor", name, use_fast=False)
     return processor.image_mean, processor.image_std
 
@@ -174,5 +249,8 @@ def _blocks(tower: nn.Module, name: str) -> list[nn.Module]:
     inner: Any = getattr(tower, "encoder", tower)
     blocks = getattr(inner, "layers", None) or getattr(inner, "layer", None)
     if blocks is None or not hasattr(tower, "embeddings"):
-        raise ModelError(f"{name} ({type(tower).__name__}) has no embeddings and blocks where a vision transformer has them.")
+        raise ModelError(
+            f"{name} ({type(tower).__name__}) has no embeddings and blocks where a vision"
+            " transformer has them."
+        )
     return list(blocks)

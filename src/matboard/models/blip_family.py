@@ -1,6 +1,8 @@
-"""The paper's six models on transformers' BLIP-2 parts, and BLIVA, the one that needs a class of its own.
+"""The paper's six models on transformers' BLIP-2 parts, and BLIVA, the one that needs a class of
+its own.
 
-All six are an EVA-CLIP eye, a Q-Former and a language model; they differ in what stands behind the Q-Former:
+All six are an EVA-CLIP eye, a Q-Former and a language model; they differ in what stands behind the
+Q-Former:
 
 =============  ===========================  ==============  =====================================================
 model          transformers class           language model  where the picture stands
@@ -13,8 +15,8 @@ InstructBLIP   InstructBlipForConditional…  llama (or t5)   first; the Q-Forme
 BLIVA          BlivaForConditional…, here   llama (or t5)   first; the Q-Former reads the question too
 =============  ===========================  ==============  =====================================================
 
-A wrapping is kept as the tokenizer's ``chat_template``, so a folder says itself how it wants to be asked. Importing
-this module makes BLIVA known to transformers' Auto classes.
+A wrapping is kept as the tokenizer's ``chat_template``, so a folder says itself how it wants to be
+asked. Importing this module makes BLIVA known to transformers' Auto classes.
 """
 
 from __future__ import annotations
@@ -22,19 +24,30 @@ from __future__ import annotations
 from typing import Any, no_type_check
 
 import torch
-from transformers import AutoConfig, AutoModelForImageTextToText, InstructBlipConfig, InstructBlipForConditionalGeneration
-
-_TEMPLATE = (
-    "{{% for message in messages %}}{before}"
-    "{{% for part in message['content'] if part['type'] == 'image' %}}{open}<image>{close}{{% endfor %}}{between}"
-    "{{% for part in message['content'] if part['type'] == 'text' %}}{{{{ part['text'] }}}}{{% endfor %}}{{% endfor %}}"
-    "{{% if add_generation_prompt %}}{after}{{% endif %}}"
+from transformers import (
+    AutoConfig,
+    AutoModelForImageTextToText,
+    InstructBlipConfig,
+    InstructBlipForConditionalGeneration,
 )
 
-MINIGPT4_TEMPLATE = _TEMPLATE.format(before="###Human: ", open="<Img>", close="</Img>", between=" ", after=" ###Assistant:")
-"""Chat template of MiniGPT-4 and VPGTrans (Vision-CAIR/MiniGPT-4, VPGTrans: ``prompts/alignment.txt``)."""
+_TEMPLATE = (
+    "{{% for message in messages %}}{before}{{% for part in message['content'] if part['type'] =="
+    " 'image' %}}{open}<image>{close}{{% endfor %}}{between}{{% for part in message['content'] if"
+    " part['type'] == 'text' %}}{{{{ part['text'] }}}}{{% endfor %}}{{% endfor %}}{{% if"
+    " add_generation_prompt %}}{after}{{% endif %}}"
+)
 
-VISUALGLM_TEMPLATE = _TEMPLATE.format(before="", open="<img>", close="</img>", between=" Q: ", after=" A:")
+MINIGPT4_TEMPLATE = _TEMPLATE.format(
+    before="###Human: ", open="<Img>", close="</Img>", between=" ", after=" ###Assistant:"
+)
+"""Chat template of MiniGPT-4 and VPGTrans (Vision-CAIR/MiniGPT-4, VPGTrans:
+``prompts/alignment.txt``).
+"""
+
+VISUALGLM_TEMPLATE = _TEMPLATE.format(
+    before="", open="<img>", close="</img>", between=" Q: ", after=" A:"
+)
 """Chat template of VisualGLM (THUDM/VisualGLM-6B: ``Q: … A:`` after the picture)."""
 
 
@@ -51,22 +64,28 @@ class BlivaConfig(InstructBlipConfig):  # type: ignore[misc]
 
     @property
     def num_image_tokens(self) -> int:
-        """How many placeholders one picture takes in the text: what the processor calls ``num_query_tokens``."""
+        """How many placeholders one picture takes in the text: what the processor calls
+        ``num_query_tokens``.
+        """
         return int(self.num_query_tokens) + self.num_patch_tokens
 
 
 class BlivaForConditionalGeneration(InstructBlipForConditionalGeneration):  # type: ignore[misc]
     """BLIVA (arXiv 2308.09936): InstructBLIP whose language model also sees the picture's patches.
 
-    The query tokens are followed by the eye's penultimate-layer patch tokens, class token dropped, through one linear
-    map: ``pooler_output`` of ``get_image_features`` is ``batch (num_query_tokens + num_patch_tokens) text_dim``.
+    The query tokens are followed by the eye's penultimate-layer patch tokens, class token dropped,
+    through one linear
+    map: ``pooler_output`` of ``get_image_features`` is ``batch (num_query_tokens +
+        num_patch_tokens) text_dim``.
     """
 
     config_class = BlivaConfig
 
     def __init__(self, config: BlivaConfig) -> None:
         super().__init__(config)
-        self.vision_project = torch.nn.Linear(config.vision_config.hidden_size, config.text_config.hidden_size)
+        self.vision_project = torch.nn.Linear(
+            config.vision_config.hidden_size, config.text_config.hidden_size
+        )
         self.post_init()
 
     def get_image_features(
@@ -79,9 +98,17 @@ class BlivaForConditionalGeneration(InstructBlipForConditionalGeneration):  # ty
     ) -> Any:
         """InstructBLIP's output, with the projected patches appended to ``pooler_output``."""
         options = {**kwargs, "output_hidden_states": True, "return_dict": True}
-        out = super().get_image_features(pixel_values, qformer_input_ids, qformer_attention_mask, interpolate_pos_encoding, **options)
+        out = super().get_image_features(
+            pixel_values,
+            qformer_input_ids,
+            qformer_attention_mask,
+            interpolate_pos_encoding,
+            **options,
+        )
         patches = self.vision_project(out.vision_outputs.hidden_states[-2][:, 1:])
-        out.pooler_output = torch.cat([out.pooler_output, patches.to(out.pooler_output.dtype)], dim=1)
+        out.pooler_output = torch.cat(
+            [out.pooler_output, patches.to(out.pooler_output.dtype)], dim=1
+        )
         return out
 
 

@@ -11,16 +11,17 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from matboard.errors import ModelError
-from matboard.models.contracts import Guide, Pictures
-from matboard.models.huggingface import load_part
-from matboard.models.preprocessing import Preprocessor
+from matboard.models.capabilities import Guide, Pictures
+from matboard.models.processors.preprocessor import Preprocessor
+from matboard.models.vlm.adapter import load_part
 
 
 class ClipGuide(Guide):
     """A frozen transformers dual encoder (CLIP, SigLIP and their like).
 
     Args:
-        model: has ``get_image_features``, ``get_text_features`` and ``logit_scale``; it is set to eval mode and frozen.
+        model: has ``get_image_features``, ``get_text_features`` and ``logit_scale``; it is set to
+            eval mode and frozen.
         image_processor: its official image processor.
         tokenizer: its tokenizer.
         name: as the user calls it.
@@ -30,9 +31,16 @@ class ClipGuide(Guide):
     """
 
     def __init__(self, model: Any, image_processor: Any, tokenizer: Any, *, name: str = "") -> None:
-        missing = [part for part in ("get_image_features", "get_text_features", "logit_scale") if not hasattr(model, part)]
+        missing = [
+            part
+            for part in ("get_image_features", "get_text_features", "logit_scale")
+            if not hasattr(model, part)
+        ]
         if missing:
-            raise ModelError(f"{type(model).__name__} is no guide: it has no {' and no '.join(missing)}; give a CLIP or SigLIP model.")
+            raise ModelError(
+                f"{type(model).__name__} is no guide: it has no {' and no '.join(missing)}; give a"
+                " CLIP or SigLIP model."
+            )
         self.name = name or model.config.name_or_path or model.config.model_type
         self.model = model.eval().requires_grad_(False)
         self.preprocess, self.tokenizer = Preprocessor(image_processor), tokenizer
@@ -44,24 +52,41 @@ class ClipGuide(Guide):
         return self.preprocess.refusal
 
     def image_features(self, images: Pictures) -> Float[Tensor, "batch dim"]:
-        """See `Guide.image_features`. Raises PreprocessingMismatch for a tensor where there is no faithful twin."""
+        """See `Guide.image_features`. Raises PreprocessingMismatch for a tensor where there is no
+        faithful twin.
+        """
         inputs = self.preprocess(images, self.model.device, self.model.dtype)
         return _normalised(self.model.get_image_features(**inputs))
 
     def text_features(self, captions: Sequence[str]) -> Float[Tensor, "batch dim"]:
-        """See `Guide.text_features`; captions are cut at the text tower's length. Raises ModelError without captions."""
+        """See `Guide.text_features`; captions are cut at the text tower's length. Raises ModelError
+        without captions.
+        """
         if not captions:
             raise ModelError("There are no captions to embed; give at least one.")
-        fixed = "siglip" in self.model.config.model_type  # trained on, and scored with, padded texts (arXiv 2303.15343)
+        fixed = (
+            "siglip" in self.model.config.model_type
+        )  # trained on, and scored with, padded texts (arXiv 2303.15343)
         limit = self.model.config.get_text_config().max_position_embeddings
-        options = {"padding": "max_length" if fixed else True, "truncation": True, "max_length": limit, "return_tensors": "pt"}
+        options = {
+            "padding": "max_length" if fixed else True,
+            "truncation": True,
+            "max_length": limit,
+            "return_tensors": "pt",
+        }
         with torch.no_grad():
             texts = self.tokenizer(list(captions), **options).to(self.model.device)
             return _normalised(self.model.get_text_features(**texts))
 
 
-def load_guide(id_or_folder: str, *, dtype: torch.dtype | str | None = None, device: torch.device | str | None = None) -> ClipGuide:
-    """A guide from the Hub or from a folder; one whose image processor has no faithful twin comes with a warning.
+def load_guide(
+    id_or_folder: str,
+    *,
+    dtype: torch.dtype | str | None = None,
+    device: torch.device | str | None = None,
+) -> ClipGuide:
+    """A guide from the Hub or from a folder; one whose image processor has no faithful twin comes
+    with a warning.
 
     Args:
         dtype: of the weights; float32 unless given.

@@ -6,7 +6,8 @@
 | p | `Canvas.width` |
 | δ_p | a prompt's perturbation, zero outside `region` |
 
-The paper's canvas has 224 pixels and p = 30 (Sec. 4.1); its code resizes the short side and crops the centre, here policy ``crop``.
+The paper's canvas has 224 pixels and p = 30 (Sec. 4.1); its code resizes the short side and crops
+the centre, here policy ``crop``.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ class Canvas:
     Attributes:
         size: side of the canvas, in pixels.
         width: width of the border, in pixels; 0 leaves the whole canvas to the picture.
-        policy: how a picture that is not square becomes one: ``crop`` (short side fits, the rest is cut off), ``squash`` (aspect
-            ratio lost) or ``letterbox`` (long side fits, black bars).
+        policy: how a picture that is not square becomes one: ``crop`` (short side fits, the rest is
+            cut off), ``squash`` (aspect ratio lost) or ``letterbox`` (long side fits, black bars).
 
     Raises:
         UnknownName: no such policy.
@@ -49,7 +50,8 @@ class Canvas:
             raise UnknownName("canvas policy", self.policy, POLICIES)
         if self.size < 1 or self.width < 0 or 2 * self.width >= self.size:
             raise ConfigError(
-                f"A canvas of {self.size} pixels with a border of {self.width} leaves no room for a picture; expected 0 ≤ 2·width < size."
+                f"A canvas of {self.size} pixels with a border of {self.width} leaves no room for a"
+                " picture; expected 0 ≤ 2·width < size."
             )
 
     @property
@@ -63,29 +65,42 @@ class Canvas:
         mask[self.width : self.size - self.width, self.width : self.size - self.width] = False
         return mask
 
-    def shrink(self, picture: Image.Image, offset: float = 0.5, mirror: bool = False) -> Image.Image:
+    def shrink(
+        self, picture: Image.Image, offset: float = 0.5, mirror: bool = False
+    ) -> Image.Image:
         """The picture as ``inner × inner`` RGB, by Pillow's bicubic filter.
 
         Args:
-            offset: where policy ``crop`` cuts, from 0 (left or top) to 1 (right or bottom); the middle when a prompt is used.
+            offset: where policy ``crop`` cuts, from 0 (left or top) to 1 (right or bottom); the
+                middle when a prompt is used.
             mirror: flip left and right.
         """
         return self._fit(picture, self.inner, offset, mirror)
 
     def full(self, picture: Image.Image, offset: float = 0.5, mirror: bool = False) -> Image.Image:
-        """The picture as ``size × size`` RGB, without room for a prompt: what a model sees when there is none."""
+        """The picture as ``size × size`` RGB, without room for a prompt: what a model sees when
+        there is none.
+        """
         return self._fit(picture, self.size, offset, mirror)
 
     def place(self, picture: Image.Image) -> Image.Image:
-        """A picture of ``inner × inner`` in the middle of the black canvas. Raises ImageError where the size is another."""
+        """A picture of ``inner × inner`` in the middle of the black canvas. Raises ImageError where
+        the size is another.
+        """
         if picture.size != (self.inner, self.inner):
             came = "×".join(map(str, picture.size))
-            raise ImageError(f"A picture of {came} pixels came; expected {self.inner}×{self.inner}, as Canvas.shrink makes it.")
+            raise ImageError(
+                f"A picture of {came} pixels came; expected {self.inner}×{self.inner}, as"
+                " Canvas.shrink makes it."
+            )
         return _on_black(picture, self.size)
 
     def _fit(self, picture: Image.Image, side: int, offset: float, mirror: bool) -> Image.Image:
         if not 0 <= offset <= 1:
-            raise ConfigError(f"A crop offset of {offset} came; expected one from 0 (left or top) to 1 (right or bottom).")
+            raise ConfigError(
+                f"A crop offset of {offset} came; expected one from 0 (left or top) to 1 (right or"
+                " bottom)."
+            )
         picture = decode(picture)
         width, height = scaled(picture.width, picture.height, side, self.policy)
         if self.policy == "crop":
@@ -96,19 +111,27 @@ class Canvas:
 
 
 def scaled(width: int, height: int, side: int, policy: str) -> tuple[int, int]:
-    """(width, height) after resizing for a square of ``side``, before cropping or padding; fractions are cut off, as torchvision does."""
+    """(width, height) after resizing for a square of ``side``, before cropping or padding;
+    fractions are cut off, as torchvision does.
+    """
     if policy == "squash":
         return side, side
     reference = min(width, height) if policy == "crop" else max(width, height)
     return max(1, side * width // reference), max(1, side * height // reference)
 
 
-def _resize_and_crop(picture: Image.Image, resized: tuple[int, int], side: int, offset: float) -> Image.Image:
-    """What resizing and then cropping gives, to rounding, without ever holding what is cut off (a 1×60000 picture would grow enormous)."""
+def _resize_and_crop(
+    picture: Image.Image, resized: tuple[int, int], side: int, offset: float
+) -> Image.Image:
+    """What resizing and then cropping gives, to rounding, without ever holding what is cut off (a
+    1×60000 picture would grow enormous).
+    """
     x, y = resized[0] / picture.width, resized[1] / picture.height
     left, top = round(offset * (resized[0] - side)), round(offset * (resized[1] - side))
     right, bottom = min((left + side) / x, picture.width), min((top + side) / y, picture.height)
-    return picture.resize((side, side), Image.Resampling.BICUBIC, box=(left / x, top / y, right, bottom))
+    return picture.resize(
+        (side, side), Image.Resampling.BICUBIC, box=(left / x, top / y, right, bottom)
+    )
 
 
 def _on_black(picture: Image.Image, side: int) -> Image.Image:
@@ -121,7 +144,9 @@ def _on_black(picture: Image.Image, side: int) -> Image.Image:
 
 @dataclass(frozen=True)
 class Patch:
-    """A square on the picture (arXiv 2203.17274 compares it with the border), in canvas pixels from the top left corner."""
+    """A square on the picture (arXiv 2203.17274 compares it with the border), in canvas pixels from
+    the top left corner.
+    """
 
     side: int
     top: int = 0
@@ -133,15 +158,23 @@ def region(canvas: Canvas, layout: str, patch: Patch | None = None) -> NDArray[n
 
     Raises:
         UnknownName: no such layout.
-        ConfigError: a border without width, a width that the layout has no use for, or a patch that is missing, superfluous or outside.
+        ConfigError: a border without width, a width that the layout has no use for, or a patch that
+            is missing, superfluous or outside.
     """
     if layout not in LAYOUTS:
         raise UnknownName("prompt layout", layout, LAYOUTS)
     if (layout == "border") != (canvas.width > 0):
-        expected = "a width of at least 1" if layout == "border" else "width 0, as it lies on the picture"
-        raise ConfigError(f"Layout {layout!r} needs {expected}; the canvas has width {canvas.width}.")
+        expected = (
+            "a width of at least 1" if layout == "border" else "width 0, as it lies on the picture"
+        )
+        raise ConfigError(
+            f"Layout {layout!r} needs {expected}; the canvas has width {canvas.width}."
+        )
     if (layout == "patch") != (patch is not None):
-        raise ConfigError(f"Layout {layout!r} came with patch {patch}; layout 'patch' needs one and no other layout has any.")
+        raise ConfigError(
+            f"Layout {layout!r} came with patch {patch}; layout 'patch' needs one and no other"
+            " layout has any."
+        )
     if layout == "border":
         return canvas.mask()
     rows, columns = area(canvas, patch)
@@ -151,7 +184,9 @@ def region(canvas: Canvas, layout: str, patch: Patch | None = None) -> NDArray[n
 
 
 def area(canvas: Canvas, patch: Patch | None) -> tuple[slice, slice]:
-    """(rows, columns) of the canvas that a prompt's tensor covers: the patch's, or all. Raises ConfigError where the patch lies outside."""
+    """(rows, columns) of the canvas that a prompt's tensor covers: the patch's, or all. Raises
+    ConfigError where the patch lies outside.
+    """
     patch = patch or Patch(canvas.size)
     bottom, right = patch.top + patch.side, patch.left + patch.side
     if min(patch.side - 1, patch.top, patch.left) < 0 or max(bottom, right) > canvas.size:
@@ -160,5 +195,7 @@ def area(canvas: Canvas, patch: Patch | None) -> tuple[slice, slice]:
 
 
 def valid_range(layout: str) -> tuple[float, float]:
-    """Between which values a perturbation can change an 8-bit picture: on a black border [0, 1], on a picture [−1, 1]."""
+    """Between which values a perturbation can change an 8-bit picture: on a black border [0, 1], on
+    a picture [−1, 1].
+    """
     return (0.0, 1.0) if layout == "border" else (-1.0, 1.0)

@@ -1,15 +1,16 @@
 """Networks that make token prompts, sample by sample.
 
-The two variational generators maximise an evidence lower bound beside the task (Kingma & Welling, arXiv 1312.6114). With data x of D
-dimensions, code z of Z, a decoder of one learned deviation s for all dimensions:
+The two variational generators maximise an evidence lower bound beside the task (Kingma & Welling,
+arXiv 1312.6114). With data x of D dimensions, code z of Z, a decoder of one learned deviation s for
+all dimensions:
 
 | term | formula, nats a sample |
 |---|---|
 | ``reconstruction`` | Σ_D ½ ((x − x̂) / s)² + log s + ½ log 2π |
 | ``kl`` | Σ_Z ½ (μ² + σ² − 1 − log σ²), σ = exp(½ log σ²) |
 
-Both are summed over dimensions and averaged over the batch: a mean over one and a sum over the other would weigh them by their widths.
-At test z is its mean.
+Both are summed over dimensions and averaged over the batch: a mean over one and a sum over the
+other would weigh them by their widths. At test z is its mean.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ from torch import Tensor, nn
 from matboard.prompts.pool import Embed, Prompted, PromptPool, PromptSource
 
 BOUND = 10.0
-"""Largest log σ² either way, so that its exponential stays finite while a network is young (a guess)."""
+"""Largest log σ² either way, so that its exponential stays finite while a network is young (a
+guess).
+"""
 
 
 class Gaussian(nn.Module):
@@ -35,7 +38,9 @@ class Gaussian(nn.Module):
         self.moments = nn.Linear(width, 2 * code)
         self.log_deviation = nn.Parameter(torch.zeros(()))
 
-    def code(self, hidden: Float[Tensor, "batch width"]) -> tuple[Float[Tensor, "batch code"], Float[Tensor, ""]]:
+    def code(
+        self, hidden: Float[Tensor, "batch width"]
+    ) -> tuple[Float[Tensor, "batch code"], Float[Tensor, ""]]:
         """(z, kl): z is drawn in training and the mean otherwise."""
         mean, log_variance = self.moments(hidden).chunk(2, dim=-1)
         log_variance = log_variance.clamp(-BOUND, BOUND)
@@ -44,10 +49,17 @@ class Gaussian(nn.Module):
             return mean + (0.5 * log_variance).exp() * torch.randn_like(mean), kl
         return mean, kl
 
-    def reconstruction(self, data: Float[Tensor, "batch *shape"], decoded: Float[Tensor, "batch *shape"]) -> Float[Tensor, ""]:
+    def reconstruction(
+        self, data: Float[Tensor, "batch *shape"], decoded: Float[Tensor, "batch *shape"]
+    ) -> Float[Tensor, ""]:
         """−log p(x | z)."""
         scaled = (data - decoded) * (-self.log_deviation).exp()
-        return (0.5 * scaled.square() + self.log_deviation + 0.5 * math.log(2 * math.pi)).flatten(1).sum(dim=1).mean()
+        return (
+            (0.5 * scaled.square() + self.log_deviation + 0.5 * math.log(2 * math.pi))
+            .flatten(1)
+            .sum(dim=1)
+            .mean()
+        )
 
 
 class ClsVAE(PromptSource):
@@ -58,7 +70,8 @@ class ClsVAE(PromptSource):
     Args:
         dim: width of query and token.
         length: tokens it makes.
-        code, hidden: widths of z and of the hidden layers (64 and 256: guesses at the scale of CGIL's, arXiv 2407.15793).
+        code, hidden: widths of z and of the hidden layers (64 and 256: guesses at the scale of
+            CGIL's, arXiv 2407.15793).
     """
 
     centre: Tensor
@@ -76,14 +89,21 @@ class ClsVAE(PromptSource):
         self.register_buffer("scale", torch.ones(dim))
         self.register_buffer("begun", torch.tensor(False))
 
-    def begin(self, queries: Float[Tensor, "n dim"], images: UInt8[Tensor, "n 3 side side"], labels: Int[Tensor, " n"]) -> None:
+    def begin(
+        self,
+        queries: Float[Tensor, "n dim"],
+        images: UInt8[Tensor, "n 3 side side"],
+        labels: Int[Tensor, " n"],
+    ) -> None:
         """Before the first task: take its queries' mean and deviation."""
         if not bool(self.begun):
             self.centre.copy_(queries.mean(dim=0))
             self.scale.copy_(queries.std(dim=0).clamp_min(1e-6))
             self.begun.fill_(True)
 
-    def forward(self, query: Float[Tensor, "batch dim"], images: UInt8[Tensor, "batch 3 side side"]) -> Prompted:
+    def forward(
+        self, query: Float[Tensor, "batch dim"], images: UInt8[Tensor, "batch 3 side side"]
+    ) -> Prompted:
         """See `PromptSource.forward`."""
         data = (query - self.centre) / self.scale
         z, kl = self.gaussian.code(self.encode(data))
@@ -93,7 +113,9 @@ class ClsVAE(PromptSource):
 
     def generate(self, query: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch prompt dim"]:
         """See `PromptSource.generate`."""
-        mean = self.gaussian.moments(self.encode((query - self.centre) / self.scale)).chunk(2, dim=-1)[0]
+        mean = self.gaussian.moments(self.encode((query - self.centre) / self.scale)).chunk(
+            2, dim=-1
+        )[0]
         return self._tokens(self.decode(mean))
 
     def _tokens(self, hidden: Float[Tensor, "batch hidden"]) -> Float[Tensor, "batch prompt dim"]:
@@ -102,18 +124,26 @@ class ClsVAE(PromptSource):
 
 
 class ImageVAE(PromptSource):
-    """A convolutional VAE over pictures; what it decodes is the sample's prompt, a picture that goes through the patch embedding.
+    """A convolutional VAE over pictures; what it decodes is the sample's prompt, a picture that
+    goes through the patch embedding.
 
     Args:
         embed: the backbone's patch embedding.
-        side: pixels of the pictures it reads and makes; a multiple of 4 and of the backbone's patch.
+        side: pixels of the pictures it reads and makes; a multiple of 4 and of the backbone's
+            patch.
     """
 
     def __init__(self, embed: Embed, side: int = 32, *, code: int = 64, width: int = 32) -> None:
         super().__init__()
         self.embed, self.side = embed, side
         small = side // 4
-        self.encode = nn.Sequential(nn.Conv2d(3, width, 4, 2, 1), nn.GELU(), nn.Conv2d(width, 2 * width, 4, 2, 1), nn.GELU(), nn.Flatten())
+        self.encode = nn.Sequential(
+            nn.Conv2d(3, width, 4, 2, 1),
+            nn.GELU(),
+            nn.Conv2d(width, 2 * width, 4, 2, 1),
+            nn.GELU(),
+            nn.Flatten(),
+        )
         self.gaussian = Gaussian(2 * width * small**2, code)
         self.decode = nn.Sequential(
             nn.Linear(code, 2 * width * small**2),
@@ -125,12 +155,17 @@ class ImageVAE(PromptSource):
             nn.Sigmoid(),
         )
 
-    def forward(self, query: Float[Tensor, "batch dim"], images: UInt8[Tensor, "batch 3 side side"]) -> Prompted:
+    def forward(
+        self, query: Float[Tensor, "batch dim"], images: UInt8[Tensor, "batch 3 side side"]
+    ) -> Prompted:
         """See `PromptSource.forward`."""
         data = F.interpolate(images.float() / 255, size=self.side, mode="bilinear", antialias=True)
         z, kl = self.gaussian.code(self.encode(data))
         decoded = self.decode(z)
-        return Prompted(self.embed(decoded).float(), {"reconstruction": self.gaussian.reconstruction(data, decoded), "kl": kl})
+        return Prompted(
+            self.embed(decoded).float(),
+            {"reconstruction": self.gaussian.reconstruction(data, decoded), "kl": kl},
+        )
 
 
 class GeneratorPool(PromptSource):
@@ -140,42 +175,62 @@ class GeneratorPool(PromptSource):
         super().__init__()
         self.pool, self.generator = pool, generator
 
-    def begin(self, queries: Float[Tensor, "n dim"], images: UInt8[Tensor, "n 3 side side"], labels: Int[Tensor, " n"]) -> None:
+    def begin(
+        self,
+        queries: Float[Tensor, "n dim"],
+        images: UInt8[Tensor, "n 3 side side"],
+        labels: Int[Tensor, " n"],
+    ) -> None:
         """Both begin."""
         self.pool.begin(queries, images, labels)
         self.generator.begin(queries, images, labels)
 
-    def forward(self, query: Float[Tensor, "batch dim"], images: UInt8[Tensor, "batch 3 side side"]) -> Prompted:
+    def forward(
+        self, query: Float[Tensor, "batch dim"], images: UInt8[Tensor, "batch 3 side side"]
+    ) -> Prompted:
         """See `PromptSource.forward`."""
         chosen, made = self.pool(query, images), self.generator(query, images)
         tokens = torch.cat([chosen.tokens, made.tokens], dim=1)
         return Prompted(tokens, {**chosen.losses, **made.losses}, chosen.chosen, chosen.similarity)
 
-    def generate(self, query: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch prompt dim"] | None:
+    def generate(
+        self, query: Float[Tensor, "batch dim"]
+    ) -> Float[Tensor, "batch prompt dim"] | None:
         """See `PromptSource.generate`; the generator's part."""
         return self.generator.generate(query)
 
 
 class ResidualGenerator(PromptSource):
-    """P(q) = P_pool(q) + G(q): a pool corrected, sample by sample, by a network whose last layer starts at zero.
+    """P(q) = P_pool(q) + G(q): a pool corrected, sample by sample, by a network whose last layer
+    starts at zero.
 
     So it starts exactly as its pool, and can only depart from it where that pays.
 
     Args:
-        hidden: width of G's hidden layer (64: a guess; its last layer holds hidden · prompt · dim weights).
+        hidden: width of G's hidden layer (64: a guess; its last layer holds hidden · prompt · dim
+            weights).
     """
 
     def __init__(self, pool: PromptPool, dim: int, *, hidden: int = 64) -> None:
         super().__init__()
         self.pool = pool
-        self.residual = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, pool.count * dim))
+        self.residual = nn.Sequential(
+            nn.LayerNorm(dim),
+            nn.Linear(dim, hidden),
+            nn.GELU(),
+            nn.Linear(hidden, pool.count * dim),
+        )
         for value in self.residual[-1].parameters():
             nn.init.zeros_(value)
 
-    def forward(self, query: Float[Tensor, "batch dim"], images: UInt8[Tensor, "batch 3 side side"]) -> Prompted:
+    def forward(
+        self, query: Float[Tensor, "batch dim"], images: UInt8[Tensor, "batch 3 side side"]
+    ) -> Prompted:
         """See `PromptSource.forward`."""
         base = self.pool(query, images)
-        return Prompted(base.tokens + self.generate(query), base.losses, base.chosen, base.similarity)
+        return Prompted(
+            base.tokens + self.generate(query), base.losses, base.chosen, base.similarity
+        )
 
     def generate(self, query: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch prompt dim"]:
         """See `PromptSource.generate`: G(q), what is added to the pool's prompts."""

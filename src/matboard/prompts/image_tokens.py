@@ -1,12 +1,14 @@
 """Prompts in the form of images, chosen by keys like a pool's.
 
-Two routes lead from a picture to tokens. ``patch_embedding``: the picture goes through the backbone's own patch embedding, so it stays a
-picture that can be looked at and saved as PNG, and costs height · width / patch² tokens: 4 for 32×32 at patch 16, where 224×224 costs 196.
-``reshape``: a picture of as many values as a pool's prompt has, 3 · height · width = length · dim, laid out as tokens; past the patch
-embedding it is only a way to initialise a pool.
+Two routes lead from a picture to tokens. ``patch_embedding``: the picture goes through the
+backbone's own patch embedding, so it stays a picture that can be looked at and saved as PNG, and
+costs height · width / patch² tokens: 4 for 32×32 at patch 16, where 224×224 costs 196. ``reshape``:
+a picture of as many values as a pool's prompt has, 3 · height · width = length · dim, laid out as
+tokens; past the patch embedding it is only a way to initialise a pool.
 
-Whether it matters that they start as *pictures* is asked by the other starts: ``matched`` draws noise with each picture's mean and
-deviation per channel, ``shuffled`` moves the picture's pixels about, ``random`` is a pool's usual start.
+Whether it matters that they start as *pictures* is asked by the other starts: ``matched`` draws
+noise with each picture's mean and deviation per channel, ``shuffled`` moves the picture's pixels
+about, ``random`` is a pool's usual start.
 """
 
 from __future__ import annotations
@@ -34,11 +36,14 @@ class ImagePrompts(PromptSource):
         embed: the backbone's patch embedding, for route ``patch_embedding``.
         dim: width of a token.
         shape: height and width of the pictures.
-        start: what they start from; pictures are taken from the first task's training samples, one a class in turn.
-        bounds: keys, and pictures of start ``random``, are uniform between these (pictures on route ``patch_embedding``: [0, 1]).
+        start: what they start from; pictures are taken from the first task's training samples, one
+            a class in turn.
+        bounds: keys, and pictures of start ``random``, are uniform between these (pictures on route
+            ``patch_embedding``: [0, 1]).
 
     Attributes:
-        pixels: ``size 3 height width``, learned; on route ``patch_embedding`` kept in [0, 1] straight through.
+        pixels: ``size 3 height width``, learned; on route ``patch_embedding`` kept in [0, 1]
+            straight through.
 
     Raises:
         ConfigError: a route that the shape does not fit.
@@ -63,15 +68,22 @@ class ImagePrompts(PromptSource):
         super().__init__()
         values = 3 * shape[0] * shape[1]
         if route == "reshape" and values % dim:
-            raise ConfigError(f"A picture of {shape[0]}×{shape[1]} has {values} values, which cannot be laid out as tokens of {dim}.")
+            raise ConfigError(
+                f"A picture of {shape[0]}×{shape[1]} has {values} values, which cannot be laid out"
+                f" as tokens of {dim}."
+            )
         if route == "patch_embedding" and embed is None:
             raise ConfigError("Route 'patch_embedding' needs the backbone's patch embedding.")
         self.selector = Selector(size, dim, top_k, selection, bounds, seed)
         self.embed, self.dim, self.route, self.start, self.seed = embed, dim, route, start, seed
-        self.pixels = nn.Parameter(uniform((size, 3, *shape), (0, 1) if route == "patch_embedding" else bounds, seed + 1))
+        self.pixels = nn.Parameter(
+            uniform((size, 3, *shape), (0, 1) if route == "patch_embedding" else bounds, seed + 1)
+        )
         self.register_buffer("started", torch.tensor(start == "random"))
 
-    def forward(self, query: Float[Tensor, "batch dim"], images: UInt8[Tensor, "batch 3 side side"]) -> Prompted:
+    def forward(
+        self, query: Float[Tensor, "batch dim"], images: UInt8[Tensor, "batch 3 side side"]
+    ) -> Prompted:
         """See `PromptSource.forward`."""
         chosen, similarity, pull = self.selector(query)
         return Prompted(self.tokens()[chosen].flatten(1, 2), {"pull": pull}, chosen, similarity)
@@ -82,7 +94,12 @@ class ImagePrompts(PromptSource):
             return self.pixels.reshape(len(self.pixels), -1, self.dim)
         return self.embed(clamp_straight_through(self.pixels)).float()
 
-    def begin(self, queries: Float[Tensor, "n dim"], images: UInt8[Tensor, "n 3 side side"], labels: Int[Tensor, " n"]) -> None:
+    def begin(
+        self,
+        queries: Float[Tensor, "n dim"],
+        images: UInt8[Tensor, "n 3 side side"],
+        labels: Int[Tensor, " n"],
+    ) -> None:
         """Before the first task: start from its pictures."""
         if bool(self.started):
             return
@@ -93,19 +110,29 @@ class ImagePrompts(PromptSource):
         self.started.fill_(True)
 
     def pictures(self) -> UInt8[Tensor, "size 3 height width"]:
-        """The prompts as 8-bit pictures; on route ``reshape`` values are stretched to [0, 1], as no backbone ever sees them like this."""
+        """The prompts as 8-bit pictures; on route ``reshape`` values are stretched to [0, 1], as no
+        backbone ever sees them like this.
+        """
         values = self.pixels.detach()
         if self.route == "reshape":
-            low, high = values.amin(dim=(1, 2, 3), keepdim=True), values.amax(dim=(1, 2, 3), keepdim=True)
+            low, high = (
+                values.amin(dim=(1, 2, 3), keepdim=True),
+                values.amax(dim=(1, 2, 3), keepdim=True),
+            )
             values = (values - low) / (high - low).clamp_min(1e-12)
         return (values.clamp(0, 1) * 255).round().to(torch.uint8)
 
 
-def begun(pictures: Float[Tensor, "size 3 height width"], start: Start, seed: int) -> Float[Tensor, "size 3 height width"]:
+def begun(
+    pictures: Float[Tensor, "size 3 height width"], start: Start, seed: int
+) -> Float[Tensor, "size 3 height width"]:
     """Pictures, or what stands in for them as a control."""
     generator = torch.Generator().manual_seed(seed + 2)
     if start == "matched":
-        mean, deviation = pictures.mean(dim=(2, 3), keepdim=True), pictures.std(dim=(2, 3), keepdim=True)
+        mean, deviation = (
+            pictures.mean(dim=(2, 3), keepdim=True),
+            pictures.std(dim=(2, 3), keepdim=True),
+        )
         return mean + deviation * torch.randn(pictures.shape, generator=generator)
     if start == "shuffled":
         order = torch.randperm(pictures[0, 0].numel(), generator=generator)
@@ -114,16 +141,23 @@ def begun(pictures: Float[Tensor, "size 3 height width"], start: Start, seed: in
 
 
 def reshape_side(length: int, dim: int) -> tuple[int, int]:
-    """Height and width, as square as they come, of a picture with as many values as ``length`` tokens. Raises ConfigError."""
+    """Height and width, as square as they come, of a picture with as many values as ``length``
+    tokens. Raises ConfigError.
+    """
     values = length * dim
     if values % 3:
-        raise ConfigError(f"{length} tokens of {dim} are {values} values, which are no multiple of 3 channels; choose another length.")
+        raise ConfigError(
+            f"{length} tokens of {dim} are {values} values, which are no multiple of 3 channels;"
+            " choose another length."
+        )
     height = next(h for h in range(math.isqrt(values // 3), 0, -1) if values // 3 % h == 0)
     return height, values // 3 // height
 
 
 def _one_a_class(labels: Int[Tensor, " n"], count: int) -> list[int]:
     """Indices that take one sample of each class in turn, as often as needed."""
-    queues = [torch.nonzero(labels == label).flatten().tolist() for label in labels.unique().tolist()]
+    queues = [
+        torch.nonzero(labels == label).flatten().tolist() for label in labels.unique().tolist()
+    ]
     rounds = [queue[turn % len(queue)] for turn in range(count) for queue in queues]
     return rounds[:count]

@@ -7,7 +7,8 @@
 | δ_p | `PixelPrompt.perturbation` |
 | X_p = T_p(X) + δ_p | `PixelPrompt.forward` |
 
-The paper leaves X_p unbounded, here range ``free``. By default X_p is clamped to what an 8-bit picture can carry.
+The paper leaves X_p unbounded, here range ``free``. By default X_p is clamped to what an 8-bit
+picture can carry.
 """
 
 from __future__ import annotations
@@ -33,12 +34,16 @@ class PixelPrompt(nn.Module):
     Args:
         canvas: where it is composed; a border needs a width, the other layouts width 0.
         layout: ``border``, ``patch`` or ``full``.
-        range: ``clamped`` clamps the composed canvas to [0, 1], straight through for the gradient; ``sigmoid`` makes the border σ(δ),
-            or the perturbation of a picture 2σ(δ) − 1; ``free`` bounds nothing, as in the paper, and cannot be saved as a picture.
+        range: ``clamped`` clamps the composed canvas to [0, 1], straight through for the gradient;
+            ``sigmoid`` makes the border σ(δ), or the perturbation of a picture 2σ(δ) − 1; ``free``
+            bounds nothing, as in the paper, and cannot be saved as a picture.
         patch: where a patch lies; for that layout only.
-        resolution: learn ``resolution × resolution`` values, upsampled bilinearly; None learns every pixel.
-        generator: draws a perturbation uniform over the valid range to start from; None starts from δ = 0, as the paper does.
-        level: the perturbation to start from instead, everywhere the same: of a border its brightness, 0 (black) to 1 (white).
+        resolution: learn ``resolution × resolution`` values, upsampled bilinearly; None learns
+            every pixel.
+        generator: draws a perturbation uniform over the valid range to start from; None starts from
+            δ = 0, as the paper does.
+        level: the perturbation to start from instead, everywhere the same: of a border its
+            brightness, 0 (black) to 1 (white).
 
     Attributes:
         delta: the only parameter, ``3 side side``.
@@ -46,7 +51,8 @@ class PixelPrompt(nn.Module):
 
     Raises:
         UnknownName: no such layout or range.
-        ConfigError: an impossible geometry, resolution or level, or a level where a generator draws the start.
+        ConfigError: an impossible geometry, resolution or level, or a level where a generator draws
+            the start.
     """
 
     mask: Tensor
@@ -64,16 +70,33 @@ class PixelPrompt(nn.Module):
         super().__init__()
         if range not in RANGES:
             raise UnknownName("value range", range, RANGES)
-        self.canvas, self.layout, self.range, self.patch, self.resolution, self.level = canvas, layout, range, patch, resolution, level
-        self.register_buffer("mask", torch.from_numpy(region(canvas, layout, patch)).float()[None], persistent=False)
+        self.canvas, self.layout, self.range, self.patch, self.resolution, self.level = (
+            canvas,
+            layout,
+            range,
+            patch,
+            resolution,
+            level,
+        )
+        self.register_buffer(
+            "mask", torch.from_numpy(region(canvas, layout, patch)).float()[None], persistent=False
+        )
         self._rows, self._columns = area(canvas, patch)
         self._side = self._rows.stop - self._rows.start
         if resolution is not None and not 1 <= resolution <= self._side:
-            raise ConfigError(f"A resolution of {resolution} came; expected 1 to {self._side}, the side of what it is upsampled to.")
-        self.delta = nn.Parameter(torch.zeros(3, resolution or self._side, resolution or self._side))
+            raise ConfigError(
+                f"A resolution of {resolution} came; expected 1 to {self._side}, the side of what"
+                " it is upsampled to."
+            )
+        self.delta = nn.Parameter(
+            torch.zeros(3, resolution or self._side, resolution or self._side)
+        )
         low, high = valid_range(layout)
         if level is not None and (generator is not None or not low <= level <= high):
-            raise ConfigError(f"A level of {level} came; expected {low:g} to {high:g} for a {layout} prompt, and no generator beside it.")
+            raise ConfigError(
+                f"A level of {level} came; expected {low:g} to {high:g} for a {layout} prompt, and"
+                " no generator beside it."
+            )
         if generator is not None:
             uniform = torch.rand(self.delta.shape, generator=generator)
             self.delta.data = self._inverse(low + (high - low) * uniform)
@@ -82,21 +105,32 @@ class PixelPrompt(nn.Module):
 
     def perturbation(self) -> Float[Tensor, "3 size size"]:
         """δ_p: what is added to the placed picture; exactly zero where the prompt does not act."""
-        values = F.interpolate(self.delta[None], size=self._side, mode="bilinear")[0] if self.resolution else self.delta
+        values = (
+            F.interpolate(self.delta[None], size=self._side, mode="bilinear")[0]
+            if self.resolution
+            else self.delta
+        )
         if self.range == "sigmoid":
             low, high = valid_range(self.layout)
             values = low + (high - low) * values.sigmoid()
         size = self.canvas.size
-        around = (self._columns.start, size - self._columns.stop, self._rows.start, size - self._rows.stop)
+        around = (
+            self._columns.start,
+            size - self._columns.stop,
+            self._rows.start,
+            size - self._rows.stop,
+        )
         return F.pad(values, around) * self.mask
 
     def forward(self, images: Images) -> Float[Tensor, "batch 3 size size"]:
-        """X_p, ``batch 3 size size``: in [0, 1] unless the range is ``free``; differentiable in the images and in ``delta``.
+        """X_p, ``batch 3 size size``: in [0, 1] unless the range is ``free``; differentiable in the
+        images and in ``delta``.
 
         Args:
-            images: in [0, 1]. Of ``inner × inner`` pixels they are placed as they are, so that pictures shrunk by `Canvas.shrink`
-                are composed exactly as `VisualPrompt.apply` does. Of any other size they are first resized here, by torch's bicubic
-                filter, which differs from Pillow's in rounding.
+            images: in [0, 1]. Of ``inner × inner`` pixels they are placed as they are, so that
+                pictures shrunk by `Canvas.shrink` are composed exactly as `VisualPrompt.apply`
+                does. Of any other size they are first resized here, by torch's bicubic filter,
+                which differs from Pillow's in rounding.
         """
         prompted = self.place(images) + self.perturbation()
         return prompted if self.range == "free" else clamp_straight_through(prompted)
@@ -109,19 +143,30 @@ class PixelPrompt(nn.Module):
 
     @torch.no_grad()
     def project_(self) -> None:
-        """Pull a ``clamped`` prompt's values back to where they can change a picture, so that they cannot drift; call after each update."""
+        """Pull a ``clamped`` prompt's values back to where they can change a picture, so that they
+        cannot drift; call after each update.
+        """
         if self.range == "clamped":
             self.delta.clamp_(*valid_range(self.layout))
 
     def to_artifact(self, config: Mapping[str, Any] | None = None) -> VisualPrompt:
-        """What is learned so far, to be saved or applied; ``config`` is what to remember about it. Raises PromptError if not finite."""
+        """What is learned so far, to be saved or applied; ``config`` is what to remember about it.
+        Raises PromptError if not finite.
+        """
         how = {"resolution": self.resolution, "level": self.level}
         learned = {name: value for name, value in how.items() if value is not None}
         with torch.no_grad():
             perturbation = self.perturbation().float().cpu()
         if self.range == "clamped":
             perturbation = perturbation.clamp(*valid_range(self.layout))
-        return VisualPrompt(self.canvas, perturbation.numpy(), self.layout, self.range, self.patch, {**learned, **(config or {})})
+        return VisualPrompt(
+            self.canvas,
+            perturbation.numpy(),
+            self.layout,
+            self.range,
+            self.patch,
+            {**learned, **(config or {})},
+        )
 
     @classmethod
     def from_artifact(cls, artifact: VisualPrompt) -> PixelPrompt:
@@ -140,12 +185,16 @@ class PixelPrompt(nn.Module):
 
 
 def clamp_straight_through(values: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """Clamped to [0, 1] forwards, the identity backwards (straight-through, arXiv 1308.3432): a saturated pixel still learns."""
+    """Clamped to [0, 1] forwards, the identity backwards (straight-through, arXiv 1308.3432): a
+    saturated pixel still learns.
+    """
     return values.clamp(0, 1).detach() + (values - values.detach())
 
 
 def _fit(images: Images, side: int, policy: str) -> Float[Tensor, "batch 3 side side"]:
-    """`Canvas.shrink` for tensors: differentiable, bicubic with antialiasing, clamped because bicubic overshoots."""
+    """`Canvas.shrink` for tensors: differentiable, bicubic with antialiasing, clamped because
+    bicubic overshoots.
+    """
     height, width = images.shape[-2:]
     if policy == "crop":
         short = min(height, width)
@@ -153,6 +202,8 @@ def _fit(images: Images, side: int, policy: str) -> Float[Tensor, "batch 3 side 
         images = images[..., top : top + short, left : left + short]
         height = width = short
     columns, rows = scaled(width, height, side, policy)
-    resized = F.interpolate(images, size=(rows, columns), mode="bicubic", antialias=True).clamp(0, 1)
+    resized = F.interpolate(images, size=(rows, columns), mode="bicubic", antialias=True).clamp(
+        0, 1
+    )
     left, top = (side - columns) // 2, (side - rows) // 2
     return F.pad(resized, (left, side - columns - left, top, side - rows - top))

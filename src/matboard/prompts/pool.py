@@ -1,4 +1,5 @@
-"""Token prompts and the pool they are drawn from: L2P (arXiv 2112.08654) and CODA-Prompt's weights (arXiv 2211.13218).
+"""Token prompts and the pool they are drawn from: L2P (arXiv 2112.08654) and CODA-Prompt's weights
+(arXiv 2211.13218).
 
 | theirs | ours |
 |---|---|
@@ -25,7 +26,9 @@ from torch import Tensor, nn
 from matboard.errors import ConfigError
 
 Choosing = Literal["per_sample", "batchwise"]
-Embed: TypeAlias = Callable[[Float[Tensor, "count 3 height width"]], Float[Tensor, "count token dim"]]
+Embed: TypeAlias = Callable[
+    [Float[Tensor, "count 3 height width"]], Float[Tensor, "count token dim"]
+]
 """Pictures in [0, 1] → the tokens a backbone makes of them."""
 
 
@@ -35,7 +38,8 @@ class Prompted:
 
     Attributes:
         tokens: what enters the backbone.
-        losses: what the source asks to be minimised besides the task, each before its weight: ``pull``, ``reconstruction``, ``kl``.
+        losses: what the source asks to be minimised besides the task, each before its weight:
+            ``pull``, ``reconstruction``, ``kl``.
         chosen: which prompts of a pool each sample took.
         similarity: of each sample's query with every key, before the choice.
     """
@@ -50,14 +54,29 @@ class PromptSource(nn.Module, ABC):
     """Where a sample's token prompts come from: a pool, pictures, a generator."""
 
     @abstractmethod
-    def forward(self, query: Float[Tensor, "batch dim"], images: UInt8[Tensor, "batch 3 side side"]) -> Prompted:
-        """Prompts for a batch; a sample's prompts depend on that sample alone, but for selection ``batchwise``."""
+    def forward(
+        self, query: Float[Tensor, "batch dim"], images: UInt8[Tensor, "batch 3 side side"]
+    ) -> Prompted:
+        """Prompts for a batch; a sample's prompts depend on that sample alone, but for selection
+        ``batchwise``.
+        """
 
-    def begin(self, queries: Float[Tensor, "n dim"], images: UInt8[Tensor, "n 3 side side"], labels: Int[Tensor, " n"]) -> None:
-        """Told what a task's training samples are, before it is learned; the first time it may start from them."""
+    def begin(
+        self,
+        queries: Float[Tensor, "n dim"],
+        images: UInt8[Tensor, "n 3 side side"],
+        labels: Int[Tensor, " n"],
+    ) -> None:
+        """Told what a task's training samples are, before it is learned; the first time it may
+        start from them.
+        """
 
-    def generate(self, query: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch prompt dim"] | None:
-        """What a network makes of queries alone, without noise, so that it can be held fast; None where no network does."""
+    def generate(
+        self, query: Float[Tensor, "batch dim"]
+    ) -> Float[Tensor, "batch prompt dim"] | None:
+        """What a network makes of queries alone, without noise, so that it can be held fast; None
+        where no network does.
+        """
         return None
 
 
@@ -65,8 +84,9 @@ class Selector(nn.Module):
     """Keys, and the choice by them.
 
     Args:
-        selection: ``per_sample``; or ``batchwise``, the choice of the majority for the whole batch, as L2P's codes do in training and at
-            test, which tells a learner what a batch of one task has in common: for parity only.
+        selection: ``per_sample``; or ``batchwise``, the choice of the majority for the whole batch,
+            as L2P's codes do in training and at test, which tells a learner what a batch of one
+            task has in common: for parity only.
         bounds: keys start uniform between these.
 
     Raises:
@@ -74,18 +94,28 @@ class Selector(nn.Module):
     """
 
     def __init__(
-        self, size: int, dim: int, top_k: int, selection: Choosing = "per_sample", bounds: tuple[float, float] = (-1, 1), seed: int = 0
+        self,
+        size: int,
+        dim: int,
+        top_k: int,
+        selection: Choosing = "per_sample",
+        bounds: tuple[float, float] = (-1, 1),
+        seed: int = 0,
     ) -> None:
         super().__init__()
         if not 1 <= top_k <= size:
-            raise ConfigError(f"top_k is {top_k}, but the pool holds {size} prompts; expected 1 to {size}.")
+            raise ConfigError(
+                f"top_k is {top_k}, but the pool holds {size} prompts; expected 1 to {size}."
+            )
         self.top_k, self.selection = top_k, selection
         self.keys = nn.Parameter(uniform((size, dim), bounds, seed))
 
     def forward(
         self, query: Float[Tensor, "batch dim"]
     ) -> tuple[Int[Tensor, "batch top_k"], Float[Tensor, "batch size"], Float[Tensor, ""]]:
-        """(chosen, similarity, pull): pull is L2P Eq. 5's second term, Σ over the chosen of 1 − cosine, mean over the batch."""
+        """(chosen, similarity, pull): pull is L2P Eq. 5's second term, Σ over the chosen of 1 −
+        cosine, mean over the batch.
+        """
         similarity = F.normalize(query, dim=-1) @ F.normalize(self.keys, dim=-1).T
         chosen = similarity.topk(self.top_k, dim=-1).indices
         if self.selection == "batchwise":
@@ -99,8 +129,9 @@ class PromptPool(PromptSource):
 
     Args:
         length: tokens of one prompt.
-        weighting: ``hard`` hands over the chosen prompts' tokens one after the other, ``top_k · length`` of them; ``soft`` hands over
-            ``length`` tokens, the sum of all prompts weighted by CODA's α, which has no pull.
+        weighting: ``hard`` hands over the chosen prompts' tokens one after the other, ``top_k ·
+            length`` of them; ``soft`` hands over ``length`` tokens, the sum of all prompts weighted
+            by CODA's α, which has no pull.
         bounds: prompts and keys start uniform between these.
     """
 
@@ -122,7 +153,9 @@ class PromptPool(PromptSource):
         self.prompts = nn.Parameter(uniform((size, length, dim), bounds, seed + 1))
         self.attention = nn.Parameter(torch.ones(size, dim)) if weighting == "soft" else None
 
-    def forward(self, query: Float[Tensor, "batch dim"], images: UInt8[Tensor, "batch 3 side side"]) -> Prompted:
+    def forward(
+        self, query: Float[Tensor, "batch dim"], images: UInt8[Tensor, "batch 3 side side"]
+    ) -> Prompted:
         """See `PromptSource.forward`; pictures are not looked at."""
         if self.attention is not None:
             alpha = F.cosine_similarity(query[:, None] * self.attention, self.selector.keys, dim=-1)

@@ -18,7 +18,14 @@ from matboard.report import curves
 from matboard.report.continual_results import ContinualResults, Learner
 from matboard.report.continual_table import arrange, difference_words
 from matboard.report.continual_verdict import continual_verdict
-from matboard.report.continual_view import MeanMatrix, SelectionView, mean_matrices, orders, pools, selections
+from matboard.report.continual_view import (
+    MeanMatrix,
+    SelectionView,
+    mean_matrices,
+    orders,
+    pools,
+    selections,
+)
 from matboard.report.matrices import Scale, heat_map, scale_over
 from matboard.report.plane import draw_plane, kind_of
 from matboard.report.rendering import command, render_template, title
@@ -31,11 +38,16 @@ from matboard.report.verdict import join, plural
 SIGNIFICANT = 0.05
 SHARES = Scale(0, 1)
 DEFINITIONS = {
-    "chaudhry": "best accuracy before the last stage minus accuracy at the end, mean over past tasks; negative where tasks got better",
+    "chaudhry": (
+        "best accuracy before the last stage minus accuracy at the end, mean over past tasks;"
+        " negative where tasks got better"
+    ),
     "l2p": "the same, but the last stage counts among the best, so never negative",
     "avalanche": "accuracy when the task was learned minus accuracy at the end",
     "coda": "mean drop from one stage to the next",
-    "continuum-1.2.7": "chaudhry without the last past task, still divided by the number of all past tasks",
+    "continuum-1.2.7": (
+        "chaudhry without the last past task, still divided by the number of all past tasks"
+    ),
     "libcontinual": "avalanche with the same off-by-one",
 }
 
@@ -77,7 +89,10 @@ def render_continual(view: RunView, results: ContinualResults) -> str:
         results=results,
         nothing=view.missing.get("results"),
         unfinished=progress.words if unread and not (view.folder / "results.json").exists() else "",
-        resume=command(view) or shlex.join(["matboard", "continual", str(view.folder / "config.yaml"), "--out", str(view.folder)]),
+        resume=command(view)
+        or shlex.join(
+            ["matboard", "continual", str(view.folder / "config.yaml"), "--out", str(view.folder)]
+        ),
         title=results.title or title(view),
         verdict=continual_verdict(results),
         command=command(view),
@@ -106,19 +121,39 @@ def _mean_of(results: ContinualResults, learner: str, quantity: str) -> float | 
     return fmean(known) if known else None
 
 
-def _matrices(means: Sequence[MeanMatrix], running: Sequence[Running]) -> tuple[list[MatrixFigure], Scale]:
-    """Each learner's mean over finished seeds, and every seed that is not finished by itself; all share one scale."""
-    scale = scale_over([*(mean.values for mean in means if mean.values is not None), *(fit.rows for fit in running)], 0.1)
+def _matrices(
+    means: Sequence[MeanMatrix], running: Sequence[Running]
+) -> tuple[list[MatrixFigure], Scale]:
+    """Each learner's mean over finished seeds, and every seed that is not finished by itself; all
+    share one scale.
+    """
+    scale = scale_over(
+        [
+            *(mean.values for mean in means if mean.values is not None),
+            *(fit.rows for fit in running),
+        ],
+        0.1,
+    )
     figures = [
         MatrixFigure(
-            mean.learner, f"{mean.seeds} {plural(mean.seeds, 'seed')}", _draw_matrix(mean.learner, mean.values, scale), mean.missing
+            mean.learner,
+            f"{mean.seeds} {plural(mean.seeds, 'seed')}",
+            _draw_matrix(mean.learner, mean.values, scale),
+            mean.missing,
         )
         for mean in means
     ]
     for fit in running:
         svg = _draw_matrix(fit.learner, fit.rows if fit.done else None, scale)
         problem = (fit.problem,) if fit.problem else ()
-        figures.append(MatrixFigure(fit.learner, f"seed {fit.seed}, {fit.done} of {len(fit.rows)} tasks so far", svg, problem))
+        figures.append(
+            MatrixFigure(
+                fit.learner,
+                f"seed {fit.seed}, {fit.done} of {len(fit.rows)} tasks so far",
+                svg,
+                problem,
+            )
+        )
     names = list(dict.fromkeys(figure.learner.name for figure in figures))
     return sorted(figures, key=lambda figure: names.index(figure.learner.name)), scale
 
@@ -148,8 +183,22 @@ def _selection(view: SelectionView) -> SelectionFigure:
         tuple(_tests(view)),
         seed,
         selection_facts(found),
-        heat_map(shares, SHARES, rows, columns, f"How often each class chose each prompt of {view.learner.name}", starts=starts),
-        heat_map(means, ends, rows, columns, f"Mean similarity of each class to each prompt of {view.learner.name}", starts=starts),
+        heat_map(
+            shares,
+            SHARES,
+            rows,
+            columns,
+            f"How often each class chose each prompt of {view.learner.name}",
+            starts=starts,
+        ),
+        heat_map(
+            means,
+            ends,
+            rows,
+            columns,
+            f"Mean similarity of each class to each prompt of {view.learner.name}",
+            starts=starts,
+        ),
         ends,
     )
 
@@ -160,7 +209,12 @@ def _tests(view: SelectionView) -> Iterator[tuple[str, float, float | None, floa
         by_chance = float(found.shuffled.mean()) if found.shuffled.size else None
         yield f"seed {seed}", found.mutual_information, by_chance, found.p_value
     if view.relation and len(view.found) > 1:
-        yield "all seeds", view.relation.mutual_information, view.relation.by_chance, view.relation.p_value
+        yield (
+            "all seeds",
+            view.relation.mutual_information,
+            view.relation.by_chance,
+            view.relation.p_value,
+        )
 
 
 def _weighted(found: Selection) -> NDArray[np.float64]:
@@ -169,15 +223,25 @@ def _weighted(found: Selection) -> NDArray[np.float64]:
 
 
 def relation(view: SelectionView) -> str:
-    """Whether classes and prompts are related, in words: over all seeds, or seed by seed where they cannot be tested together."""
+    """Whether classes and prompts are related, in words: over all seeds, or seed by seed where they
+    cannot be tested together.
+    """
     found = view.relation
     if found is None:
         each = join([f"{one.p_value:.3g} with seed {seed}" for seed, one in view.found.items()])
         return f"Each seed is tested by itself: p = {each}."
     over = f" over {len(view.found)} seeds" if len(view.found) > 1 else ""
-    least = f", the least that {found.permutations} shuffles can show" if found.p_value <= 1 / (1 + found.permutations) else ""
+    least = (
+        f", the least that {found.permutations} shuffles can show"
+        if found.p_value <= 1 / (1 + found.permutations)
+        else ""
+    )
     p = f"p = {found.p_value:.3g}{over}{least}"
-    return f"Classes and prompts are related ({p})." if found.p_value <= SIGNIFICANT else f"No relation could be shown ({p})."
+    return (
+        f"Classes and prompts are related ({p})."
+        if found.p_value <= SIGNIFICANT
+        else f"No relation could be shown ({p})."
+    )
 
 
 def selection_facts(found: Selection) -> dict[str, str]:
@@ -185,10 +249,19 @@ def selection_facts(found: Selection) -> dict[str, str]:
     few, many = found.samples.min(), found.samples.max()
     dead, within = f"{len(found.dead)} of {found.prompts}", float(np.nanmean(found.class_entropy))
     return {
-        "usage entropy": f"{found.usage_entropy:.2f} of at most {log2(found.prompts):.2f} bits: {_alike(found.usage_entropy)}",
+        "usage entropy": (
+            f"{found.usage_entropy:.2f} of at most {log2(found.prompts):.2f} bits:"
+            f" {_alike(found.usage_entropy)}"
+        ),
         "within a class": f"{within:.2f} bits in the mean: {_alike(within)}",
-        "never chosen": f"{dead}: prompt{'s' if len(found.dead) > 1 else ''} {runs_of(found.dead)}" if found.dead else dead,
-        "test samples": f"{found.samples.sum()}, {few if few == many else f'{few} to {many}'} a class",
+        "never chosen": (
+            f"{dead}: prompt{'s' if len(found.dead) > 1 else ''} {runs_of(found.dead)}"
+            if found.dead
+            else dead
+        ),
+        "test samples": (
+            f"{found.samples.sum()}, {few if few == many else f'{few} to {many}'} a class"
+        ),
     }
 
 
@@ -215,7 +288,10 @@ def _panel(view: RunView, learner: str) -> curves.Panel:
     runs = [found for run, found in view.curves.items() if curves.method_of(run) == learner]
     keys = sorted({key for found in runs for key in found if key[0] in ("loss", "losses")})
     keys = keys[:1] if len(keys) == 2 else keys  # a loss of one part is that part
-    lines = [curves.Line(_loss(key), place, curves.over_seeds(view.curves, key, learner)) for place, key in enumerate(keys)]
+    lines = [
+        curves.Line(_loss(key), place, curves.over_seeds(view.curves, key, learner))
+        for place, key in enumerate(keys)
+    ]
     return curves.Panel(learner or "loss", tuple(lines), legend=len(lines) > 1)
 
 

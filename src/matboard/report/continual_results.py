@@ -12,8 +12,14 @@ from matboard.metrics.accuracy_matrix import FORGETTINGS
 from matboard.report.results import Difference, Number, Tolerant, validated
 
 KIND = "continual"
-KINDS = {"prompt": "prompted learners", "baseline": "baselines", "control": "controls: no prompt is learned"}
-_EQUAL = 1e-6  # accuracies; a mean that was rounded on its way into the file still counts as the same
+KINDS = {
+    "prompt": "prompted learners",
+    "baseline": "baselines",
+    "control": "controls: no prompt is learned",
+}
+_EQUAL = (
+    1e-6  # accuracies; a mean that was rounded on its way into the file still counts as the same
+)
 
 
 class Part(Tolerant):
@@ -22,7 +28,11 @@ class Part(Tolerant):
     @model_validator(mode="before")
     @classmethod
     def _without_nulls(cls, content: Any) -> Any:
-        return {key: value for key, value in content.items() if value is not None} if isinstance(content, dict) else content
+        return (
+            {key: value for key, value in content.items() if value is not None}
+            if isinstance(content, dict)
+            else content
+        )
 
 
 class Interval(Part):
@@ -67,7 +77,9 @@ class Learner(Part):
 
 
 class Outcome(Part):
-    """One learner with one seed. ``matrix``, ``selection`` and ``pictures`` are files in the run folder."""
+    """One learner with one seed. ``matrix``, ``selection`` and ``pictures`` are files in the run
+    folder.
+    """
 
     learner: str
     seed: int = 0
@@ -84,7 +96,9 @@ class Outcome(Part):
 
 
 class Against(Part):
-    """Paired differences learner − reference. Less forgetting is better, so its sign speaks the other way round."""
+    """Paired differences learner − reference. Less forgetting is better, so its sign speaks the
+    other way round.
+    """
 
     accuracy: Difference | None = None
     forgetting: Difference | None = None
@@ -97,7 +111,9 @@ class Against(Part):
 
 
 class Summary(Part):
-    """One learner over its seeds: beside the reference (no ``against`` for itself) and beside the run's best control."""
+    """One learner over its seeds: beside the reference (no ``against`` for itself) and beside the
+    run's best control.
+    """
 
     learner: str
     seconds: Number = None
@@ -134,15 +150,25 @@ class ContinualResults(Part):
     @model_validator(mode="after")
     def _learners_are_declared(self) -> ContinualResults:
         names = {learner.name for learner in self.learners}
-        for what, rows in (("cells", self.outcomes), ("summary", self.summary), ("path", self.path)):
+        for what, rows in (
+            ("cells", self.outcomes),
+            ("summary", self.summary),
+            ("path", self.path),
+        ):
             unknown = {row.learner for row in rows} - names
             if unknown:
-                raise ValueError(f"{what}: the learner {sorted(unknown)[0]!r} is not among the learners")
+                raise ValueError(
+                    f"{what}: the learner {sorted(unknown)[0]!r} is not among the learners"
+                )
         return self
 
     def of_kind(self, kind: str) -> tuple[Learner, ...]:
         """The learners of one kind, in the file's order; an unknown kind counts as a baseline."""
-        return tuple(learner for learner in self.learners if (learner.kind if learner.kind in KINDS else "baseline") == kind)
+        return tuple(
+            learner
+            for learner in self.learners
+            if (learner.kind if learner.kind in KINDS else "baseline") == kind
+        )
 
     @property
     def arranged(self) -> tuple[Learner, ...]:
@@ -151,7 +177,11 @@ class ContinualResults(Part):
 
     def seeds_of(self, learner: str) -> tuple[Outcome, ...]:
         """One learner's outcomes by seed."""
-        return tuple(sorted((o for o in self.outcomes if o.learner == learner), key=lambda outcome: outcome.seed))
+        return tuple(
+            sorted(
+                (o for o in self.outcomes if o.learner == learner), key=lambda outcome: outcome.seed
+            )
+        )
 
     def summary_of(self, learner: str) -> Summary:
         """One learner's summary; an empty one where there is none yet."""
@@ -160,11 +190,16 @@ class ContinualResults(Part):
     @property
     def seeds(self) -> int:
         """The smallest number of seeds behind any learner that was measured."""
-        return min((count for learner in self.learners if (count := len(self.seeds_of(learner.name)))), default=0)
+        return min(
+            (count for learner in self.learners if (count := len(self.seeds_of(learner.name)))),
+            default=0,
+        )
 
     @property
     def definition(self) -> str | None:
-        """Which named forgetting the summary holds: the first whose means over seeds are the summary's; None where none is."""
+        """Which named forgetting the summary holds: the first whose means over seeds are the
+        summary's; None where none is.
+        """
         return next((name for name in FORGETTINGS if self._is_defined_by(name)), None)
 
     def mean_forgetting(self, learner: str, definition: str) -> float | None:
@@ -174,8 +209,14 @@ class ContinualResults(Part):
         return fmean(known) if known and len(known) == len(values) else None
 
     def _is_defined_by(self, name: str) -> bool:
-        pairs = [(s.forgetting.value, self.mean_forgetting(s.learner, name)) for s in self.summary if s.forgetting.value is not None]
-        return bool(pairs) and all(ours is not None and abs(ours - theirs) < _EQUAL for theirs, ours in pairs)
+        pairs = [
+            (s.forgetting.value, self.mean_forgetting(s.learner, name))
+            for s in self.summary
+            if s.forgetting.value is not None
+        ]
+        return bool(pairs) and all(
+            ours is not None and abs(ours - theirs) < _EQUAL for theirs, ours in pairs
+        )
 
 
 def parse_continual(results: Mapping[str, Any]) -> ContinualResults:

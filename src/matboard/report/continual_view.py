@@ -1,4 +1,6 @@
-"""What lies beside the results of a continual run: accuracy matrices, selections, pictures of prompts; silent about nothing missing."""
+"""What lies beside the results of a continual run: accuracy matrices, selections, pictures of
+prompts; silent about nothing missing.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,8 @@ class MeanMatrix:
 
 @dataclass(frozen=True, eq=False)
 class SelectionView:
-    """Which prompt served which class: a learner's selection with each seed, and what they say together.
+    """Which prompt served which class: a learner's selection with each seed, and what they say
+    together.
 
     Attributes:
         found: seed → selection; the first is the one to be drawn.
@@ -90,7 +93,10 @@ def _mean_matrix(folder: Path, learner: Learner, outcomes: Sequence[Outcome]) ->
 
 def selections(folder: Path, results: ContinualResults) -> list[SelectionView]:
     """One for each learner that names a selection with any seed."""
-    named = ((learner, [o for o in results.seeds_of(learner.name) if o.selection]) for learner in results.arranged)
+    named = (
+        (learner, [o for o in results.seeds_of(learner.name) if o.selection])
+        for learner in results.arranged
+    )
     return [_selection(folder, learner, outcomes) for learner, outcomes in named if outcomes]
 
 
@@ -99,10 +105,14 @@ def _selection(folder: Path, learner: Learner, outcomes: Sequence[Outcome]) -> S
     missing = []
     for outcome in outcomes:
         try:
-            found[outcome.seed] = Selection.from_json(json.loads(_inside(folder, outcome.selection).read_text(encoding="utf-8")))
+            found[outcome.seed] = Selection.from_json(
+                json.loads(_inside(folder, outcome.selection).read_text(encoding="utf-8"))
+            )
         except (InputError, OSError, ValueError) as error:
             missing.append(f"Seed {outcome.seed} is left out: {_reason(error, outcome.selection)}")
-    order, starts = next((by_task(found[o.seed].classes, o.tasks) for o in outcomes if o.seed in found), ((), ()))
+    order, starts = next(
+        (by_task(found[o.seed].classes, o.tasks) for o in outcomes if o.seed in found), ((), ())
+    )
     relation = None
     if found:
         try:
@@ -112,8 +122,11 @@ def _selection(folder: Path, learner: Learner, outcomes: Sequence[Outcome]) -> S
     return SelectionView(learner, found, order, starts, relation, tuple(missing))
 
 
-def by_task(classes: Sequence[str], tasks: Sequence[str]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Classes in the order in which tasks named ``"apple, boy"`` bring them, and where each task begins.
+def by_task(
+    classes: Sequence[str], tasks: Sequence[str]
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Classes in the order in which tasks named ``"apple, boy"`` bring them, and where each task
+    begins.
 
     As they are, with no beginnings, where the tasks' names do not hold every class exactly once.
     """
@@ -122,7 +135,9 @@ def by_task(classes: Sequence[str], tasks: Sequence[str]) -> tuple[tuple[int, ..
     if sorted(names) != sorted(classes) or len(set(names)) != len(names):
         return tuple(range(len(classes))), ()
     sizes = [len(part) for part in parts]
-    return tuple(list(classes).index(name) for name in names), tuple(sum(sizes[:place]) for place in range(len(sizes)))
+    return tuple(list(classes).index(name) for name in names), tuple(
+        sum(sizes[:place]) for place in range(len(sizes))
+    )
 
 
 def pools(folder: Path, results: ContinualResults) -> list[PoolView]:

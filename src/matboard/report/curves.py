@@ -51,16 +51,28 @@ def method_of(run: str) -> str:
 
 
 def panels(curves: dict[str, dict[Key, Curve]], methods: Sequence[str]) -> list[Panel]:
-    """A single run: quantities of one kind share a panel. A study: one panel a quantity, one line a method over all its seeds."""
-    keys = sorted({key for run in curves.values() for key in run if _is_drawn(key, run)}, key=lambda key: (_rank(key), key))
+    """A single run: quantities of one kind share a panel. A study: one panel a quantity, one line a
+    method over all its seeds.
+    """
+    keys = sorted(
+        {key for run in curves.values() for key in run if _is_drawn(key, run)},
+        key=lambda key: (_rank(key), key),
+    )
     if len(curves) > 1:
-        return [_panel(key, _words(key), _lines(curves, key, learners(curves, methods))) for key in keys]
+        return [
+            _panel(key, _words(key), _lines(curves, key, learners(curves, methods))) for key in keys
+        ]
     found = next(iter(curves.values()), {})
     families: dict[Key, list[Key]] = {}
     for key in keys:
         families.setdefault(_family(key), []).append(key)
     return [
-        _panel(family, _words(family), [Line(_part(key), place, found[key]) for place, key in enumerate(members)], legend=len(members) > 1)
+        _panel(
+            family,
+            _words(family),
+            [Line(_part(key), place, found[key]) for place, key in enumerate(members)],
+            legend=len(members) > 1,
+        )
         for family, members in families.items()
     ]
 
@@ -73,20 +85,26 @@ def learners(curves: dict[str, dict[Key, Curve]], methods: Sequence[str]) -> dic
 
 
 def _lines(curves: dict[str, dict[Key, Curve]], key: Key, colours: dict[str, int]) -> list[Line]:
-    merged = ((method, colour, over_seeds(curves, key, method)) for method, colour in colours.items())
+    merged = (
+        (method, colour, over_seeds(curves, key, method)) for method, colour in colours.items()
+    )
     return [Line(method, colour, curve) for method, colour, curve in merged if curve.steps]
 
 
 def over_seeds(curves: dict[str, dict[Key, Curve]], key: Key, method: str) -> Curve:
     """One quantity of one method: the points of all its seeds as one curve."""
-    runs = [found[key] for run, found in curves.items() if method_of(run) == method and key in found]
+    runs = [
+        found[key] for run, found in curves.items() if method_of(run) == method and key in found
+    ]
     points = sorted(point for curve in runs for point in zip(curve.steps, curve.values))
     return Curve([step for step, _ in points], [value for _, value in points])
 
 
 def _is_drawn(key: Key, run: dict[Key, Curve]) -> bool:
     """One source model's own curves are the run's curves: they are drawn from two models on."""
-    alone = key[0] == "per_model" and len({other[1] for other in run if other[0] == "per_model"}) == 1
+    alone = (
+        key[0] == "per_model" and len({other[1] for other in run if other[0] == "per_model"}) == 1
+    )
     return key[-1] not in NOT_DRAWN and not alone
 
 
@@ -114,7 +132,13 @@ def _words(key: Key) -> str:
 
 
 def _panel(key: Key, title: str, lines: list[Line], legend: bool = False) -> Panel:
-    return Panel(title, tuple(lines), logarithmic="gradient_norm" in key, signed=key[0] == "gradient_cosine", legend=legend)
+    return Panel(
+        title,
+        tuple(lines),
+        logarithmic="gradient_norm" in key,
+        signed=key[0] == "gradient_cosine",
+        legend=legend,
+    )
 
 
 def draw_panel(panel: Panel) -> Drawing:
@@ -148,9 +172,26 @@ def _draw_curve(axes: Axes, line: Line, positive: bool) -> None:
     import numpy as np
 
     pairs = [(s, v) for s, v in zip(line.curve.steps, line.curve.values) if v > 0 or not positive]
-    bins = [chunk for chunk in np.array_split(np.array(pairs), min(POINTS, max(1, len(pairs)))) if len(chunk)]
+    bins = [
+        chunk
+        for chunk in np.array_split(np.array(pairs), min(POINTS, max(1, len(pairs))))
+        if len(chunk)
+    ]
     steps, values = [b[:, 0].mean() for b in bins], [b[:, 1] for b in bins]
     colour = colour_of(line.colour)
-    axes.plot(steps, [v.mean() for v in values], color=colour, linewidth=1.6, marker="." if len(steps) == 1 else None)
+    axes.plot(
+        steps,
+        [v.mean() for v in values],
+        color=colour,
+        linewidth=1.6,
+        marker="." if len(steps) == 1 else None,
+    )
     if len(pairs) > len(bins):
-        axes.fill_between(steps, [v.min() for v in values], [v.max() for v in values], color=colour, alpha=0.15, linewidth=0)
+        axes.fill_between(
+            steps,
+            [v.min() for v in values],
+            [v.max() for v in values],
+            color=colour,
+            alpha=0.15,
+            linewidth=0,
+        )

@@ -13,8 +13,16 @@ if TYPE_CHECKING:
 
 MARKERS = "osD^vP"
 LABEL = 20  # longest model name that fits; the table has it whole
-GROUP_WORDS: dict[Group, str] = {"source": "source", "same": "same encoder", "other": "another encoder"}
-DOT, GAP, HEAD = 9, 12, 20  # heights in CSS pixels: a method's line, the space between models, a group's name
+GROUP_WORDS: dict[Group, str] = {
+    "source": "source",
+    "same": "same encoder",
+    "other": "another encoder",
+}
+DOT, GAP, HEAD = (
+    9,
+    12,
+    20,
+)  # heights in CSS pixels: a method's line, the space between models, a group's name
 
 
 @dataclass(frozen=True)
@@ -35,18 +43,32 @@ class Layout:
 
 
 def draw_differences(results: Results, task: str, scorer: str) -> list[Drawing]:
-    """Every method minus every baseline on one task: a dot, a bar for 95 %, hollow where undecided. All panels share one scale."""
+    """Every method minus every baseline on one task: a dot, a bar for 95 %, hollow where undecided.
+    All panels share one scale.
+    """
     methods = {method.name for method in results.methods}
-    cells = [cell for cell in results.cells if cell.task == task and cell.scorer == scorer and cell.condition in methods]
-    compared = [(name, d) for cell in cells for name, d in cell.versus.items() if d and d.value is not None]
+    cells = [
+        cell
+        for cell in results.cells
+        if cell.task == task and cell.scorer == scorer and cell.condition in methods
+    ]
+    compared = [
+        (name, d) for cell in cells for name, d in cell.versus.items() if d and d.value is not None
+    ]
     ends = [0.0, *(x for _, d in compared for x in (d.value, d.low, d.high) if x is not None)]
     room = 0.05 * (max(ends) - min(ends)) or 0.05
     limits = min(ends) - room, max(ends) + room
     measured = {name for name, _ in compared}
-    return [_draw_panel(results, task, scorer, baseline, limits) for baseline in results.baselines if baseline.name in measured]
+    return [
+        _draw_panel(results, task, scorer, baseline, limits)
+        for baseline in results.baselines
+        if baseline.name in measured
+    ]
 
 
-def _draw_panel(results: Results, task: str, scorer: str, baseline: Condition, limits: tuple[float, float]) -> Drawing:
+def _draw_panel(
+    results: Results, task: str, scorer: str, baseline: Condition, limits: tuple[float, float]
+) -> Drawing:
     title = f"against {baseline.title}"
     cells, layout = results.by_place(scorer), _layout(results)
     with style(task + scorer + baseline.name):
@@ -57,7 +79,15 @@ def _draw_panel(results: Results, task: str, scorer: str, baseline: Condition, l
                 y = place.y + DOT * (index - (len(results.methods) - 1) / 2)
                 _draw_dot(axes, cell.against(baseline.name) if cell else None, y, index)
         for words, y in layout.heads.items():
-            axes.text(-0.02, y, words, transform=axes.get_yaxis_transform(), ha="right", va="center", color=variable("muted"))
+            axes.text(
+                -0.02,
+                y,
+                words,
+                transform=axes.get_yaxis_transform(),
+                ha="right",
+                va="center",
+                color=variable("muted"),
+            )
         _dress(axes, layout, limits)
         return Drawing(title, to_svg(axes, f"Paired differences on {task} {title}"))
 
@@ -79,10 +109,14 @@ def _dress(axes: Axes, layout: Layout, limits: tuple[float, float]) -> None:
     axes.axvline(0, color=variable("muted"), linewidth=1, zorder=1)
     axes.grid(axis="x", color=variable("line"), linewidth=0.6)
     axes.set(xlim=limits, ylim=(layout.height, 0), xlabel="← worse · better →")
-    axes.set_yticks([place.y for place in layout.places], [_short(place.model) for place in layout.places])
+    axes.set_yticks(
+        [place.y for place in layout.places], [_short(place.model) for place in layout.places]
+    )
     axes.tick_params(axis="y", length=0, labelcolor=variable("ink"))
     axes.locator_params(axis="x", nbins=5)
-    axes.xaxis.set_major_formatter(lambda x, _: f"{x:+.2f}".replace("-", "−") if abs(x) > 1e-9 else "0")
+    axes.xaxis.set_major_formatter(
+        lambda x, _: f"{x:+.2f}".replace("-", "−") if abs(x) > 1e-9 else "0"
+    )
 
 
 def _draw_dot(axes: Axes, difference: Difference | None, y: float, index: int) -> None:
@@ -90,10 +124,26 @@ def _draw_dot(axes: Axes, difference: Difference | None, y: float, index: int) -
         return
     colour = colour_of(index)
     if difference.low is not None and difference.high is not None:
-        axes.plot([difference.low, difference.high], [y, y], color=colour, linewidth=1.6, solid_capstyle="round", zorder=2)
+        axes.plot(
+            [difference.low, difference.high],
+            [y, y],
+            color=colour,
+            linewidth=1.6,
+            solid_capstyle="round",
+            zorder=2,
+        )
     face = variable("surface") if difference.decision == "undecided" else colour
     marker = MARKERS[index % len(MARKERS)]
-    axes.plot([difference.value], [y], marker, markersize=5.5, markerfacecolor=face, markeredgecolor=colour, markeredgewidth=1.4, zorder=3)
+    axes.plot(
+        [difference.value],
+        [y],
+        marker,
+        markersize=5.5,
+        markerfacecolor=face,
+        markeredgecolor=colour,
+        markeredgewidth=1.4,
+        zorder=3,
+    )
 
 
 def _short(name: str) -> str:

@@ -1,4 +1,6 @@
-"""Heat maps as inline SVG: one path a shade, so that a hundred classes by a hundred prompts stay small."""
+"""Heat maps as inline SVG: one path a shade, so that a hundred classes by a hundred prompts stay
+small.
+"""
 
 from __future__ import annotations
 
@@ -40,14 +42,24 @@ def scale_over(arrays: Sequence[NDArray[np.float64]], step: float) -> Scale:
     """From the smallest to the largest value, rounded outwards to whole steps."""
     known = [array[np.isfinite(array)] for array in arrays]
     values = np.concatenate([*known, [0.0] if not any(a.size for a in known) else []])
-    low, high = math.floor(float(values.min()) / step) * step, math.ceil(float(values.max()) / step) * step
+    low, high = (
+        math.floor(float(values.min()) / step) * step,
+        math.ceil(float(values.max()) / step) * step,
+    )
     return Scale(low, max(high, low + step))
 
 
 def heat_map(
-    values: NDArray[np.float64], scale: Scale, rows: Sequence[str], columns: Sequence[str], words: str, *, starts: Sequence[int] = ()
+    values: NDArray[np.float64],
+    scale: Scale,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    words: str,
+    *,
+    starts: Sequence[int] = (),
 ) -> str:
-    """Rows × columns of shades with their names; NaN stays empty; a line above every row in ``starts``, the first aside.
+    """Rows × columns of shades with their names; NaN stays empty; a line above every row in
+    ``starts``, the first aside.
 
     Where a cell has room it holds its value in hundredths.
     """
@@ -55,43 +67,78 @@ def heat_map(
     wide = (WIDTH - left) / len(columns)
     tall = min(TALL, max(wide, 16.0)) if len(rows) <= MANY else LOW
     parts = [
-        f'<g transform="translate({left:.1f} {HEAD:g}) scale({wide:.3f} {tall:.3f})">{"".join(_cells(values, scale, min(wide, tall)))}</g>'
+        f'<g transform="translate({left:.1f} {HEAD:g}) scale({wide:.3f}'
+        f' {tall:.3f})">{"".join(_cells(values, scale, min(wide, tall)))}</g>'
     ]
-    parts += [_text(left - 5, HEAD + tall * (r + 0.5), _short(name), "end") for r, name in enumerate(rows)]
-    every = math.ceil(len(columns) / max(1, int((WIDTH - left) / (3 + LETTER * max(map(len, columns))))))
-    parts += [_text(left + wide * (c + 0.5), HEAD / 2, name, "middle") for c, name in enumerate(columns) if c % every == 0]
+    parts += [
+        _text(left - 5, HEAD + tall * (r + 0.5), _short(name), "end") for r, name in enumerate(rows)
+    ]
+    every = math.ceil(
+        len(columns) / max(1, int((WIDTH - left) / (3 + LETTER * max(map(len, columns)))))
+    )
+    parts += [
+        _text(left + wide * (c + 0.5), HEAD / 2, name, "middle")
+        for c, name in enumerate(columns)
+        if c % every == 0
+    ]
     if wide >= NUMBERED[0] and tall >= NUMBERED[1]:
         parts += _numbers(values, left, wide, tall)
-    parts += [f'<path class="rule" d="M0 {HEAD + tall * start:.1f}H{WIDTH}"/>' for start in starts if start]
+    parts += [
+        f'<path class="rule" d="M0 {HEAD + tall * start:.1f}H{WIDTH}"/>'
+        for start in starts
+        if start
+    ]
     height = HEAD + tall * len(rows) + 2
     label = html.escape(words, quote=True)
-    return f'<svg role="img" aria-label="{label}" class="cells" viewBox="0 0 {WIDTH} {height:.1f}">{"".join(parts)}</svg>'
+    return (
+        f'<svg role="img" aria-label="{label}" class="cells" viewBox="0 0 {WIDTH}'
+        f' {height:.1f}">{"".join(parts)}</svg>'
+    )
 
 
 def _cells(values: NDArray[np.float64], scale: Scale, room: float) -> list[str]:
-    """One path a shade, a cell being one unit; where cells are too small for lines between them, neighbours of one shade join."""
+    """One path a shade, a cell being one unit; where cells are too small for lines between them,
+    neighbours of one shade join.
+    """
     shades: dict[int, list[str]] = {}
     for r, row in enumerate(values):
-        runs = groupby(range(len(row)), key=lambda c: scale.shade(float(row[c])) if np.isfinite(row[c]) else None)
+        runs = groupby(
+            range(len(row)),
+            key=lambda c: scale.shade(float(row[c])) if np.isfinite(row[c]) else None,
+        )
         for shade, places in runs:
             columns = list(places)
             pieces = [(columns[0], len(columns))] if room < LINED else [(c, 1) for c in columns]
             if shade is not None:
                 shades.setdefault(shade, []).extend(f"M{c} {r}h{n}v1h-{n}z" for c, n in pieces)
     lined = " lined" if room >= LINED else ""
-    return [f'<path class="q{lined}" style="--amount: {100 * s // SHADES}%" d="{"".join(d)}"/>' for s, d in sorted(shades.items())]
+    return [
+        f'<path class="q{lined}" style="--amount: {100 * s // SHADES}%" d="{"".join(d)}"/>'
+        for s, d in sorted(shades.items())
+    ]
 
 
 def _numbers(values: NDArray[np.float64], left: float, wide: float, tall: float) -> list[str]:
-    places = ((r, c, float(value)) for (r, c), value in np.ndenumerate(values) if np.isfinite(value))
+    places = (
+        (r, c, float(value)) for (r, c), value in np.ndenumerate(values) if np.isfinite(value)
+    )
     return [
-        _text(left + wide * (c + 0.5), HEAD + tall * (r + 0.5), f"{100 * value:.0f}".replace("-", "−"), "middle", "number")
+        _text(
+            left + wide * (c + 0.5),
+            HEAD + tall * (r + 0.5),
+            f"{100 * value:.0f}".replace("-", "−"),
+            "middle",
+            "number",
+        )
         for r, c, value in places
     ]
 
 
 def _text(x: float, y: float, words: str, anchor: str, kind: str = "name") -> str:
-    return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{html.escape(words)}</text>'
+    return (
+        f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}"'
+        f' text-anchor="{anchor}">{html.escape(words)}</text>'
+    )
 
 
 def _short(name: str) -> str:

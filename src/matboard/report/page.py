@@ -50,7 +50,10 @@ def render(view: RunView) -> str:
         "page.html.j2",
         view,
         command=command(view) or "matboard fit config.yaml",
-        prompts=[prompt_card(view.folder, prompt) for prompt in sorted(view.prompts, key=lambda prompt: _place(prompt, methods))],
+        prompts=[
+            prompt_card(view.folder, prompt)
+            for prompt in sorted(view.prompts, key=lambda prompt: _place(prompt, methods))
+        ],
         **_learning(view, methods),
         **(_measured(view.results, view.folder) if view.results else {"results": None}),
     )
@@ -64,7 +67,10 @@ def _place(prompt: PromptView, methods: list[str]) -> tuple[int, str]:
 
 def _learning(view: RunView, methods: list[str]) -> dict[str, Any]:
     drawings = [curves.draw_panel(panel) for panel in curves.panels(view.curves, methods)]
-    return {"learning": drawings, "learners": curves.learners(view.curves, methods) if len(view.curves) > 1 else {}}
+    return {
+        "learning": drawings,
+        "learners": curves.learners(view.curves, methods) if len(view.curves) > 1 else {},
+    }
 
 
 def _measured(results: Results, folder: Path) -> dict[str, Any]:
@@ -98,7 +104,9 @@ class TableView:
 
     def reference(self, values: Sequence[float | None]) -> float | None:
         """The full picture's value among one row's values."""
-        return next((v for c, v in zip(self.conditions, values) if c.name == transfer_table.REFERENCE), None)
+        return next(
+            (v for c, v in zip(self.conditions, values) if c.name == transfer_table.REFERENCE), None
+        )
 
 
 def table_view(results: Results, scorer: str) -> TableView:
@@ -116,14 +124,22 @@ def table_view(results: Results, scorer: str) -> TableView:
 
 
 class Shade:
-    """Colours of the heat map: a diverging scale around the full picture without a prompt, one for the whole page."""
+    """Colours of the heat map: a diverging scale around the full picture without a prompt, one for
+    the whole page.
+    """
 
     def __init__(self, results: Results) -> None:
         places = {scorer: results.by_place(scorer) for scorer in results.scorers}
         self._reference = {
-            (s, m, t): cell.value for s, cells in places.items() for (m, t, c), cell in cells.items() if c == transfer_table.REFERENCE
+            (s, m, t): cell.value
+            for s, cells in places.items()
+            for (m, t, c), cell in cells.items()
+            if c == transfer_table.REFERENCE
         }
-        largest = max((abs(d) for cell in results.cells if (d := self.difference(cell)) is not None), default=0.0)
+        largest = max(
+            (abs(d) for cell in results.cells if (d := self.difference(cell)) is not None),
+            default=0.0,
+        )
         self.span = next((span for span in SPANS if span >= largest), SPANS[-1])
 
     def difference(self, cell: Cell) -> float | None:
@@ -136,7 +152,9 @@ class Shade:
         if not difference:
             return ""
         side = "better" if difference > 0 else "worse"
-        return f"--end: var(--{side}); --amount: {min(100, round(100 * abs(difference) / self.span))}%"
+        return (
+            f"--end: var(--{side}); --amount: {min(100, round(100 * abs(difference) / self.span))}%"
+        )
 
 
 @dataclass(frozen=True)
@@ -154,12 +172,18 @@ def prompt_card(folder: Path, prompt: PromptView) -> PromptCard:
     lines = {key.replace("_", " "): _line(value) for key, value in prompt.config.items()}
     facts = {key: line for key, line in lines.items() if 0 < len(line) <= SHORT}
     picture = data_uri(folder, str(prompt.preview.relative_to(folder))) if prompt.preview else None
-    return PromptCard(prompt.name, picture, facts, json.dumps(prompt.config, indent=1, ensure_ascii=False))
+    return PromptCard(
+        prompt.name, picture, facts, json.dumps(prompt.config, indent=1, ensure_ascii=False)
+    )
 
 
 def _line(value: Any) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{key.replace('_', ' ')} {line}" for key, part in value.items() if (line := _line(part)))
+        return ", ".join(
+            f"{key.replace('_', ' ')} {line}"
+            for key, part in value.items()
+            if (line := _line(part))
+        )
     if isinstance(value, list):
         return ", ".join(map(_line, value))
     if isinstance(value, float):
@@ -190,14 +214,21 @@ class ExampleCard:
 
 
 def example_cards(folder: Path, results: Results) -> list[ExampleCard]:
-    """One card for each picture and question, in the results' order; a picture that is not there is None."""
+    """One card for each picture and question, in the results' order; a picture that is not there is
+    None.
+    """
     titles = {condition.name: condition.title for condition in results.conditions}
     cards: dict[tuple[str, ...], ExampleCard] = {}
     for example in results.examples:
         key = (example.picture, example.prompted, example.question)
         if key not in cards:
             pictures = data_uri(folder, example.picture), data_uri(folder, example.prompted)
-            cards[key] = ExampleCard(example, titles.get(example.condition, example.condition), *pictures, [])
-        right = [bool(example.answer) and bool(generation_correct(said, example.answer)) for said in (example.before, example.after)]
+            cards[key] = ExampleCard(
+                example, titles.get(example.condition, example.condition), *pictures, []
+            )
+        right = [
+            bool(example.answer) and bool(generation_correct(said, example.answer))
+            for said in (example.before, example.after)
+        ]
         cards[key].said.append(Said(example.model, example.before, example.after, *right))
     return list(cards.values())

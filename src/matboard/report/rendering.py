@@ -24,7 +24,10 @@ def need_libraries() -> None:
         for library in ("jinja2", "matplotlib"):
             import_module(library)
     except ImportError as error:
-        raise MatboardError(f"A report needs {error.name}, which is not installed. Run: pip install 'matboard[learn]'.") from error
+        raise MatboardError(
+            f"A report needs {error.name}, which is not installed. Run: pip install"
+            " 'matboard[learn]'."
+        ) from error
 
 
 def render_template(name: str, view: RunView, **values: Any) -> str:
@@ -32,11 +35,17 @@ def render_template(name: str, view: RunView, **values: Any) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     jinja = Environment(
-        loader=PackageLoader("matboard.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader("matboard.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     jinja.filters |= {"fixed": fixed, "signed": signed, "duration": duration, "size": size}
     environment = json.dumps(view.environment, indent=1, ensure_ascii=False)
-    return jinja.get_template(name).render({"view": view, "environment": environment, "title": title(view)} | values)
+    return jinja.get_template(name).render(
+        {"view": view, "environment": environment, "title": title(view)} | values
+    )
 
 
 def title(view: RunView) -> str:
@@ -50,7 +59,9 @@ def title(view: RunView) -> str:
 
 
 def data_uri(folder: Path, name: str) -> str | None:
-    """A picture of the run as a data URI; None where there is none, or it lies outside the run folder."""
+    """A picture of the run as a data URI; None where there is none, or it lies outside the run
+    folder.
+    """
     path = (folder / name).resolve()
     kind = PICTURES.get(path.suffix.lower())
     if kind is None or not path.is_relative_to(folder.resolve()) or not path.is_file():
@@ -79,7 +90,11 @@ def duration(seconds: float) -> str:
     whole = round(seconds)
     if whole < 60:
         return f"{seconds:.0f} s"
-    return f"{whole // 60} min {whole % 60:02d} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return (
+        f"{whole // 60} min {whole % 60:02d} s"
+        if whole < 3600
+        else f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    )
 
 
 def size(count: float) -> str:
@@ -87,4 +102,8 @@ def size(count: float) -> str:
     power = 0
     while count >= 1000 and power < len(SUFFIXES) - 1:
         count, power = count / 1000, power + 1
-    return f"{count:.0f} {SUFFIXES[power]}" if power == 0 or count >= 100 else f"{count:.1f} {SUFFIXES[power]}"
+    return (
+        f"{count:.0f} {SUFFIXES[power]}"
+        if power == 0 or count >= 100
+        else f"{count:.1f} {SUFFIXES[power]}"
+    )

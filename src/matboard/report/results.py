@@ -1,4 +1,6 @@
-"""``results.json``: its schema, read tolerantly; unknown keys are ignored, a number that is not finite is no number."""
+"""``results.json``: its schema, read tolerantly; unknown keys are ignored, a number that is not
+finite is no number.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,9 @@ class Difference(Tolerant):
 
 
 class Cell(Tolerant):
-    """One model on one task under one condition. ``value``, ``low`` and ``high`` are in the metric's unit, [0, 1]."""
+    """One model on one task under one condition. ``value``, ``low`` and ``high`` are in the
+    metric's unit, [0, 1].
+    """
 
     model: str
     task: str
@@ -105,7 +109,9 @@ class Condition(Tolerant):
 
 
 class Example(Tolerant):
-    """One picture and what a model answers without and with the prompt; pictures lie inside the run folder."""
+    """One picture and what a model answers without and with the prompt; pictures lie inside the run
+    folder.
+    """
 
     model: str
     task: str = ""
@@ -133,10 +139,18 @@ class Results(Tolerant):
 
     @model_validator(mode="after")
     def _cells_are_declared(self) -> Results:
-        for what, declared in (("model", self.models), ("task", self.tasks), ("condition", self.conditions)):
-            unknown = {getattr(cell, what) for cell in self.cells} - {thing.name for thing in declared}
+        for what, declared in (
+            ("model", self.models),
+            ("task", self.tasks),
+            ("condition", self.conditions),
+        ):
+            unknown = {getattr(cell, what) for cell in self.cells} - {
+                thing.name for thing in declared
+            }
             if unknown:
-                raise ValueError(f"cells name the {what} {sorted(unknown)[0]!r}, which is not among the {what}s")
+                raise ValueError(
+                    f"cells name the {what} {sorted(unknown)[0]!r}, which is not among the {what}s"
+                )
         return self
 
     @property
@@ -152,7 +166,9 @@ class Results(Tolerant):
     @property
     def scorers(self) -> tuple[str, ...]:
         """How answers were read, ``ranking`` first."""
-        return tuple(sorted({cell.scorer for cell in self.cells}, key=lambda s: (s != "ranking", s)))
+        return tuple(
+            sorted({cell.scorer for cell in self.cells}, key=lambda s: (s != "ranking", s))
+        )
 
     def group(self, group: Group) -> tuple[Model, ...]:
         """The models of one group, in the file's order."""
@@ -160,15 +176,25 @@ class Results(Tolerant):
 
     @property
     def source_measured(self) -> bool:
-        """Whether a source stands in the table; where none does, nobody knows who shares its encoder."""
+        """Whether a source stands in the table; where none does, nobody knows who shares its
+        encoder.
+        """
         return any(model.is_source for model in self.models)
 
     @property
     def group_titles(self) -> dict[Group, str]:
         """What people read for each group."""
         if not self.source_measured:
-            return {"source": "source", "same": "targets", "other": "targets (no source measured: encoders not compared)"}
-        return {"source": "source", "same": "targets sharing the source’s encoder", "other": "targets with another encoder"}
+            return {
+                "source": "source",
+                "same": "targets",
+                "other": "targets (no source measured: encoders not compared)",
+            }
+        return {
+            "source": "source",
+            "same": "targets sharing the source’s encoder",
+            "other": "targets with another encoder",
+        }
 
     def by_place(self, scorer: str) -> dict[tuple[str, str, str], Cell]:
         """(model, task, condition) → cell."""
@@ -176,19 +202,29 @@ class Results(Tolerant):
 
 
 def parse_results(results: Mapping[str, Any]) -> Results:
-    """Read ``results.json``'s content. Raises RunError where it does not follow the schema, or a newer one."""
+    """Read ``results.json``'s content. Raises RunError where it does not follow the schema, or a
+    newer one.
+    """
     return validated(Results, results)
 
 
 def validated(model: type[Content], results: Mapping[str, Any]) -> Content:
-    """``results`` as ``model``. Raises RunError where they do not follow the schema, or a newer one."""
+    """``results`` as ``model``. Raises RunError where they do not follow the schema, or a newer
+    one.
+    """
     schema = results.get("schema", SCHEMA)
     if not isinstance(schema, int) or schema > SCHEMA:
-        raise RunError(f"These results follow schema {schema}; this matboard reads schema {SCHEMA}. Upgrade matboard to report on them.")
+        raise RunError(
+            f"These results follow schema {schema}; this matboard reads schema {SCHEMA}. Upgrade"
+            " matboard to report on them."
+        )
     try:
         return model.model_validate(dict(results))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "results"
         reason = first["msg"].removeprefix("Value error, ")
-        raise RunError(f"These results do not follow schema {SCHEMA}: {where}: {reason}. Run the evaluation again.") from error
+        raise RunError(
+            f"These results do not follow schema {SCHEMA}: {where}: {reason}. Run the evaluation"
+            " again."
+        ) from error

@@ -44,10 +44,12 @@ class RunView:
     """Everything a report shows.
 
     Attributes:
-        curves: run name ("" where there is only one) → quantity → curve; a nested quantity is a longer key.
+        curves: run name ("" where there is only one) → quantity → curve; a nested quantity is a
+            longer key.
         skipped: steps skipped because their gradient was not finite.
         results: of a run that learned prompts on one task.
-        continual: of a run over a task stream, empty while it is unfinished; None for any other run.
+        continual: of a run over a task stream, empty while it is unfinished; None for any other
+            run.
         missing: section → the sentence that stands there instead.
     """
 
@@ -69,11 +71,15 @@ def read_run(folder: Path) -> RunView:
         RunError: there is no such folder, or nothing in it comes from a run.
     """
     if not folder.is_dir():
-        raise RunError(f"{folder} is not a folder. Give a run folder, the one named by --out when the run was started.")
+        raise RunError(
+            f"{folder} is not a folder. Give a run folder, the one named by --out when the run was"
+            " started."
+        )
     prompts = _prompts(folder)
     if not prompts and not any((folder / name).exists() for name in FILES):
         raise RunError(
-            f"{folder} is not a run folder: it holds none of {', '.join(FILES)} and no prompt. Give the folder a run was written to."
+            f"{folder} is not a run folder: it holds none of {', '.join(FILES)} and no prompt. Give"
+            " the folder a run was written to."
         )
     rows = _rows(folder)
     curves = _curves(rows)
@@ -100,10 +106,19 @@ def read_run(folder: Path) -> RunView:
 
 
 def _rows(folder: Path) -> list[dict[str, Any]]:
-    """Logged lines; those of a study's fits, where there are any, reach further than their summary in an unfinished run."""
+    """Logged lines; those of a study's fits, where there are any, reach further than their summary
+    in an unfinished run.
+    """
     fits = sorted((folder / "fits").glob("*/metrics.jsonl"))
-    named = {fit.parent.name: Run(fit.parent).metrics() for fit in fits} or {"": Run(folder).metrics()}
-    return [{"run": name, **row} if name else row for name, rows in named.items() for row in rows if isinstance(row, dict)]
+    named = {fit.parent.name: Run(fit.parent).metrics() for fit in fits} or {
+        "": Run(folder).metrics()
+    }
+    return [
+        {"run": name, **row} if name else row
+        for name, rows in named.items()
+        for row in rows
+        if isinstance(row, dict)
+    ]
 
 
 def _text(path: Path) -> str | None:
@@ -121,14 +136,20 @@ def _json(path: Path) -> dict[str, Any]:
 def _results(folder: Path) -> tuple[Results | ContinualResults | None, str]:
     text = _text(folder / "results.json")
     if text is None:
-        return None, "This run has no results yet: results.json appears when its evaluation has finished."
+        return (
+            None,
+            "This run has no results yet: results.json appears when its evaluation has finished.",
+        )
     try:
         content = json.loads(text)
     except json.JSONDecodeError as error:
         return None, f"results.json cannot be read ({error}). Run the evaluation again."
     kind = content.get("kind", "transfer") if isinstance(content, dict) else None
     if kind not in ("transfer", KIND):
-        return None, "This run learned a prompt and judged none: its results.json holds no transfer table."
+        return (
+            None,
+            "This run learned a prompt and judged none: its results.json holds no transfer table.",
+        )
     try:
         return (parse_continual(content) if kind == KIND else parse_results(content)), ""
     except RunError as error:
@@ -136,19 +157,29 @@ def _results(folder: Path) -> tuple[Results | ContinualResults | None, str]:
 
 
 def _is_continual(folder: Path, config: str | None) -> bool:
-    """Whether a run without readable results is one over a task stream: by its configuration, its matrices, or its results' kind."""
+    """Whether a run without readable results is one over a task stream: by its configuration, its
+    matrices, or its results' kind.
+    """
     try:
         asked = yaml.safe_load(config or "")
     except yaml.YAMLError:
         asked = None
     named = isinstance(asked, dict) and "stream" in asked
-    return named or (folder / "matrices").is_dir() or _json(folder / "results.json").get("kind") == KIND
+    return (
+        named
+        or (folder / "matrices").is_dir()
+        or _json(folder / "results.json").get("kind") == KIND
+    )
 
 
 def _prompts(folder: Path) -> tuple[PromptView, ...]:
     places = sorted((folder / "prompts").glob("*")) or [folder / "prompt"]
     return tuple(
-        PromptView(place.name, preview if (preview := place / "preview.png").is_file() else None, _json(place / "prompt_config.json"))
+        PromptView(
+            place.name,
+            preview if (preview := place / "preview.png").is_file() else None,
+            _json(place / "prompt_config.json"),
+        )
         for place in places
         if any((place / name).is_file() for name in PROMPT_FILES)
     )
@@ -166,7 +197,9 @@ def _curves(rows: list[dict[str, Any]]) -> dict[str, dict[Key, Curve]]:
 
 
 def _steps(rows: list[dict[str, Any]]) -> Iterator[float]:
-    """Where each row stands; where a new task counts its steps from the start again, it follows on the task before."""
+    """Where each row stands; where a new task counts its steps from the start again, it follows on
+    the task before.
+    """
     last: dict[str, tuple[Any, float]] = {}
     before: dict[str, float] = {}
     for index, row in enumerate(rows, start=1):
@@ -183,12 +216,20 @@ def _numbers(row: Mapping[str, Any], above: Key = ()) -> dict[Key, float]:
     for name, value in row.items():
         if isinstance(value, dict):
             found |= _numbers(value, (*above, name))
-        elif isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        elif (
+            isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        ):
             found[(*above, name)] = float(value)
     return found
 
 
 def _skipped(rows: list[dict[str, Any]]) -> int:
-    """Each line counts the skipped steps of its run so far: the last line of each run holds its sum."""
-    last = {str(row.get("run", "")): row["skipped"] for row in rows if isinstance(row.get("skipped"), int)}
+    """Each line counts the skipped steps of its run so far: the last line of each run holds its
+    sum.
+    """
+    last = {
+        str(row.get("run", "")): row["skipped"]
+        for row in rows
+        if isinstance(row.get("skipped"), int)
+    }
     return sum(last.values())

@@ -1,4 +1,6 @@
-"""Figures as inline SVG whose colours are the page's CSS variables, so that one figure serves light, dark and paper."""
+"""Figures as inline SVG whose colours are the page's CSS variables, so that one figure serves
+light, dark and paper.
+"""
 
 from __future__ import annotations
 
@@ -39,10 +41,22 @@ def style(salt: str) -> Any:
     """The context to draw in; ``salt`` keeps the ids of figures on one page apart."""
     import matplotlib
 
-    colours = {"text.color": "ink", "axes.edgecolor": "muted", "axes.labelcolor": "muted", "xtick.color": "muted", "ytick.color": "muted"}
+    colours = {
+        "text.color": "ink",
+        "axes.edgecolor": "muted",
+        "axes.labelcolor": "muted",
+        "xtick.color": "muted",
+        "ytick.color": "muted",
+    }
     settings: dict[Any, Any] = {key: variable(name) for key, name in colours.items()}
     settings |= {f"axes.spines.{side}": False for side in ("top", "right", "left")}
-    settings |= {"svg.fonttype": "none", "svg.hashsalt": salt, "font.size": 11, "axes.axisbelow": True, "text.parse_math": False}
+    settings |= {
+        "svg.fonttype": "none",
+        "svg.hashsalt": salt,
+        "font.size": 11,
+        "axes.axisbelow": True,
+        "text.parse_math": False,
+    }
     settings |= {"ytick.major.size": 0, "ytick.minor.size": 0}
     return matplotlib.rc_context(settings)
 
@@ -53,18 +67,24 @@ def new_axes(width: float, height: float, left: float, bottom: float) -> Axes:
 
     top, right = 8, 10
     figure = Figure(figsize=(width / 72, height / 72))
-    axes = figure.add_axes((left / width, bottom / height, 1 - (left + right) / width, 1 - (top + bottom) / height))
+    axes = figure.add_axes(
+        (left / width, bottom / height, 1 - (left + right) / width, 1 - (top + bottom) / height)
+    )
     figure.patch.set_alpha(0)
     axes.patch.set_alpha(0)
     return axes
 
 
 def to_svg(axes: Axes, words: str) -> str:
-    """The figure's ``<svg>`` element: colours as CSS variables, no fixed size, words for those who cannot see it."""
+    """The figure's ``<svg>`` element: colours as CSS variables, no fixed size, words for those who
+    cannot see it.
+    """
     buffer = io.StringIO()
     figure = axes.get_figure(root=True)
     assert figure is not None
-    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    figure.savefig(
+        buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
+    )
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)

@@ -1,6 +1,7 @@
 """The transfer table: arranged for reading, as a terminal table and as CSV.
 
-Rows are models (the source, targets sharing its encoder, targets with another), columns are conditions (baselines first).
+Rows are models (the source, targets sharing its encoder, targets with another), columns are
+conditions (baselines first).
 """
 
 from __future__ import annotations
@@ -12,7 +13,16 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from matboard.report.results import GROUPS, Cell, Condition, Group, Model, Results, TaskFacts, parse_results
+from matboard.report.results import (
+    GROUPS,
+    Cell,
+    Condition,
+    Group,
+    Model,
+    Results,
+    TaskFacts,
+    parse_results,
+)
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -51,7 +61,13 @@ class Block:
     @property
     def same_n(self) -> int | None:
         """The number of test samples, where all cells share it."""
-        counts = {cell.n for section in self.sections for row in section.rows for cell in row.cells if cell}
+        counts = {
+            cell.n
+            for section in self.sections
+            for row in section.rows
+            for cell in row.cells
+            if cell
+        }
         return counts.pop() if len(counts) == 1 else None
 
 
@@ -72,20 +88,33 @@ def ordered_conditions(results: Results, scorer: str) -> tuple[Condition, ...]:
 
 
 def blocks(results: Results, scorer: str) -> list[Block]:
-    """One block a task, tasks and models in the results' order; empty groups and tasks are left out."""
+    """One block a task, tasks and models in the results' order; empty groups and tasks are left
+    out.
+    """
     conditions, cells = ordered_conditions(results, scorer), results.by_place(scorer)
     arranged = []
     for task in results.tasks:
-        sections = tuple(section for group in GROUPS if (section := _section(results, group, task, conditions, cells)).rows)
+        sections = tuple(
+            section
+            for group in GROUPS
+            if (section := _section(results, group, task, conditions, cells)).rows
+        )
         if sections:
             arranged.append(Block(task, conditions, sections))
     return arranged
 
 
 def _section(
-    results: Results, group: Group, task: TaskFacts, conditions: tuple[Condition, ...], cells: dict[tuple[str, str, str], Cell]
+    results: Results,
+    group: Group,
+    task: TaskFacts,
+    conditions: tuple[Condition, ...],
+    cells: dict[tuple[str, str, str], Cell],
 ) -> Section:
-    rows = [Row(model, tuple(cells.get((model.name, task.name, c.name)) for c in conditions)) for model in results.group(group)]
+    rows = [
+        Row(model, tuple(cells.get((model.name, task.name, c.name)) for c in conditions))
+        for model in results.group(group)
+    ]
     rows = [row for row in rows if any(row.cells)]
     columns = ([value_of(cell) for cell in column] for column in zip(*(row.cells for row in rows)))
     return Section(group, tuple(rows), tuple(_mean(column) for column in columns))
@@ -107,7 +136,12 @@ def group_means(results: Results, scorer: str) -> list[Means]:
     lines = []
     for group in GROUPS:
         for metric in dict.fromkeys(task.metric for task in results.tasks):
-            pairs = [(m.name, t.name) for m in results.group(group) for t in results.tasks if t.metric == metric]
+            pairs = [
+                (m.name, t.name)
+                for m in results.group(group)
+                for t in results.tasks
+                if t.metric == metric
+            ]
             rows = [[value_of(cells.get((*pair, c.name))) for c in conditions] for pair in pairs]
             full = [[v for v in row if v is not None] for row in rows if None not in row]
             if full:
@@ -116,7 +150,8 @@ def group_means(results: Results, scorer: str) -> list[Means]:
 
 
 def transfer_table_text(results: Mapping[str, Any]) -> Table:
-    """The transfer table for a terminal: values, 95 % intervals, and marks against the full picture.
+    """The transfer table for a terminal: values, 95 % intervals, and marks against the full
+    picture.
 
     Args:
         results: what ``results.json`` holds.
@@ -130,8 +165,17 @@ def transfer_table_text(results: Mapping[str, Any]) -> Table:
 
     parsed = parse_results(results)
     columns = (*parsed.baselines, *parsed.methods)
-    caption = "95 % intervals below · ▲ better, ▼ worse than the full picture without a prompt (paired, 95 %)"
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, caption=caption, caption_justify="left")
+    caption = (
+        "95 % intervals below · ▲ better, ▼ worse than the full picture without a prompt (paired,"
+        " 95 %)"
+    )
+    table = Table(
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+        caption=caption,
+        caption_justify="left",
+    )
     table.add_column("model", overflow="fold")
     for condition in columns:
         table.add_column(condition.name, justify="right", no_wrap=True)
@@ -139,12 +183,19 @@ def transfer_table_text(results: Mapping[str, Any]) -> Table:
         for block in blocks(parsed, scorer):
             n = f", n={block.same_n}" if block.same_n else ""
             table.add_section()
-            table.add_row(Text.assemble((block.task.name, "bold"), (f"\n{block.task.metric} by {scorer}{n}", "dim")))
+            table.add_row(
+                Text.assemble(
+                    (block.task.name, "bold"), (f"\n{block.task.metric} by {scorer}{n}", "dim")
+                )
+            )
             for section in block.sections:
                 table.add_row(Text(parsed.group_titles[section.group], style="italic dim"))
                 for row in section.rows:
                     by_name = {cell.condition: cell for cell in row.cells if cell}
-                    table.add_row(Text(f"  {row.model.name}"), *(_text_cell(by_name.get(c.name), block) for c in columns))
+                    table.add_row(
+                        Text(f"  {row.model.name}"),
+                        *(_text_cell(by_name.get(c.name), block) for c in columns),
+                    )
     return table
 
 
@@ -169,7 +220,8 @@ def _short(value: float) -> str:
 
 
 def transfer_table_csv(results: Mapping[str, Any]) -> str:
-    """One line a cell, with its interval, seeds and paired differences; numbers as in ``results.json``, nothing rounded.
+    """One line a cell, with its interval, seeds and paired differences; numbers as in
+    ``results.json``, nothing rounded.
 
     Raises:
         RunError: the results do not follow the schema.
@@ -181,12 +233,36 @@ def transfer_table_csv(results: Mapping[str, Any]) -> str:
     parts = ("value", "low", "high")
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    fixed = ["task", "metric", "model", "group", "condition", "kind", "scorer", "n", *parts, "seeds", "unparsable"]
-    writer.writerow(fixed + [f"versus_{baseline}_{part}" for baseline in baselines for part in parts])
+    fixed = [
+        "task",
+        "metric",
+        "model",
+        "group",
+        "condition",
+        "kind",
+        "scorer",
+        "n",
+        *parts,
+        "seeds",
+        "unparsable",
+    ]
+    writer.writerow(
+        fixed + [f"versus_{baseline}_{part}" for baseline in baselines for part in parts]
+    )
     for cell in parsed.cells:
         seeds = " ".join(str(seed) for seed in cell.seeds)
-        line: list[object] = [cell.task, cell.metric, cell.model, groups[cell.model], cell.condition, kinds[cell.condition], cell.scorer]
+        line: list[object] = [
+            cell.task,
+            cell.metric,
+            cell.model,
+            groups[cell.model],
+            cell.condition,
+            kinds[cell.condition],
+            cell.scorer,
+        ]
         line += [cell.n, cell.value, cell.low, cell.high, seeds, cell.unparsable]
         differences = (cell.against(baseline) for baseline in baselines)
-        writer.writerow(line + [getattr(d, part) if d else None for d in differences for part in parts])
+        writer.writerow(
+            line + [getattr(d, part) if d else None for d in differences for part in parts]
+        )
     return out.getvalue()

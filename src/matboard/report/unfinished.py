@@ -1,4 +1,6 @@
-"""How far a run over a task stream is: its configuration says what it will hold, its folder what it holds so far."""
+"""How far a run over a task stream is: its configuration says what it will hold, its folder what it
+holds so far.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,10 @@ class Running:
     @property
     def words(self) -> str:
         """``l2p (seed 1) has learned 2 of 4 tasks``."""
-        return f"{self.learner.name} (seed {self.seed}) has learned {self.done} of {len(self.rows)} tasks"
+        return (
+            f"{self.learner.name} (seed {self.seed}) has learned {self.done} of {len(self.rows)}"
+            " tasks"
+        )
 
 
 @dataclass(frozen=True)
@@ -60,24 +65,36 @@ class SoFar:
         total = finished + len(self.running) + self.waiting
         if not total:
             return "This run is unfinished."
-        parts = [f"{finished} of {total} fits {'is' if finished == 1 else 'are'} finished", *(fit.words for fit in self.running)]
+        parts = [
+            f"{finished} of {total} fits {'is' if finished == 1 else 'are'} finished",
+            *(fit.words for fit in self.running),
+        ]
         if self.waiting:
-            parts.append(f"{self.waiting} {plural(self.waiting, 'fit')} {'has' if self.waiting == 1 else 'have'} not begun")
+            parts.append(
+                f"{self.waiting} {plural(self.waiting, 'fit')}"
+                f" {'has' if self.waiting == 1 else 'have'} not begun"
+            )
         return f"This run is unfinished: {join(parts)}."
 
 
 def so_far(folder: Path, config: str | None) -> SoFar:
-    """What lies in the folder of a run that has no results; empty where its configuration does not say what it will hold."""
+    """What lies in the folder of a run that has no results; empty where its configuration does not
+    say what it will hold.
+    """
     asked = _mapping(config)
     stream, learners, seeds = asked.get("stream"), asked.get("learners"), asked.get("seeds")
     if not (isinstance(stream, dict) and isinstance(learners, dict) and isinstance(seeds, list)):
         return SoFar(ContinualResults(), (), 0)
-    known = tuple(Learner(name=str(name), options=options or {}) for name, options in learners.items())
+    known = tuple(
+        Learner(name=str(name), options=options or {}) for name, options in learners.items()
+    )
     pairs = [(learner, seed) for learner in known for seed in seeds if isinstance(seed, int)]
     finished = [_outcome(folder, learner, seed) for learner, seed in pairs]
     open_pairs = [pair for pair, outcome in zip(pairs, finished) if outcome is None]
     tasks = len(stream.get("domains") or range(stream.get("tasks", 0)))
-    running = tuple(_running(folder, *pair, tasks) for pair in open_pairs if _fit(folder, *pair).folder.is_dir())
+    running = tuple(
+        _running(folder, *pair, tasks) for pair in open_pairs if _fit(folder, *pair).folder.is_dir()
+    )
     results = ContinualResults(learners=known, cells=tuple(filter(None, finished)))
     return SoFar(results, running, len(open_pairs) - len(running))
 
@@ -91,7 +108,15 @@ def _outcome(folder: Path, learner: Learner, seed: int) -> Outcome | None:
     fit = _fit(folder, learner, seed)
     try:
         left = fit.results() if fit.finished else None
-        return Outcome(learner=learner.name, seed=seed, **{k: left[k] for k in ("matrix", "selection", "pictures")}) if left else None
+        return (
+            Outcome(
+                learner=learner.name,
+                seed=seed,
+                **{k: left[k] for k in ("matrix", "selection", "pictures")},
+            )
+            if left
+            else None
+        )
     except (json.JSONDecodeError, KeyError, ValueError):
         return None
 

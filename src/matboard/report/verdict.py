@@ -16,7 +16,10 @@ OPPONENTS = {
     "shrunk": "the shrunk picture with a black border",
     "flat": "the flat border it was learned from",
 }
-WHOSE: dict[Group, str] = {"same": " whose model shares the source’s encoder", "other": " whose model has another encoder"}
+WHOSE: dict[Group, str] = {
+    "same": " whose model shares the source’s encoder",
+    "other": " whose model has another encoder",
+}
 
 
 @dataclass(frozen=True)
@@ -40,19 +43,27 @@ class Tally:
     def beyond_chance(self, methods: int) -> bool:
         """More better than worse, and more better than the intervals' own errors would give.
 
-        Where nothing helps, an interval lies above zero with probability ERROR_RATE / 2; a binomial tail under ERROR_RATE,
-        divided by the number of methods looked at (Bonferroni), is called beyond chance. Pairs count as independent.
+        Where nothing helps, an interval lies above zero with probability ERROR_RATE / 2; a binomial
+        tail under ERROR_RATE, divided by the number of methods looked at (Bonferroni), is called
+        beyond chance. Pairs count as independent.
         """
         p = ERROR_RATE / 2
-        tail = sum(comb(self.total, k) * p**k * (1 - p) ** (self.total - k) for k in range(self.better, self.total + 1))
+        tail = sum(
+            comb(self.total, k) * p**k * (1 - p) ** (self.total - k)
+            for k in range(self.better, self.total + 1)
+        )
         return self.gain > 0 and tail < ERROR_RATE / methods
 
     def __add__(self, other: Tally) -> Tally:
-        return Tally(self.better + other.better, self.worse + other.worse, self.undecided + other.undecided)
+        return Tally(
+            self.better + other.better, self.worse + other.worse, self.undecided + other.undecided
+        )
 
 
 def tally(results: Results, method: str, group: Group, baseline: str, scorer: str) -> Tally:
-    """Count the decisions of one method against one baseline over the models of one group and all tasks."""
+    """Count the decisions of one method against one baseline over the models of one group and all
+    tasks.
+    """
     names = {model.name for model in results.group(group)}
     decisions = [
         difference.decision
@@ -75,7 +86,11 @@ class Score:
 def score_card(results: Results, scorer: str) -> list[Score]:
     """Every method against every baseline it was paired with, in the results' order."""
     lines = [
-        Score(method, baseline, {group: tally(results, method.name, group, baseline.name, scorer) for group in GROUPS})
+        Score(
+            method,
+            baseline,
+            {group: tally(results, method.name, group, baseline.name, scorer) for group in GROUPS},
+        )
         for method in results.methods
         for baseline in results.baselines
     ]
@@ -98,10 +113,19 @@ def verdict(results: Results) -> Verdict:
     best = max(results.methods, key=lambda method: _strength(results, method, scorer))
     if not any(_targets(results, method, "full", scorer).total for method in results.methods):
         return Verdict(
-            "No target model was compared with the full picture, so nothing can be said about transfer.", _source(results, best, scorer)
+            "No target model was compared with the full picture, so nothing can be said about"
+            " transfer.",
+            _source(results, best, scorer),
         )
-    sentences = _numbers(results, best, scorer), _source(results, best, scorer), _other_scorers(results, best), _caution(results, scorer)
-    return Verdict(_lead(results, best, scorer), " ".join(sentence for sentence in sentences if sentence))
+    sentences = (
+        _numbers(results, best, scorer),
+        _source(results, best, scorer),
+        _other_scorers(results, best),
+        _caution(results, scorer),
+    )
+    return Verdict(
+        _lead(results, best, scorer), " ".join(sentence for sentence in sentences if sentence)
+    )
 
 
 def _targets(results: Results, method: Condition, baseline: str, scorer: str) -> Tally:
@@ -121,64 +145,117 @@ def _beats(results: Results, method: Condition, baseline: str, scorer: str) -> b
 
 
 def _lead(results: Results, best: Condition, scorer: str) -> str:
-    """A prompt helps where it beats the full picture, and the shrunk one behind a black or flat border: else those did it."""
+    """A prompt helps where it beats the full picture, and the shrunk one behind a black or flat
+    border: else those did it.
+    """
     full = [m.title for m in results.methods if _beats(results, m, "full", scorer)]
-    helpful = [m.title for m in results.methods if all(_beats(results, m, opponent, scorer) for opponent in OPPONENTS)]
+    helpful = [
+        m.title
+        for m in results.methods
+        if all(_beats(results, m, opponent, scorer) for opponent in OPPONENTS)
+    ]
     rest = [m.title for m in results.methods if m.title not in helpful]
     if helpful:
         tail = f"; {join(rest)} {'does' if len(rest) == 1 else 'do'} not" if rest else ""
-        return f"{join(helpful)} {'helps' if len(helpful) == 1 else 'help'} target models beyond chance{tail}."
+        return (
+            f"{join(helpful)} {'helps' if len(helpful) == 1 else 'help'} target models beyond"
+            f" chance{tail}."
+        )
     who = f"{rest[0]} does not help" if len(rest) == 1 else f"None of {join(rest)} helps"
     t = _targets(results, best, "full", scorer)
     counts = f"{best.title} is {_counted(t)} model–task {plural(t.total, 'pair')}"
-    lead = f"{who} the target models beyond chance: against the full picture without a prompt, {counts}."
+    lead = (
+        f"{who} the target models beyond chance: against the full picture without a prompt,"
+        f" {counts}."
+    )
     if full:
-        return f"{lead} But shrinking the picture behind {_unlearned(results)} gains as much, so the gain is not the prompt’s."
-    if any(_targets(results, m, "shrunk", scorer).beyond_chance(len(results.methods)) for m in results.methods):
+        return (
+            f"{lead} But shrinking the picture behind {_unlearned(results)} gains as much, so the"
+            " gain is not the prompt’s."
+        )
+    if any(
+        _targets(results, m, "shrunk", scorer).beyond_chance(len(results.methods))
+        for m in results.methods
+    ):
         lead += " It does win back some of what shrinking the picture costs."
     return lead
 
 
 def _unlearned(results: Results) -> str:
-    return "an unlearned border" if any(baseline.name == "flat" for baseline in results.baselines) else "a black border"
+    return (
+        "an unlearned border"
+        if any(baseline.name == "flat" for baseline in results.baselines)
+        else "a black border"
+    )
 
 
 def _numbers(results: Results, method: Condition, scorer: str) -> str:
     parts, whose = [], WHOSE if results.source_measured else dict.fromkeys(TARGETS, "")
     for baseline, words in OPPONENTS.items():
         tallies = {group: tally(results, method.name, group, baseline, scorer) for group in TARGETS}
-        counts = [f"{_counted(t)} {plural(t.total, 'pair')}{whose[group]}" for group, t in tallies.items() if t.total]
+        counts = [
+            f"{_counted(t)} {plural(t.total, 'pair')}{whose[group]}"
+            for group, t in tallies.items()
+            if t.total
+        ]
         if counts:
             parts.append(f"against {words} it is {join(counts)}")
-    start = f"Of the {len(results.methods)} methods {method.title} did best" if len(results.methods) > 1 else f"{method.title}"
+    start = (
+        f"Of the {len(results.methods)} methods {method.title} did best"
+        if len(results.methods) > 1
+        else f"{method.title}"
+    )
     return f"{start}, counted in pairs of a target model and a task at 95 %: {'; '.join(parts)}."
 
 
 def _counted(t: Tally) -> str:
-    """``"better in all 9"``, ``"better in 5, undecided in 4 of 9"``: what did not happen is left out."""
+    """``"better in all 9"``, ``"better in 5, undecided in 4 of 9"``: what did not happen is left
+    out.
+    """
     counts = {"better": t.better, "worse": t.worse, "undecided": t.undecided}
     happened = {word: count for word, count in counts.items() if count}
     if len(happened) == 1:
-        return f"{next(iter(happened))} in {'all ' if t.total > 1 else ''}{t.total if t.total > 1 else 'the one'}"
+        return (
+            f"{next(iter(happened))} in"
+            f" {'all ' if t.total > 1 else ''}{t.total if t.total > 1 else 'the one'}"
+        )
     return f"{', '.join(f'{word} in {count}' for word, count in happened.items())} of {t.total}"
 
 
 def _source(results: Results, method: Condition, scorer: str) -> str:
     t = tally(results, method.name, "source", "full", scorer)
-    return f"On the source itself, against the full picture, {method.title} is {_counted(t)} {plural(t.total, 'pair')}." if t.total else ""
+    return (
+        f"On the source itself, against the full picture, {method.title} is {_counted(t)}"
+        f" {plural(t.total, 'pair')}."
+        if t.total
+        else ""
+    )
 
 
 def _other_scorers(results: Results, method: Condition) -> str:
     tallies = {scorer: _targets(results, method, "full", scorer) for scorer in results.scorers[1:]}
-    parts = [f"when scored by {scorer} it is {_counted(t)} target {plural(t.total, 'pair')}" for scorer, t in tallies.items() if t.total]
-    return f"These counts are by {results.scorers[0]}; {'; '.join(parts)}, against the full picture." if parts else ""
+    parts = [
+        f"when scored by {scorer} it is {_counted(t)} target {plural(t.total, 'pair')}"
+        for scorer, t in tallies.items()
+        if t.total
+    ]
+    return (
+        f"These counts are by {results.scorers[0]}; {'; '.join(parts)}, against the full picture."
+        if parts
+        else ""
+    )
 
 
 def _caution(results: Results, scorer: str) -> str:
     learned = {m.name for m in results.methods}
     cells = [cell for cell in results.cells if cell.condition in learned and cell.scorer == scorer]
-    compared = sum(d is not None and d.value is not None for cell in cells for d in cell.versus.values())
-    sentences = [f"Of {compared} comparisons at 95 %, about {max(1, round(ERROR_RATE * compared))} would look decided by chance alone."]
+    compared = sum(
+        d is not None and d.value is not None for cell in cells for d in cell.versus.values()
+    )
+    sentences = [
+        f"Of {compared} comparisons at 95 %, about {max(1, round(ERROR_RATE * compared))} would"
+        " look decided by chance alone."
+    ]
     seeds = fewest_seeds(cells)
     if seeds is not None and seeds < ENOUGH_SEEDS:
         sentences.append(

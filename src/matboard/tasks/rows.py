@@ -1,4 +1,6 @@
-"""From what a file says of its samples to a task: defaults, candidates, splits, and pictures that cannot be read."""
+"""From what a file says of its samples to a task: defaults, candidates, splits, and pictures that
+cannot be read.
+"""
 
 from __future__ import annotations
 
@@ -14,15 +16,25 @@ from matboard.errors import ImageError, TaskError
 from matboard.tasks.task import Sample, Skipped, Task, balanced_indices
 
 QUESTION = "This is a photo of a"
-"""The instruction of the TVP authors' code, for every model and picture; the answer completes it."""
+"""The instruction of the TVP authors' code, for every model and picture; the answer completes it.
+"""
 CAPTION = "this is a photo of a {name}"
 """The caption of the TVP authors' code, article included."""
 TEST_FRACTION = 0.2
 """How much of a set without a test part becomes one. Guess."""
 
 Part = Literal["train", "test"]
-PARTS: dict[str, Part] = {"train": "train", "training": "train", "test": "test", "val": "test", "valid": "test", "validation": "test"}
-"""Words in folder, file and split names → the part they mean; of several test parts the first here is taken."""
+PARTS: dict[str, Part] = {
+    "train": "train",
+    "training": "train",
+    "test": "test",
+    "val": "test",
+    "valid": "test",
+    "validation": "test",
+}
+"""Words in folder, file and split names → the part they mean; of several test parts the first here
+is taken.
+"""
 FIELDS = ("image", "question", "answer", "candidates", "caption", "id", "split")
 """What JSON lines and parquet columns may be called."""
 
@@ -33,7 +45,8 @@ class Row:
 
     Attributes:
         where: file and line or row, for error messages.
-        picture: equal where two rows ask about the same picture; a split made here keeps those together.
+        picture: equal where two rows ask about the same picture; a split made here keeps those
+            together.
         answer: for pictures in classes, the class name.
         candidates: an empty tuple makes the answer open; None ranks it against the other answers.
         file: what the picture is read from.
@@ -60,8 +73,17 @@ class Reading:
     notes: list[str] = field(default_factory=list)
 
 
-def row_of(said: Mapping[str, Any], where: str, picture: str, load: Callable[[], Image], default_id: str, part: Part | None = None) -> Row:
-    """A row of the fields of a JSON line or a parquet row. Raises TaskError for a field of the wrong type."""
+def row_of(
+    said: Mapping[str, Any],
+    where: str,
+    picture: str,
+    load: Callable[[], Image],
+    default_id: str,
+    part: Part | None = None,
+) -> Row:
+    """A row of the fields of a JSON line or a parquet row. Raises TaskError for a field of the
+    wrong type.
+    """
     return Row(
         where=where,
         id=_optional(said, "id", where) or default_id,
@@ -102,10 +124,12 @@ def _candidates(value: Any, where: str) -> tuple[str, ...] | None:
 
 
 def assemble(name: str, reading: Reading, *, seed: int = 0) -> Task:
-    """A task of these rows, what they leave out filled in; ``seed`` decides the split where rows state none.
+    """A task of these rows, what they leave out filled in; ``seed`` decides the split where rows
+    state none.
 
-    Rows without candidates are ranked against each other's answers: yes against no, everything else together. Rows with questions of
-    their own are not mirrored, since those may ask for the left. Raises TaskError.
+    Rows without candidates are ranked against each other's answers: yes against no, everything else
+    together. Rows with questions of their own are not mirrored, since those may ask for the left.
+    Raises TaskError.
     """
     if not reading.rows:
         raise TaskError(f"Task {name!r} holds no pictures.")
@@ -115,13 +139,22 @@ def assemble(name: str, reading: Reading, *, seed: int = 0) -> Task:
     for row in rows:
         parts[row.part].append(_sample(row, candidates.get(row.answer, ())))
     mirror = all(row.question is None for row in rows)
-    task = Task(name, tuple(parts["train"]), tuple(parts["test"]), mirror=mirror, notes=(*reading.notes, *notes))
+    task = Task(
+        name,
+        tuple(parts["train"]),
+        tuple(parts["test"]),
+        mirror=mirror,
+        notes=(*reading.notes, *notes),
+    )
     return _skipping(task, reading.skipped)
 
 
 def _sample(row: Row, rivals: tuple[str, ...]) -> Sample:
-    # The paper's code shows no captions for questions of other kinds; question and answer in one is our guess.
-    caption = CAPTION.format(name=row.answer) if row.question is None else f"{row.question} {row.answer}"
+    # The paper's code shows no captions for questions of other kinds; question and answer in one is
+    # our guess.
+    caption = (
+        CAPTION.format(name=row.answer) if row.question is None else f"{row.question} {row.answer}"
+    )
     try:
         return Sample(
             id=row.id,
@@ -138,8 +171,12 @@ def _sample(row: Row, rivals: tuple[str, ...]) -> Sample:
 
 
 def _rivals(answers: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """Answer → what it is ranked against: yes and no against each other, everything else together, numbers in their order."""
-    distinct = sorted(set(answers), key=lambda a: (not a.isdecimal(), int(a) if a.isdecimal() else 0, a))
+    """Answer → what it is ranked against: yes and no against each other, everything else together,
+    numbers in their order.
+    """
+    distinct = sorted(
+        set(answers), key=lambda a: (not a.isdecimal(), int(a) if a.isdecimal() else 0, a)
+    )
     polar = tuple(a for a in distinct if a.lower() in ("no", "yes"))
     other = tuple(a for a in distinct if a not in polar)
     return {answer: polar if answer in polar else other for answer in distinct}
@@ -152,19 +189,29 @@ def _split(rows: list[Row], seed: int) -> tuple[list[Row], list[str]]:
         return rows, []
     if len(stated) > 1:
         row = next(row for row in rows if row.part is None)
-        raise TaskError(f"{row.where}: states no split, but other samples do; write train or test for every sample, or for none.")
+        raise TaskError(
+            f"{row.where}: states no split, but other samples do; write train or test for every"
+            " sample, or for none."
+        )
     first = {row.picture: row.answer for row in reversed(rows)}
     pictures = list(first)
-    held = balanced_indices(list(first.values()), max(1, round(TEST_FRACTION * len(pictures))), seed)
+    held = balanced_indices(
+        list(first.values()), max(1, round(TEST_FRACTION * len(pictures))), seed
+    )
     drawn = {pictures[i] for i in held}
-    note = f"There is no test part: {len(drawn)} of {len(pictures)} pictures were drawn as one (seed {seed}, balanced)."
+    note = (
+        f"There is no test part: {len(drawn)} of {len(pictures)} pictures were drawn as one (seed"
+        f" {seed}, balanced)."
+    )
     return [replace(row, part="test" if row.picture in drawn else "train") for row in rows], [note]
 
 
 def drop_unreadable(task: Task) -> Task:
-    """The task without the samples whose picture cannot be decoded; ``skipped`` and ``notes`` say which and why.
+    """The task without the samples whose picture cannot be decoded; ``skipped`` and ``notes`` say
+    which and why.
 
-    Every picture is decoded once, in threads, and forgotten. Raises TaskError where none of a part can be.
+    Every picture is decoded once, in threads, and forgotten. Raises TaskError where none of a part
+    can be.
     """
     with ThreadPoolExecutor() as pool:
         reasons = dict(pool.map(_trouble, (*task.train, *task.test)))
@@ -172,7 +219,10 @@ def drop_unreadable(task: Task) -> Task:
     for part, samples in (("train", task.train), ("test", task.test)):
         kept[part] = tuple(sample for sample in samples if reasons[sample.id] is None)
         if not kept[part]:
-            raise TaskError(f"None of the {len(samples)} {part} pictures of task {task.name!r} can be read. {reasons[samples[0].id]}")
+            raise TaskError(
+                f"None of the {len(samples)} {part} pictures of task {task.name!r} can be read."
+                f" {reasons[samples[0].id]}"
+            )
     skipped = [Skipped(id, reason) for id, reason in reasons.items() if reason is not None]
     return _skipping(replace(task, train=kept["train"], test=kept["test"]), skipped)
 

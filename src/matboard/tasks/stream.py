@@ -1,8 +1,8 @@
 """A task stream: one labelled data set cut into tasks that come one after the other.
 
-*Class-incremental*: each task brings classes that no other has; the order of the classes is drawn from a seed.
-*Domain-incremental*: each task brings the same classes in other pictures. Labels are joint: one numbering for the whole stream, and
-at test nobody says which task a picture belongs to.
+*Class-incremental*: each task brings classes that no other has; the order of the classes is drawn
+from a seed. *Domain-incremental*: each task brings the same classes in other pictures. Labels are
+joint: one numbering for the whole stream, and at test nobody says which task a picture belongs to.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ class TaskStream:
     """Tasks in order, over one label space.
 
     Attributes:
-        classes: names; a joint label is an index into them, the same for every order of the stream, and so `Sample.label`.
+        classes: names; a joint label is an index into them, the same for every order of the stream,
+            and so `Sample.label`.
     """
 
     name: str
@@ -50,22 +51,34 @@ class TaskStream:
 
 
 def class_incremental(task: Task, tasks: int = 10, seed: int | None = 0) -> TaskStream:
-    """Cut a task's classes into ``tasks`` groups, as equal as they go, in an order drawn from ``seed`` (None: the natural order).
+    """Cut a task's classes into ``tasks`` groups, as equal as they go, in an order drawn from
+    ``seed`` (None: the natural order).
 
     Raises:
         TaskError: fewer classes than tasks, a class without training or test samples, open answers.
     """
     classes = _classes(task)
     if not 1 <= tasks <= len(classes):
-        raise TaskError(f"{task.name} has {len(classes)} classes, which cannot be cut into {tasks} tasks; ask for 1 to {len(classes)}.")
+        raise TaskError(
+            f"{task.name} has {len(classes)} classes, which cannot be cut into {tasks} tasks; ask"
+            f" for 1 to {len(classes)}."
+        )
     _check_full(task, classes)
-    order = np.arange(len(classes)) if seed is None else np.random.default_rng(seed).permutation(len(classes))
+    order = (
+        np.arange(len(classes))
+        if seed is None
+        else np.random.default_rng(seed).permutation(len(classes))
+    )
     made = []
     for index, group in enumerate(np.array_split(order, tasks)):
         names = {classes[label] for label in group}
-        train, test = (tuple(s for s in part if s.answer in names) for part in (task.train, task.test))
+        train, test = (
+            tuple(s for s in part if s.answer in names) for part in (task.train, task.test)
+        )
         title = ", ".join(classes[label] for label in group)
-        made.append(StreamTask(index, title, tuple(int(label) for label in group), train, test, task.mirror))
+        made.append(
+            StreamTask(index, title, tuple(int(label) for label in group), train, test, task.mirror)
+        )
     return TaskStream(task.name, "class-incremental", classes, tuple(made))
 
 
@@ -81,17 +94,28 @@ def domain_incremental(tasks: Sequence[Task]) -> TaskStream:
     made = []
     for index, task in enumerate(tasks):
         if _classes(task) != classes:
-            raise TaskError(f"The domains of a stream share their classes, but {task.name} and {tasks[0].name} differ.")
+            raise TaskError(
+                f"The domains of a stream share their classes, but {task.name} and {tasks[0].name}"
+                " differ."
+            )
         _check_full(task, classes)
-        train, test = (tuple(replace(s, id=f"{task.name}/{s.id}") for s in part) for part in (task.train, task.test))
-        made.append(StreamTask(index, task.name, tuple(range(len(classes))), train, test, task.mirror))
+        train, test = (
+            tuple(replace(s, id=f"{task.name}/{s.id}") for s in part)
+            for part in (task.train, task.test)
+        )
+        made.append(
+            StreamTask(index, task.name, tuple(range(len(classes))), train, test, task.mirror)
+        )
     return TaskStream(" → ".join(t.name for t in tasks), "domain-incremental", classes, tuple(made))
 
 
 def _classes(task: Task) -> tuple[str, ...]:
     lists = {s.candidates for s in (*task.train, *task.test)}
     if len(lists) != 1 or not next(iter(lists)):
-        raise TaskError(f"{task.name} is no classification task: a stream needs the same list of candidate answers for every sample.")
+        raise TaskError(
+            f"{task.name} is no classification task: a stream needs the same list of candidate"
+            " answers for every sample."
+        )
     return next(iter(lists))
 
 
@@ -101,6 +125,6 @@ def _check_full(task: Task, classes: tuple[str, ...]) -> None:
         if missing := [name for name in classes if name not in present]:
             few = ", ".join(missing[:5]) + (" …" if len(missing) > 5 else "")
             raise TaskError(
-                f"{len(missing)} of {task.name}'s {len(classes)} classes have no {part} picture ({few}); "
-                "a stream needs one of each: use more pictures or another seed."
+                f"{len(missing)} of {task.name}'s {len(classes)} classes have no {part} picture"
+                f" ({few}); a stream needs one of each: use more pictures or another seed."
             )

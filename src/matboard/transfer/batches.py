@@ -1,7 +1,7 @@
 """Which pictures a training step sees, and how: a pure function of seed and step.
 
-Nothing random is carried from one step to the next, so a run resumed at any step, or split over processes, sees what
-the uninterrupted single process would have seen.
+Nothing random is carried from one step to the next, so a run resumed at any step, or split over
+processes, sees what the uninterrupted single process would have seen.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from matboard.tasks.task import Sample
 
 @dataclass(frozen=True)
 class View:
-    """One way of looking at a training picture ("input diversity" of EVP and TVP: random flip and crop).
+    """One way of looking at a training picture ("input diversity" of EVP and TVP: random flip and
+    crop).
 
     Attributes:
         offset: where along its long side the square crop lies, 0 to 1; 0.5 is the centre.
@@ -57,7 +58,8 @@ class Batches:
 
     Args:
         samples: the training part.
-        canvas: geometry; pictures come shrunk to its inner square, by the very code that deploys the prompt.
+        canvas: geometry; pictures come shrunk to its inner square, by the very code that deploys
+            the prompt.
         size: samples of a whole step, over all processes.
         diversity: random crop of non-square pictures, and a random flip where ``mirror`` allows it.
         mirror: the task's answers survive a flip.
@@ -72,14 +74,20 @@ class Batches:
     mirror: bool = True
     cache_bytes: int = 2 << 30
     _cache: dict[int, Image] = field(default_factory=dict, init=False, repr=False)
-    _small: dict[tuple[int, View], NDArray[np.uint8]] = field(default_factory=dict, init=False, repr=False)
+    _small: dict[tuple[int, View], NDArray[np.uint8]] = field(
+        default_factory=dict, init=False, repr=False
+    )
     _cached: int = field(default=0, init=False, repr=False)
     _order: tuple[int, list[int]] | None = field(default=None, init=False, repr=False)
 
     def at(self, step: int, process: int = 0, processes: int = 1) -> Batch:
         """The share of step ``step`` (from 0) that falls to one of several processes."""
-        draws = np.random.default_rng([self.seed, 1, step]).random((self.size, 2))[process::processes]
-        indices = tuple(self._index(step * self.size + i) for i in range(process, self.size, processes))
+        draws = np.random.default_rng([self.seed, 1, step]).random((self.size, 2))[
+            process::processes
+        ]
+        indices = tuple(
+            self._index(step * self.size + i) for i in range(process, self.size, processes)
+        )
         pictures = [self.picture(i) for i in indices]
         views = tuple(self._view(picture, *draw) for picture, draw in zip(pictures, draws.tolist()))
         shrunk = [self._shrunk(*seen) for seen in zip(indices, pictures, views)]
@@ -96,7 +104,9 @@ class Batches:
         return picture
 
     def _shrunk(self, index: int, picture: Image, view: View) -> NDArray[np.uint8]:
-        """``inner inner 3``; kept, unless its crop was drawn at random and will hardly be drawn again."""
+        """``inner inner 3``; kept, unless its crop was drawn at random and will hardly be drawn
+        again.
+        """
         kept = self._small.get((index, view))
         if kept is None:
             kept = np.asarray(self.canvas.shrink(picture, offset=view.offset, mirror=view.mirror))
@@ -113,7 +123,12 @@ class Batches:
     def _index(self, position: int) -> int:
         epoch, place = divmod(position, len(self.samples))
         if self._order is None or self._order[0] != epoch:
-            self._order = epoch, np.random.default_rng([self.seed, 0, epoch]).permutation(len(self.samples)).tolist()
+            self._order = (
+                epoch,
+                np.random.default_rng([self.seed, 0, epoch])
+                .permutation(len(self.samples))
+                .tolist(),
+            )
         return int(self._order[1][place])
 
     def _view(self, picture: Image, offset: float, flip: float) -> View:

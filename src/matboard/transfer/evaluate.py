@@ -1,8 +1,9 @@
-"""Judge prompts: models × tasks × conditions, always from the saved artefact through each model's official processor.
+"""Judge prompts: models × tasks × conditions, always from the saved artefact through each model's
+official processor.
 
-Every table holds the baselines without which a gain means nothing: the untouched picture, the picture shrunk behind a black
-border, and a random border of the same geometry; a flat border too, where the prompt was learned from one. Differences are
-paired: the same pictures, with and without.
+Every table holds the baselines without which a gain means nothing: the untouched picture, the
+picture shrunk behind a black border, and a random border of the same geometry; a flat border too,
+where the prompt was learned from one. Differences are paired: the same pictures, with and without.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from PIL.Image import Image
 
 from matboard import metrics
 from matboard.errors import TaskError
-from matboard.models.contracts import VisionLanguageModel
+from matboard.models.capabilities import VisionLanguageModel
 from matboard.prompts.artifact import VisualPrompt
 from matboard.tasks.task import Sample, Task
 
@@ -70,10 +71,24 @@ class Unit:
 
     @property
     def key(self) -> str:
-        """Content address: the same pictures, model and prompt give the same key; a picture file that is replaced gives another."""
+        """Content address: the same pictures, model and prompt give the same key; a picture file
+        that is replaced gives another.
+        """
         prompt = self.condition.prompts[self.seed]
-        shown = "untouched" if prompt is None else hashlib.sha256(prompt.perturbation.tobytes() + repr(prompt.canvas).encode()).hexdigest()
-        parts = (self.model.name, self.model.encoder, self.task.fingerprint + self.task.stamp, shown, self.scorer)
+        shown = (
+            "untouched"
+            if prompt is None
+            else hashlib.sha256(
+                prompt.perturbation.tobytes() + repr(prompt.canvas).encode()
+            ).hexdigest()
+        )
+        parts = (
+            self.model.name,
+            self.model.encoder,
+            self.task.fingerprint + self.task.stamp,
+            shown,
+            self.scorer,
+        )
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
 
 
@@ -91,9 +106,11 @@ class ScoreStore:
 
 
 def conditions(prompts: Mapping[str, Sequence[VisualPrompt]]) -> list[Condition]:
-    """The baselines, with the geometry of the first prompt and a random border for every seed, then every method.
+    """The baselines, with the geometry of the first prompt and a random border for every seed, then
+    every method.
 
-    Where the first prompt learned from a level, that level alone, `VisualPrompt.flat`, is a baseline too.
+    Where the first prompt learned from a level, that level alone, `VisualPrompt.flat`, is a
+    baseline too.
     """
     geometry = next(iter(prompts.values()))[0]
     shown: dict[str, tuple[VisualPrompt | None, ...]] = {
@@ -101,16 +118,38 @@ def conditions(prompts: Mapping[str, Sequence[VisualPrompt]]) -> list[Condition]
         "shrunk": (geometry.blank(),),
         "random": tuple(geometry.noise(seed) for seed in range(max(map(len, prompts.values())))),
     }
-    baselines = [Condition(name, label, "baseline", shown[name]) for name, label in BASELINES.items()]
+    baselines = [
+        Condition(name, label, "baseline", shown[name]) for name, label in BASELINES.items()
+    ]
     level = geometry.config.get("level")
     if level is not None:
-        baselines.append(Condition("flat", f"flat border of level {level:g}, before learning", "baseline", (geometry.flat(level),)))
-    return baselines + [Condition(name, name.upper(), "method", tuple(seeds)) for name, seeds in prompts.items()]
+        baselines.append(
+            Condition(
+                "flat",
+                f"flat border of level {level:g}, before learning",
+                "baseline",
+                (geometry.flat(level),),
+            )
+        )
+    return baselines + [
+        Condition(name, name.upper(), "method", tuple(seeds)) for name, seeds in prompts.items()
+    ]
 
 
-def units(model: VisionLanguageModel, tasks: Sequence[Task], shown: Sequence[Condition], scorers: Sequence[Scorer]) -> list[Unit]:
+def units(
+    model: VisionLanguageModel,
+    tasks: Sequence[Task],
+    shown: Sequence[Condition],
+    scorers: Sequence[Scorer],
+) -> list[Unit]:
     """Everything one model is asked."""
-    return [Unit(model, t, c, seed, s) for t in tasks for c in shown for seed in range(len(c.prompts)) for s in scorers]
+    return [
+        Unit(model, t, c, seed, s)
+        for t in tasks
+        for c in shown
+        for seed in range(len(c.prompts))
+        for s in scorers
+    ]
 
 
 def judge(unit: Unit, store: ScoreStore, batch_size: int = 32) -> Scored:
@@ -140,19 +179,32 @@ class TransferTable:
     def add(self, unit: Unit, scored: Scored) -> None:
         """Take in one judged unit."""
         self.models[unit.model.name] = unit.model.encoder
-        self.scored.setdefault((unit.model.name, unit.task.name, unit.condition.name, unit.scorer), []).append(scored)
+        self.scored.setdefault(
+            (unit.model.name, unit.task.name, unit.condition.name, unit.scorer), []
+        ).append(scored)
 
     def results(self) -> dict[str, Any]:
-        """For ``results.json``: every cell with n, 95 % interval, and paired differences to the baselines."""
+        """For ``results.json``: every cell with n, 95 % interval, and paired differences to the
+        baselines.
+        """
         return {
             "schema": 1,
             "kind": "transfer",
             "sources": list(self.sources),
             "models": [self._model(name) for name in self.models],
             "tasks": [
-                {"name": t.name, "metric": t.metric, "n": len(t.test), "chance": 1 / max(1, len(t.test[0].candidates))} for t in self.tasks
+                {
+                    "name": t.name,
+                    "metric": t.metric,
+                    "n": len(t.test),
+                    "chance": 1 / max(1, len(t.test[0].candidates)),
+                }
+                for t in self.tasks
             ],
-            "conditions": [{"name": c.name, "label": c.label, "kind": c.kind, "seeds": len(c.prompts)} for c in self.shown],
+            "conditions": [
+                {"name": c.name, "label": c.label, "kind": c.kind, "seeds": len(c.prompts)}
+                for c in self.shown
+            ],
             "cells": [self._cell(*key) for key in self.scored],
         }
 
@@ -162,13 +214,22 @@ class TransferTable:
 
     def _model(self, name: str) -> dict[str, Any]:
         eyes = {self.models[s] for s in self.sources if s in self.models}
-        return {"name": name, "encoder": self.models[name], "is_source": name in self.sources, "shares_encoder": self.models[name] in eyes}
+        return {
+            "name": name,
+            "encoder": self.models[name],
+            "is_source": name in self.sources,
+            "shares_encoder": self.models[name] in eyes,
+        }
 
     def _cell(self, model: str, task: str, condition: str, scorer: Scorer) -> dict[str, Any]:
         runs = self.scored[model, task, condition, scorer]
         metric = self._metric(task, scorer)
         scores, labels = [r.scores for r in runs], runs[0].labels
-        estimate = metrics.mean_over_seeds(metric, scores, labels) if len(scores) > 1 else metrics.estimate(metric, scores[0], labels)
+        estimate = (
+            metrics.mean_over_seeds(metric, scores, labels)
+            if len(scores) > 1
+            else metrics.estimate(metric, scores[0], labels)
+        )
         cell = {
             "model": model,
             "task": task,
@@ -180,21 +241,37 @@ class TransferTable:
             "low": estimate.low,
             "high": estimate.high,
             "seeds": [metrics.score(metric, s, labels) for s in scores],
-            "versus": {b: self._versus(scores, labels, model, task, b, scorer) for b in self._baselines if b != condition},
+            "versus": {
+                b: self._versus(scores, labels, model, task, b, scorer)
+                for b in self._baselines
+                if b != condition
+            },
         }
         if scorer == "generation":
             cell["unparsable"] = float(np.mean([s[:, -1] for s in scores]))
         return cell
 
     def _versus(
-        self, scores: Sequence[NDArray[np.float64]], labels: NDArray[np.int64], model: str, task: str, baseline: str, scorer: Scorer
+        self,
+        scores: Sequence[NDArray[np.float64]],
+        labels: NDArray[np.int64],
+        model: str,
+        task: str,
+        baseline: str,
+        scorer: Scorer,
     ) -> dict[str, float]:
         other = [r.scores for r in self.scored[model, task, baseline, scorer]]
-        difference = metrics.difference_over_seeds(self._metric(task, scorer), other, scores, labels)
+        difference = metrics.difference_over_seeds(
+            self._metric(task, scorer), other, scores, labels
+        )
         return {"value": difference.value, "low": difference.low, "high": difference.high}
 
     def _metric(self, task: str, scorer: Scorer) -> str:
-        return "accuracy" if scorer == "generation" else next(t.metric for t in self.tasks if t.name == task)
+        return (
+            "accuracy"
+            if scorer == "generation"
+            else next(t.metric for t in self.tasks if t.name == task)
+        )
 
 
 def evaluate(
@@ -210,8 +287,10 @@ def evaluate(
     """Judge one prompt, or several methods with one prompt a seed each, on models × tasks.
 
     Args:
-        models: loaded one after another, so a generator that loads each when asked holds one in memory.
-        sources: names of the models the prompts were learned on; None is read from a single prompt's own record.
+        models: loaded one after another, so a generator that loads each when asked holds one in
+            memory.
+        sources: names of the models the prompts were learned on; None is read from a single
+            prompt's own record.
 
     Raises:
         TaskError: a sample has no candidates to choose from.
@@ -226,7 +305,11 @@ def evaluate(
 
 
 def judging(
-    table: TransferTable, models: Iterable[VisionLanguageModel], scorers: Sequence[Scorer], store: ScoreStore, batch_size: int = 32
+    table: TransferTable,
+    models: Iterable[VisionLanguageModel],
+    scorers: Sequence[Scorer],
+    store: ScoreStore,
+    batch_size: int = 32,
 ) -> Iterator[Unit]:
     """Fill a table, unit by unit; yields each unit when it is done."""
     for task in table.tasks:
@@ -245,7 +328,10 @@ def show(prompt: VisualPrompt | None, picture: Image) -> Image:
 def _check(task: Task) -> None:
     bare = next((s for s in task.test if not s.candidates), None)
     if bare is not None:
-        raise TaskError(f"Sample {bare.id!r} of task {task.name!r} has no candidates; give it the answers to choose from.")
+        raise TaskError(
+            f"Sample {bare.id!r} of task {task.name!r} has no candidates; give it the answers to"
+            " choose from."
+        )
 
 
 def _score(unit: Unit, batch_size: int) -> Scored:
@@ -267,11 +353,20 @@ def _score(unit: Unit, batch_size: int) -> Scored:
     return Scored(np.concatenate(scores), np.array(labels), tuple(texts))
 
 
-def _rank(model: VisionLanguageModel, pictures: Sequence[Image], samples: Sequence[Sample]) -> NDArray[np.float64]:
-    """Candidate log-likelihoods; samples with fewer candidates than others get −inf in the columns they do not have."""
+def _rank(
+    model: VisionLanguageModel, pictures: Sequence[Image], samples: Sequence[Sample]
+) -> NDArray[np.float64]:
+    """Candidate log-likelihoods; samples with fewer candidates than others get −inf in the columns
+    they do not have.
+    """
     most = max(len(s.candidates) for s in samples)
     padded = [(*s.candidates, *s.candidates[:1] * (most - len(s.candidates))) for s in samples]
-    scores = model.candidate_log_likelihoods(pictures, [s.question for s in samples], padded).double().cpu().numpy()
+    scores = (
+        model.candidate_log_likelihoods(pictures, [s.question for s in samples], padded)
+        .double()
+        .cpu()
+        .numpy()
+    )
     for row, sample in zip(scores, samples):
         row[len(sample.candidates) :] = -np.inf
     return scores

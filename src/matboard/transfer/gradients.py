@@ -1,4 +1,6 @@
-"""Gradients of an objective's terms at the canvas: added up over models and processes, and taken apart for diagnosis."""
+"""Gradients of an objective's terms at the canvas: added up over models and processes, and taken
+apart for diagnosis.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ class Processes:
         """As `torchrun` started us, through Accelerate; one process otherwise."""
         from accelerate import PartialState
 
-        state = PartialState(cpu=not torch.cuda.is_available())  # left to itself it joins no processes on CPUs
+        state = PartialState(
+            cpu=not torch.cuda.is_available()
+        )  # left to itself it joins no processes on CPUs
         return cls(state.process_index, state.num_processes)
 
     def sum(self, tensor: Tensor) -> Tensor:
@@ -45,7 +49,9 @@ class Term:
 
 
 class Gradients:
-    """Gradients at the canvas, ``3 size size``, summed over batch, models and terms; taken apart by term where ``apart``."""
+    """Gradients at the canvas, ``3 size size``, summed over batch, models and terms; taken apart by
+    term where ``apart``.
+    """
 
     def __init__(self, apart: bool) -> None:
         self.apart = apart
@@ -55,16 +61,22 @@ class Gradients:
         self._terms: dict[str, Tensor] = {}
         self._models: dict[str, tuple[Tensor, Tensor]] = {}
 
-    def add(self, leaf: Tensor, terms: Mapping[str, Term], share: float = 1.0, model: str | None = None) -> None:
+    def add(
+        self, leaf: Tensor, terms: Mapping[str, Term], share: float = 1.0, model: str | None = None
+    ) -> None:
         """Backpropagate ``terms`` to ``leaf``, weighted, times ``share``."""
         if self.apart and len(terms) > 1:
             pieces = {
-                name: torch.autograd.grad(share * t.weight * t.value, leaf, retain_graph=i + 1 < len(terms))[0]
+                name: torch.autograd.grad(
+                    share * t.weight * t.value, leaf, retain_graph=i + 1 < len(terms)
+                )[0]
                 for i, (name, t) in enumerate(terms.items())
             }
             gradient = torch.stack(list(pieces.values())).sum(dim=0)
         else:
-            (gradient,) = torch.autograd.grad(sum((share * t.weight * t.value for t in terms.values()), leaf.new_zeros(())), leaf)
+            (gradient,) = torch.autograd.grad(
+                sum((share * t.weight * t.value for t in terms.values()), leaf.new_zeros(())), leaf
+            )
             pieces = dict.fromkeys(terms, gradient) if len(terms) == 1 else {}
         gradient = gradient.sum(dim=0)
         self.total = self.total.to(gradient.device) + gradient
@@ -76,7 +88,9 @@ class Gradients:
         if model is not None:
             self._models[model] = terms[TASK].value.detach(), gradient
 
-    def diagnosis(self, mask: Tensor, processes: Processes) -> tuple[dict[str, float], dict[str, float]]:
+    def diagnosis(
+        self, mask: Tensor, processes: Processes
+    ) -> tuple[dict[str, float], dict[str, float]]:
         """Norms of the terms' canvas gradients, and cosines between them on the prompt's pixels."""
         if not self.apart:
             return {}, {}
@@ -93,6 +107,9 @@ class Gradients:
     def per_model(self, processes: Processes) -> dict[str, dict[str, float]]:
         """Each source model's task loss and the norm of its (already shared) gradient."""
         return {
-            name: {TASK: float(processes.sum(loss)), "gradient_norm": float(processes.sum(gradient).norm())}
+            name: {
+                TASK: float(processes.sum(loss)),
+                "gradient_norm": float(processes.sum(gradient).norm()),
+            }
             for name, (loss, gradient) in self._models.items()
         }

@@ -1,10 +1,11 @@
 """How a prompt is updated.
 
 * `GradientDescent`: momentum SGD, as in VP (Bahng et al., 2022).
-* `NormalisedGradient`: δ ← δ − lr · ĝ, ĝ = g / ‖g‖₂ (EVP, Wu et al., 2022; TVP Eq. 7). Only the ratios between losses
-  matter to it, not their scale.
+* `NormalisedGradient`: δ ← δ − lr · ĝ, ĝ = g / ‖g‖₂ (EVP, Wu et al., 2022; TVP Eq. 7). Only the
+  ratios between losses matter to it, not their scale.
 
-Learning rates are multiplied by a schedule that depends on the step alone, so that a resumed run goes on exactly.
+Learning rates are multiplied by a schedule that depends on the step alone, so that a resumed run
+goes on exactly.
 """
 
 from __future__ import annotations
@@ -41,7 +42,9 @@ class Schedule:
         if not self.lr > 0:
             raise ConfigError(f"lr is {self.lr}; expected a number above 0.")
         if not 0 <= self.warmup <= self.steps:
-            raise ConfigError(f"warmup is {self.warmup} steps; expected 0 to the run's {self.steps} steps.")
+            raise ConfigError(
+                f"warmup is {self.warmup} steps; expected 0 to the run's {self.steps} steps."
+            )
 
     def at(self, step: int) -> float:
         """Learning rate of step ``step``, counted from 0."""
@@ -60,12 +63,19 @@ class Optimiser(ABC):
         self.schedule = schedule
 
     @abstractmethod
-    def update(self, values: Tensor, gradient: Tensor, canvas_gradient: Float[Tensor, "3 size size"], step: int) -> None:
+    def update(
+        self,
+        values: Tensor,
+        gradient: Tensor,
+        canvas_gradient: Float[Tensor, "3 size size"],
+        step: int,
+    ) -> None:
         """Change ``values`` in place.
 
         Args:
             gradient: of the loss, same shape as ``values``.
-            canvas_gradient: of the loss at every pixel of the canvas, those that no prompt covers included.
+            canvas_gradient: of the loss at every pixel of the canvas, those that no prompt covers
+                included.
             step: counted from 0.
         """
 
@@ -86,7 +96,13 @@ class GradientDescent(Optimiser):
         self.momentum = momentum
         self._velocity: Tensor | None = None
 
-    def update(self, values: Tensor, gradient: Tensor, canvas_gradient: Float[Tensor, "3 size size"], step: int) -> None:
+    def update(
+        self,
+        values: Tensor,
+        gradient: Tensor,
+        canvas_gradient: Float[Tensor, "3 size size"],
+        step: int,
+    ) -> None:
         if self._velocity is None:
             self._velocity = torch.zeros_like(values)
         self._velocity = self.momentum * self._velocity.to(values) + gradient
@@ -103,14 +119,23 @@ class NormalisedGradient(Optimiser):
     """δ ← δ − lr · g / ‖g‖₂ (TVP Eq. 7).
 
     Args:
-        norm_scope: ``full`` takes ‖g‖₂ over the whole canvas, the picture in the middle included, as the authors' code does;
-            ``prompt`` over the learned values only. The paper does not say.
+        norm_scope: ``full`` takes ‖g‖₂ over the whole canvas, the picture in the middle included,
+            as the authors' code does; ``prompt`` over the learned values only. The paper does not
+            say.
     """
 
     def __init__(self, schedule: Schedule, norm_scope: Literal["full", "prompt"] = "full") -> None:
         super().__init__(schedule)
         self.norm_scope = norm_scope
 
-    def update(self, values: Tensor, gradient: Tensor, canvas_gradient: Float[Tensor, "3 size size"], step: int) -> None:
+    def update(
+        self,
+        values: Tensor,
+        gradient: Tensor,
+        canvas_gradient: Float[Tensor, "3 size size"],
+        step: int,
+    ) -> None:
         norm = (canvas_gradient if self.norm_scope == "full" else gradient).norm()
-        values -= self.schedule.at(step) * gradient / (norm + 1e-10)  # 1e-10 as in the authors' code
+        values -= (
+            self.schedule.at(step) * gradient / (norm + 1e-10)
+        )  # 1e-10 as in the authors' code

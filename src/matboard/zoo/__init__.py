@@ -10,7 +10,7 @@ from matboard.errors import ModelError, UnknownName
 from matboard.zoo.names import BACKBONES, MINI, MINI_GUIDE, TINY, TINY_GUIDE, folder_of
 
 if TYPE_CHECKING:
-    from matboard.models.contracts import Guide, VisionBackbone, VisionLanguageModel
+    from matboard.models.capabilities import Guide, VisionBackbone, VisionLanguageModel
 
 
 def load_model(name: str, *, cache: Path | None = None, **options: Any) -> VisionLanguageModel:
@@ -18,12 +18,12 @@ def load_model(name: str, *, cache: Path | None = None, **options: Any) -> Visio
 
     Args:
         cache: where built zoo models lie; default ``~/.cache/matboard``.
-        options: for `matboard.models.huggingface.load`: dtype, device, template, trust_remote_code.
+        options: for `matboard.models.vlm.adapter.load`: dtype, device, template, trust_remote_code.
 
     Raises:
         ModelError: it cannot be had or driven.
     """
-    from matboard.models.huggingface import load
+    from matboard.models.vlm.adapter import load
 
     model = load(str(resolve(name, cache)), **options)
     model.name = name
@@ -32,14 +32,16 @@ def load_model(name: str, *, cache: Path | None = None, **options: Any) -> Visio
 
 def look_up(names: Iterable[str], *, cache: Path | None = None) -> None:
     """See that models can be had, by their configurations alone. Raises ModelError, UnknownName."""
-    from matboard.models.huggingface import look_up
+    from matboard.models.vlm.adapter import look_up
 
     for name in names:
         look_up(resolve(name, cache))
 
 
 def load_guide(name: str, *, cache: Path | None = None, **options: Any) -> Guide:
-    """Load an image-text model in one space (CLIP, SigLIP) by zoo name, folder or Hub id. Options: dtype, device. Raises ModelError."""
+    """Load an image-text model in one space (CLIP, SigLIP) by zoo name, folder or Hub id. Options:
+    dtype, device. Raises ModelError.
+    """
     from matboard.models.guide import load_guide as load
 
     place = resolve(name, cache)
@@ -51,9 +53,14 @@ def load_guide(name: str, *, cache: Path | None = None, **options: Any) -> Guide
 
 
 def load_backbone(
-    name: str, *, cache: Path | None = None, progress: Callable[[str], None] = lambda _: None, **options: Any
+    name: str,
+    *,
+    cache: Path | None = None,
+    progress: Callable[[str], None] = lambda _: None,
+    **options: Any,
 ) -> VisionBackbone:
-    """Load a frozen vision transformer by zoo name (``tiny-vit``, ``clip-vit-b16``), folder or Hub id.
+    """Load a frozen vision transformer by zoo name (``tiny-vit``, ``clip-vit-b16``), folder or Hub
+    id.
 
     Args:
         options: for `matboard.models.backbone.load`: side, dtype, device, pixels.
@@ -67,7 +74,9 @@ def load_backbone(
     if name == "clip-vit-b16":
         from matboard.zoo import parts
 
-        place: Path | str = parts.fetch("clip-vit-base-patch16", cache or Path.home() / ".cache" / "matboard", progress)
+        place: Path | str = parts.fetch(
+            "clip-vit-base-patch16", cache or Path.home() / ".cache" / "matboard", progress
+        )
     elif "/" not in name and name not in BACKBONES and not Path(name).exists():
         raise UnknownName("backbone", name, [*BACKBONES, "a folder", "a Hub id (owner/name)"])
     else:
@@ -78,21 +87,33 @@ def load_backbone(
 
 
 def resolve(name: str, cache: Path | None = None) -> Path | str:
-    """Folder of a zoo model; any other name as it came. Raises ModelError for a mini model not built, UnknownName."""
+    """Folder of a zoo model; any other name as it came. Raises ModelError for a mini model not
+    built, UnknownName.
+    """
     if name in TINY or name == TINY_GUIDE:
         return Path(__file__).parent / "weights" / "tiny" / name
     if name in MINI or name == MINI_GUIDE:
         folder = folder_of(name, cache or Path.home() / ".cache" / "matboard")
         if not (folder / "config.json").exists():
-            raise ModelError(f"{name} is not built yet: expected {folder}. Run: matboard zoo build mini {name}")
+            raise ModelError(
+                f"{name} is not built yet: expected {folder}. Run: matboard zoo build mini {name}"
+            )
         return folder
     if "/" not in name and not Path(name).exists():
-        raise UnknownName("model", name, [*TINY, *MINI, TINY_GUIDE, MINI_GUIDE, "a folder", "a Hub id (owner/name)"])
+        raise UnknownName(
+            "model",
+            name,
+            [*TINY, *MINI, TINY_GUIDE, MINI_GUIDE, "a folder", "a Hub id (owner/name)"],
+        )
     return name
 
 
-def build_mini(names: Sequence[str] | None, cache: Path, progress: Callable[[str], None]) -> list[Path]:
-    """Build models of the mini zoo, by default all and their guide. Raises UnknownName, and ModelError for a part that cannot be had."""
+def build_mini(
+    names: Sequence[str] | None, cache: Path, progress: Callable[[str], None]
+) -> list[Path]:
+    """Build models of the mini zoo, by default all and their guide. Raises UnknownName, and
+    ModelError for a part that cannot be had.
+    """
     from matboard.zoo import mini, mini_guide
 
     wanted = names or [*MINI, MINI_GUIDE]

@@ -1,7 +1,9 @@
-"""The mini zoo: real pretrained eyes, connectors trained on real pictures, and language models, as ordinary transformers folders.
+"""The mini zoo: real pretrained eyes, connectors trained on real pictures, and language models, as
+ordinary transformers folders.
 
-A folder is put together from three weight files: the frozen eye, the connector that matboard ships, and, where the model speaks through
-SmolLM2, that. Eyes and SmolLM2 are prepared once and shared by hard links.
+A folder is put together from three weight files: the frozen eye, the connector that matboard ships,
+and, where the model speaks through SmolLM2, that. Eyes and SmolLM2 are prepared once and shared by
+hard links.
 """
 
 from __future__ import annotations
@@ -19,7 +21,13 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
-from transformers import AutoConfig, AutoModel, CLIPVisionModel, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    CLIPVisionModel,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+)
 
 from matboard.disk import publish
 from matboard.errors import ModelError, UnknownName
@@ -39,7 +47,9 @@ from matboard.zoo.parts import Progress, fetch
 NAMES = tuple(SHAPES)
 WEIGHTS = Path(__file__).parent / "weights" / "mini"
 _SPARE_TOKEN = "<empty_output>"
-"""A token of SmolLM2's vocabulary without a use here; it becomes the picture's placeholder, so that no row is added."""
+"""A token of SmolLM2's vocabulary without a use here; it becomes the picture's placeholder, so that
+no row is added.
+"""
 
 
 def folder(name: str, cache: Path) -> Path:
@@ -56,8 +66,11 @@ def facts(name: str) -> dict[str, object]:
     return found
 
 
-def build(names: Sequence[str], out: Path, progress: Progress, *, cache: Path | None = None) -> list[Path]:
-    """Write one complete transformers folder ``out/zoo/<name>`` per model; those that are there already are kept.
+def build(
+    names: Sequence[str], out: Path, progress: Progress, *, cache: Path | None = None
+) -> list[Path]:
+    """Write one complete transformers folder ``out/zoo/<name>`` per model; those that are there
+    already are kept.
 
     Args:
         cache: where parts are kept; ``out`` by default.
@@ -72,10 +85,14 @@ def build(names: Sequence[str], out: Path, progress: Progress, *, cache: Path | 
 
 
 def build_folder(name: str, target: Path, weights: Path, cache: Path, progress: Progress) -> None:
-    """Write one model's folder from trained ``weights``. Raises ModelError where they or a part cannot be had."""
+    """Write one model's folder from trained ``weights``. Raises ModelError where they or a part
+    cannot be had.
+    """
     shape, connector = SHAPES[name], weights / "connector.safetensors"
     if not connector.exists():
-        raise ModelError(f"The connector of {name!r} is not shipped with this installation. Reinstall matboard.")
+        raise ModelError(
+            f"The connector of {name!r} is not shipped with this installation. Reinstall matboard."
+        )
     shards = {"eye.safetensors": eye_shard(shape, cache, progress)}
     if shape.smol:
         shards["language.safetensors"] = _language_shard(shape, cache, progress)
@@ -93,35 +110,50 @@ def build_folder(name: str, target: Path, weights: Path, cache: Path, progress: 
 def write_folder(target: Path, shape: Shape, shards: Mapping[str, Path], cache: Path) -> None:
     """Configuration, processor, tokenizers and the weight files with their index."""
     tokenizer = load_tokenizer(shape, cache)
-    language = AutoConfig.from_pretrained(fetch("smollm2-135m-instruct", cache)) if shape.smol else None
+    language = (
+        AutoConfig.from_pretrained(fetch("smollm2-135m-instruct", cache)) if shape.smol else None
+    )
     config = configuration(shape, eye_config(shape.eye), language, tokenizer)
     config.dtype = torch.float32
     config.save_pretrained(target)
     tokenizer.save_pretrained(target)
     if shape.asks_qformer:
         tokenizer.save_pretrained(target / "qformer_tokenizer")
-    ends = {key: getattr(tokenizer, key) for key in ("bos_token_id", "eos_token_id", "pad_token_id")}
+    ends = {
+        key: getattr(tokenizer, key) for key in ("bos_token_id", "eos_token_id", "pad_token_id")
+    }
     (target / "generation_config.json").write_text(json.dumps(ends, indent=2))
-    (target / "preprocessor_config.json").write_text(json.dumps(image_processor(shape.eye), indent=2))
+    (target / "preprocessor_config.json").write_text(
+        json.dumps(image_processor(shape.eye), indent=2)
+    )
     write_shards(target, shards)
 
 
 def write_shards(target: Path, shards: Mapping[str, Path]) -> None:
-    """Put weight files into a folder (big ones as hard links, where the file system can) and write their index."""
+    """Put weight files into a folder (big ones as hard links, where the file system can) and write
+    their index.
+    """
     index: dict[str, str] = {}
     for name, source in shards.items():
         (shutil.copyfile if name == "connector.safetensors" else link)(source, target / name)
         with safe_open(source, "pt") as tensors:
             index |= dict.fromkeys(tensors.keys(), name)
     size = sum((target / name).stat().st_size for name in shards)
-    (target / "model.safetensors.index.json").write_text(json.dumps({"metadata": {"total_size": size}, "weight_map": index}))
+    (target / "model.safetensors.index.json").write_text(
+        json.dumps({"metadata": {"total_size": size}, "weight_map": index})
+    )
 
 
 def load_tokenizer(shape: Shape, cache: Path) -> PreTrainedTokenizerFast:
-    """The small models' own tokenizer, or SmolLM2's with a spare token as ``<image>``; its chat template asks about one picture."""
+    """The small models' own tokenizer, or SmolLM2's with a spare token as ``<image>``; its chat
+    template asks about one picture.
+    """
     if not shape.smol:
         tokenizer = PreTrainedTokenizerFast(
-            tokenizer_file=str(WEIGHTS / "tokenizer.json"), bos_token="<s>", eos_token="</s>", pad_token="<pad>"
+            tokenizer_file=str(WEIGHTS / "tokenizer.json"),
+            bos_token="<s>",
+            eos_token="</s>",
+            pad_token="<pad>",
         )
         tokenizer.chat_template = CHAT_TEMPLATE.replace("{start}", START)
         return tokenizer
@@ -130,7 +162,9 @@ def load_tokenizer(shape: Shape, cache: Path) -> PreTrainedTokenizerFast:
         renamed = Path(scratch) / "tokenizer.json"
         renamed.write_text(source.replace(_SPARE_TOKEN, IMAGE_TOKEN), encoding="utf-8")
         end = "<|im_end|>"
-        tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(renamed), bos_token="<|im_start|>", eos_token=end, pad_token=end)
+        tokenizer = PreTrainedTokenizerFast(
+            tokenizer_file=str(renamed), bos_token="<|im_start|>", eos_token=end, pad_token=end
+        )
     tokenizer.chat_template = CHAT_TEMPLATE.replace("{start}", SMOL_START)
     return tokenizer
 
@@ -139,12 +173,16 @@ def load_eye(name: str, cache: Path, progress: Progress = lambda _: None) -> Any
     """A frozen eye, float32; CLIP's position embedding resized (bicubic) to the eye's picture size."""
     if name == "cnn":
         return AutoModel.from_pretrained(fetch("efficientnet-lite0", cache, progress)).eval()
-    state = CLIPVisionModel.from_pretrained(fetch("clip-vit-base-patch16", cache, progress), dtype=torch.float32).state_dict()
+    state = CLIPVisionModel.from_pretrained(
+        fetch("clip-vit-base-patch16", cache, progress), dtype=torch.float32
+    ).state_dict()
     config = eye_config(name)
     eye = CLIPVisionModel(config)
     for key in [key for key in state if key.endswith("position_embedding.weight")]:
         state[key] = resize_positions(state[key], config.image_size // config.patch_size)
-    eye.load_state_dict({k: v for k, v in state.items() if not k.endswith("position_ids")}, strict=False)
+    eye.load_state_dict(
+        {k: v for k, v in state.items() if not k.endswith("position_ids")}, strict=False
+    )
     return eye.eval()
 
 
@@ -152,19 +190,28 @@ def resize_positions(weight: Tensor, side: int) -> Tensor:
     """Position embeddings, class token first, for a ``side × side`` grid of patches."""
     old = int((weight.shape[0] - 1) ** 0.5)
     grid = weight[1:].T.reshape(1, -1, old, old)
-    fitted = functional.interpolate(grid, (side, side), mode="bicubic", align_corners=False) if side != old else grid
+    fitted = (
+        functional.interpolate(grid, (side, side), mode="bicubic", align_corners=False)
+        if side != old
+        else grid
+    )
     return torch.cat([weight[:1], fitted[0].flatten(1).T])
 
 
 def eye_shard(shape: Shape, cache: Path, progress: Progress) -> Path:
     """The eye's weights, float16, under the names they have inside models of this shape."""
     target = cache / "shards" / f"{shape.eye}-{shape.eye_prefix.strip('.')}.safetensors"
-    return once(target, lambda: prefixed(load_eye(shape.eye, cache, progress).state_dict(), shape.eye_prefix))
+    return once(
+        target,
+        lambda: prefixed(load_eye(shape.eye, cache, progress).state_dict(), shape.eye_prefix),
+    )
 
 
 def _language_shard(shape: Shape, cache: Path, progress: Progress) -> Path:
     def state() -> dict[str, Tensor]:
-        model = LlamaForCausalLM.from_pretrained(fetch("smollm2-135m-instruct", cache, progress), dtype=torch.float16)
+        model = LlamaForCausalLM.from_pretrained(
+            fetch("smollm2-135m-instruct", cache, progress), dtype=torch.float16
+        )
         return prefixed(model.model.state_dict(), shape.language_prefix)
 
     return once(cache / "shards" / f"smollm2-{shape.language_prefix.strip('.')}.safetensors", state)
@@ -172,7 +219,11 @@ def _language_shard(shape: Shape, cache: Path, progress: Progress) -> Path:
 
 def prefixed(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """A state under a prefix, float16, without position counters."""
-    kept = {k: v.half() if v.is_floating_point() else v for k, v in state.items() if not k.endswith("position_ids")}
+    kept = {
+        k: v.half() if v.is_floating_point() else v
+        for k, v in state.items()
+        if not k.endswith("position_ids")
+    }
     return {prefix + k: v.contiguous() for k, v in kept.items()}
 
 

@@ -1,7 +1,9 @@
-"""What the frozen eyes see: views of the training pictures, and their tokens, computed once and kept on disk.
+"""What the frozen eyes see: views of the training pictures, and their tokens, computed once and
+kept on disk.
 
-Connectors are trained on these tokens, so the eye costs nothing in training. A share of the views shows the picture shrunk on a black
-canvas, as a visual prompt's border does, and a share shows it at CIFAR's 32 pixels, so that neither is foreign later.
+Connectors are trained on these tokens, so the eye costs nothing in training. A share of the views
+shows the picture shrunk on a black canvas, as a visual prompt's border does, and a share shows it
+at CIFAR's 32 pixels, so that neither is foreign later.
 """
 
 from __future__ import annotations
@@ -44,7 +46,12 @@ class View:
 
     def __call__(self, picture: Image.Image, rng: np.random.Generator) -> Image.Image:
         """The picture as this view shows it, RGB."""
-        flip, scale, x, y = self.flip and rng.random() < 0.5, rng.uniform(0.5, 1.0), rng.random(), rng.random()
+        flip, scale, x, y = (
+            self.flip and rng.random() < 0.5,
+            rng.uniform(0.5, 1.0),
+            rng.random(),
+            rng.random(),
+        )
         if flip:
             picture = picture.transpose(Transpose.FLIP_LEFT_RIGHT)
         if self.crop or self.small:
@@ -60,7 +67,9 @@ def framed(picture: Image.Image) -> Image.Image:
     """The picture's central square, 164 × 164, in the middle of a black 224 × 224 canvas."""
     side = min(picture.size)
     left, top = (picture.width - side) // 2, (picture.height - side) // 2
-    inner = picture.resize((INNER, INNER), Resampling.BICUBIC, box=(left, top, left + side, top + side))
+    inner = picture.resize(
+        (INNER, INNER), Resampling.BICUBIC, box=(left, top, left + side, top + side)
+    )
     canvas = Image.new("RGB", (CANVAS, CANVAS))
     canvas.paste(inner, ((CANVAS - INNER) // 2,) * 2)
     return canvas
@@ -78,7 +87,9 @@ class Packed:
 
     @classmethod
     def load(cls, path: Path) -> Packed:
-        """Read a packed set: ``data``, ``offsets``, ``labels``, ``classes`` and, where objects were counted, ``counts``."""
+        """Read a packed set: ``data``, ``offsets``, ``labels``, ``classes`` and, where objects were
+        counted, ``counts``.
+        """
         with np.load(path, allow_pickle=False) as z:
             counts = z["counts"] if "counts" in z.files else None
             return cls(z["data"], z["offsets"], z["labels"], tuple(map(str, z["classes"])), counts)
@@ -87,7 +98,9 @@ class Packed:
         return len(self.labels)
 
     def __getitem__(self, i: int) -> Image.Image:
-        return Image.open(io.BytesIO(self.data[self.offsets[i] : self.offsets[i + 1]].tobytes())).convert("RGB")
+        return Image.open(
+            io.BytesIO(self.data[self.offsets[i] : self.offsets[i + 1]].tobytes())
+        ).convert("RGB")
 
 
 @dataclass(frozen=True)
@@ -132,9 +145,15 @@ def _alone(lock: Path | None) -> Iterator[None]:
 
 @torch.no_grad()
 def cache_piece(
-    piece: Piece, eye: Callable[[torch.Tensor], torch.Tensor], processor: Any, data: Path, out: Path, lock: Path | None = None
+    piece: Piece,
+    eye: Callable[[torch.Tensor], torch.Tensor],
+    processor: Any,
+    data: Path,
+    out: Path,
+    lock: Path | None = None,
 ) -> Path:
-    """Tokens of a piece's pictures, float16 ``picture token dim``, in ``out/<piece>.npy``; kept if it is there already.
+    """Tokens of a piece's pictures, float16 ``picture token dim``, in ``out/<piece>.npy``; kept if
+    it is there already.
 
     Args:
         eye: normalised pixels → tokens.
@@ -149,7 +168,9 @@ def cache_piece(
     with _alone(lock):
         for chunk in np.array_split(index, max(1, len(index) // 16)):
             pictures = [piece.view(packed[i], rng) for i in chunk.tolist()]
-            rows.append(eye(processor(pictures, return_tensors="pt")["pixel_values"]).half().numpy())
+            rows.append(
+                eye(processor(pictures, return_tensors="pt")["pixel_values"]).half().numpy()
+            )
     out.mkdir(parents=True, exist_ok=True)
     np.save(target.with_suffix(".part.npy"), np.concatenate(rows))
     publish(target.with_suffix(".part.npy"), target)

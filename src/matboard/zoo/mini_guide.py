@@ -1,8 +1,9 @@
 """A guide that can be built offline: CLIP's image tower, and a text side fitted to it.
 
-No text tower of CLIP is to be had from package registries. In its place a caption's sentence embedding (MiniLM) goes through one linear map
-into CLIP's space. The map is a ridge regression onto real CLIP text embeddings of 171 names and, for other names, onto the mean image
-embedding of their training pictures, moved from where pictures lie to where texts lie.
+No text tower of CLIP is to be had from package registries. In its place a caption's sentence
+embedding (MiniLM) goes through one linear map into CLIP's space. The map is a ridge regression onto
+real CLIP text embeddings of 171 names and, for other names, onto the mean image embedding of their
+training pictures, moved from where pictures lie to where texts lie.
 """
 
 from __future__ import annotations
@@ -18,7 +19,15 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import AutoConfig, AutoModel, AutoTokenizer, BertModel, CLIPVisionModelWithProjection, PreTrainedConfig, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoTokenizer,
+    BertModel,
+    CLIPVisionModelWithProjection,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
 from transformers.configuration_utils import SubConfigSpec
 
 from matboard.disk import publish
@@ -47,7 +56,9 @@ class CaptionClipConfig(PreTrainedConfig):  # type: ignore[misc]
 
 
 class CaptionClip(PreTrainedModel):  # type: ignore[misc]
-    """CLIP's image tower beside MiniLM and a linear map; ``logit_scale`` is OpenAI's, ln 100 (arXiv 2103.00020 §2.5)."""
+    """CLIP's image tower beside MiniLM and a linear map; ``logit_scale`` is OpenAI's, ln 100 (arXiv
+    2103.00020 §2.5).
+    """
 
     config_class = CaptionClipConfig
     main_input_name = "pixel_values"
@@ -60,20 +71,27 @@ class CaptionClip(PreTrainedModel):  # type: ignore[misc]
         self.logit_scale = nn.Parameter(torch.tensor(100.0).log())
         self.post_init()
 
-    def get_image_features(self, pixel_values: Float[Tensor, "batch 3 height width"], **_: Any) -> Float[Tensor, "batch dim"]:
+    def get_image_features(
+        self, pixel_values: Float[Tensor, "batch 3 height width"], **_: Any
+    ) -> Float[Tensor, "batch dim"]:
         """CLIP's picture embeddings, not normalised."""
         features: Tensor = self.vision(pixel_values=pixel_values).image_embeds
         return features
 
     def get_text_features(
-        self, input_ids: Int[Tensor, "batch token"], attention_mask: Int[Tensor, "batch token"], **_: Any
+        self,
+        input_ids: Int[Tensor, "batch token"],
+        attention_mask: Int[Tensor, "batch token"],
+        **_: Any,
     ) -> Float[Tensor, "batch dim"]:
         """Captions in CLIP's space, not normalised."""
         features: Tensor = self.head(sentence(self.text, input_ids, attention_mask))
         return features
 
 
-def sentence(encoder: Any, input_ids: Int[Tensor, "batch token"], attention_mask: Int[Tensor, "batch token"]) -> Float[Tensor, "batch dim"]:
+def sentence(
+    encoder: Any, input_ids: Int[Tensor, "batch token"], attention_mask: Int[Tensor, "batch token"]
+) -> Float[Tensor, "batch dim"]:
     """MiniLM's sentence embedding: the mean of its token outputs, unit length."""
     hidden = encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
     weight = attention_mask[..., None].to(hidden.dtype)
@@ -81,20 +99,31 @@ def sentence(encoder: Any, input_ids: Int[Tensor, "batch token"], attention_mask
 
 
 def fit_head(
-    captions: Float[Tensor, "caption wide"], targets: Float[Tensor, "caption dim"], weights: Float[Tensor, " caption"], ridge: float
+    captions: Float[Tensor, "caption wide"],
+    targets: Float[Tensor, "caption dim"],
+    weights: Float[Tensor, " caption"],
+    ridge: float,
 ) -> tuple[Float[Tensor, "dim wide"], Float[Tensor, " dim"]]:
     """Weight and bias of the weighted ridge regression from sentence embeddings to targets."""
     share = (weights / weights.sum())[:, None]
     middle, goal = (captions * share).sum(0), (targets * share).sum(0)
-    left, right = (captions - middle) * weights[:, None].sqrt(), (targets - goal) * weights[:, None].sqrt()
-    weight = torch.linalg.solve(left.T @ left + ridge * torch.eye(captions.shape[1]), left.T @ right).T
+    left, right = (
+        (captions - middle) * weights[:, None].sqrt(),
+        (targets - goal) * weights[:, None].sqrt(),
+    )
+    weight = torch.linalg.solve(
+        left.T @ left + ridge * torch.eye(captions.shape[1]), left.T @ right
+    ).T
     return weight, goal - weight @ middle
 
 
 def text_targets(
-    pictures: Mapping[str, Float[Tensor, "picture dim"]], texts: Mapping[str, Float[Tensor, " dim"]], shared: Sequence[str]
+    pictures: Mapping[str, Float[Tensor, "picture dim"]],
+    texts: Mapping[str, Float[Tensor, " dim"]],
+    shared: Sequence[str],
 ) -> dict[str, Float[Tensor, " dim"]]:
-    """Where each name's caption should lie: its real text embedding, else its pictures' mean moved over the gap between modalities.
+    """Where each name's caption should lie: its real text embedding, else its pictures' mean moved
+    over the gap between modalities.
 
     Args:
         pictures: name → unit image embeddings of its training pictures.
@@ -105,26 +134,40 @@ def text_targets(
     known = torch.stack([texts[name] for name in shared])
     text_mean = known.mean(0)
     spread = (known - text_mean).norm(dim=1).mean()
-    moved = {name: functional.normalize(p.mean(0) - image_mean, dim=0) * spread + text_mean for name, p in pictures.items()}
+    moved = {
+        name: functional.normalize(p.mean(0) - image_mean, dim=0) * spread + text_mean
+        for name, p in pictures.items()
+    }
     return {**moved, **texts}
 
 
-def build(out: Path, progress: Progress, *, cache: Path | None = None, weights: Path = WEIGHTS / NAME) -> Path:
-    """Write the guide's folder, ``out/zoo/mini-guide``; kept if it is there. Raises ModelError where a part cannot be had."""
+def build(
+    out: Path, progress: Progress, *, cache: Path | None = None, weights: Path = WEIGHTS / NAME
+) -> Path:
+    """Write the guide's folder, ``out/zoo/mini-guide``; kept if it is there. Raises ModelError
+    where a part cannot be had.
+    """
     target, cache = out / "zoo" / NAME, cache or out
     if target.exists():
         return target
     head = weights / "connector.safetensors"
     if not head.exists():
-        raise ModelError(f"The text head of {NAME!r} is not shipped with this installation. Reinstall matboard.")
+        raise ModelError(
+            f"The text head of {NAME!r} is not shipped with this installation. Reinstall matboard."
+        )
     minilm = fetch("all-minilm-l6-v2", cache, progress)
-    shards = {"vision.safetensors": _vision(cache, progress), "text.safetensors": _text(minilm, cache), "connector.safetensors": head}
+    shards = {
+        "vision.safetensors": _vision(cache, progress),
+        "text.safetensors": _text(minilm, cache),
+        "connector.safetensors": head,
+    }
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
         fresh = Path(scratch) / NAME
         fresh.mkdir()
         CaptionClipConfig(
-            vision_config=eye_config(EYE).to_dict(), text_config=AutoConfig.from_pretrained(minilm).to_dict()
+            vision_config=eye_config(EYE).to_dict(),
+            text_config=AutoConfig.from_pretrained(minilm).to_dict(),
         ).save_pretrained(fresh)
         AutoTokenizer.from_pretrained(minilm).save_pretrained(fresh)
         (fresh / "preprocessor_config.json").write_text(json.dumps(image_processor(EYE), indent=2))
@@ -142,9 +185,14 @@ def load(folder: Path, **options: Any) -> ClipGuide:
 
 def _vision(cache: Path, progress: Progress) -> Path:
     def state() -> dict[str, Tensor]:
-        model = CLIPVisionModelWithProjection.from_pretrained(fetch("clip-vit-base-patch16", cache, progress), dtype=torch.float32)
+        model = CLIPVisionModelWithProjection.from_pretrained(
+            fetch("clip-vit-base-patch16", cache, progress), dtype=torch.float32
+        )
         side = eye_config(EYE).image_size // 16
-        weights = {k: resize_positions(v, side) if k.endswith("position_embedding.weight") else v for k, v in model.state_dict().items()}
+        weights = {
+            k: resize_positions(v, side) if k.endswith("position_embedding.weight") else v
+            for k, v in model.state_dict().items()
+        }
         return prefixed(weights, "vision.")
 
     return once(cache / "shards" / f"{EYE}-projected.safetensors", state)
@@ -152,7 +200,9 @@ def _vision(cache: Path, progress: Progress) -> Path:
 
 def _text(minilm: Path, cache: Path) -> Path:
     def state() -> dict[str, Tensor]:
-        return prefixed(BertModel.from_pretrained(minilm, add_pooling_layer=False).state_dict(), "text.")
+        return prefixed(
+            BertModel.from_pretrained(minilm, add_pooling_layer=False).state_dict(), "text."
+        )
 
     return once(cache / "shards" / "minilm.safetensors", state)
 

@@ -1,4 +1,6 @@
-"""The recipe of the guide's text head: ``python -m matboard.zoo.mini_guide_recipe DATA WORK``, after `mini_recipe` cached CLIP's tokens."""
+"""The recipe of the guide's text head: ``python -m matboard.zoo.mini_guide_recipe DATA WORK``,
+after `mini_recipe` cached CLIP's tokens.
+"""
 
 from __future__ import annotations
 
@@ -26,29 +28,55 @@ from matboard.zoo.parts import fetch
 def train_guide(data: Path, work: Path, parts: Path) -> tuple[torch.Tensor, torch.Tensor]:
     """Weight and bias of the guide's text head.
 
-    Real text embeddings (``clip_b16_text_cocostuff171_multi.npy``; its first 80 rows are COCO's classes) weigh 50, names with
-    more than 20 views 2, others 1; the ridge is 100. Chosen after 16 other settings were seen on CIFAR-10 and ImageNette themselves
-    (weights 1 to 100, ridges 1 to 1000: 0.38 to 0.71 and 0.53 to 0.67), so the head's accuracies there are optimistic.
+    Real text embeddings (``clip_b16_text_cocostuff171_multi.npy``; its first 80 rows are COCO's
+    classes) weigh 50, names with more than 20 views 2, others 1; the ridge is 100. Chosen after 16
+    other settings were seen on CIFAR-10 and ImageNette themselves (weights 1 to 100, ridges 1 to
+    1000: 0.38 to 0.71 and 0.53 to 0.67), so the head's accuracies there are optimistic.
     """
     album = open_album(PIECES["clip112"], data, work / "tokens" / "clip112")
     pictures = _image_embeddings(album, parts)
-    real = functional.normalize(torch.from_numpy(np.load(data / "clip_b16_text_cocostuff171_multi.npy")).float(), dim=-1)
+    real = functional.normalize(
+        torch.from_numpy(np.load(data / "clip_b16_text_cocostuff171_multi.npy")).float(), dim=-1
+    )
     texts = dict(zip(Packed.load(data / "coco128.npz").classes, real))
     targets = mini_guide.text_targets(pictures, texts, list(texts))
-    heavy = [50.0 if name in texts else 2.0 if len(pictures[name]) > 20 else 1.0 for name in targets]
-    captions = torch.cat([_sentences([form.format(name) for name in targets], parts) for form in mini_guide.TEMPLATES])
+    heavy = [
+        50.0 if name in texts else 2.0 if len(pictures[name]) > 20 else 1.0 for name in targets
+    ]
+    captions = torch.cat(
+        [
+            _sentences([form.format(name) for name in targets], parts)
+            for form in mini_guide.TEMPLATES
+        ]
+    )
     repeats = len(mini_guide.TEMPLATES)
-    return mini_guide.fit_head(captions, torch.stack([*targets.values()] * repeats), torch.tensor(heavy * repeats), ridge=100.0)
+    return mini_guide.fit_head(
+        captions,
+        torch.stack([*targets.values()] * repeats),
+        torch.tensor(heavy * repeats),
+        ridge=100.0,
+    )
 
 
 @torch.no_grad()
 def _image_embeddings(album: Album, parts: Path) -> dict[str, torch.Tensor]:
-    """Name → CLIP's unit embeddings of its views, from their class tokens; pictures of many objects are left out."""
-    clip = CLIPVisionModelWithProjection.from_pretrained(fetch("clip-vit-base-patch16", parts), dtype=torch.float32)
+    """Name → CLIP's unit embeddings of its views, from their class tokens; pictures of many objects
+    are left out.
+    """
+    clip = CLIPVisionModelWithProjection.from_pretrained(
+        fetch("clip-vit-base-patch16", parts), dtype=torch.float32
+    )
     norm = next(module for name, module in clip.named_modules() if name.endswith("post_layernorm"))
-    rows = [row for row in range(len(album)) if not album.shown[row].counts and album.shown[row].names]
+    rows = [
+        row for row in range(len(album)) if not album.shown[row].counts and album.shown[row].names
+    ]
     unit = torch.cat(
-        [functional.normalize(clip.visual_projection(norm(album.tokens(rows[i : i + 500])[:, 0]))) for i in range(0, len(rows), 500)]
+        [
+            functional.normalize(
+                clip.visual_projection(norm(album.tokens(rows[i : i + 500])[:, 0]))
+            )
+            for i in range(0, len(rows), 500)
+        ]
     )
     found: dict[str, list[int]] = {}
     for place, row in enumerate(rows):
@@ -60,28 +88,47 @@ def _image_embeddings(album: Album, parts: Path) -> dict[str, torch.Tensor]:
 @torch.no_grad()
 def _sentences(captions: Sequence[str], parts: Path) -> torch.Tensor:
     source = fetch("all-minilm-l6-v2", parts)
-    encoder, tokenizer = AutoModel.from_pretrained(source).eval(), AutoTokenizer.from_pretrained(source)
-    batches = [tokenizer(list(captions[i : i + 64]), padding=True, return_tensors="pt") for i in range(0, len(captions), 64)]
-    return torch.cat([mini_guide.sentence(encoder, b["input_ids"], b["attention_mask"]) for b in batches])
+    encoder, tokenizer = (
+        AutoModel.from_pretrained(source).eval(),
+        AutoTokenizer.from_pretrained(source),
+    )
+    batches = [
+        tokenizer(list(captions[i : i + 64]), padding=True, return_tensors="pt")
+        for i in range(0, len(captions), 64)
+    ]
+    return torch.cat(
+        [mini_guide.sentence(encoder, b["input_ids"], b["attention_mask"]) for b in batches]
+    )
 
 
 def measure_guide(folder: Path, data: Path, *, most: int = 300) -> dict[str, dict[str, float]]:
-    """Zero-shot accuracy of a built guide: the nearest caption "This is a photo of a …", as `measure` otherwise."""
+    """Zero-shot accuracy of a built guide: the nearest caption "This is a photo of a …", as
+    `measure` otherwise.
+    """
     guide = mini_guide.load(folder)
 
     def guess(pictures: Sequence[Any], names: Sequence[str]) -> list[int]:
         captions = guide.text_features([f"{QUESTION} {name}" for name in names])
-        near = [guide.image_features(pictures[i : i + 20]) @ captions.T for i in range(0, len(pictures), 20)]
+        near = [
+            guide.image_features(pictures[i : i + 20]) @ captions.T
+            for i in range(0, len(pictures), 20)
+        ]
         return [int(k) for k in torch.cat(near).argmax(1)]
 
     return accuracies(guess, data, most)
 
 
-def save_head(weight: torch.Tensor, bias: torch.Tensor, folder: Path, facts: dict[str, Any]) -> None:
+def save_head(
+    weight: torch.Tensor, bias: torch.Tensor, folder: Path, facts: dict[str, Any]
+) -> None:
     """Write the head as it is shipped: ``connector.safetensors`` (float16) and ``facts.json``."""
     state = {"head.weight": weight, "head.bias": bias, "logit_scale": torch.tensor(100.0).log()}
     folder.mkdir(parents=True, exist_ok=True)
-    save_file({k: v.half().contiguous() for k, v in state.items()}, folder / "connector.safetensors", metadata={"format": "pt"})
+    save_file(
+        {k: v.half().contiguous() for k, v in state.items()},
+        folder / "connector.safetensors",
+        metadata={"format": "pt"},
+    )
     (folder / "facts.json").write_text(json.dumps(facts, indent=2) + "\n")
 
 
@@ -91,8 +138,13 @@ def main(data: Path, work: Path) -> dict[str, dict[str, float]]:
     weight, bias = train_guide(data, work, work)
     save_head(weight, bias, target, {})
     measured = measure_guide(mini_guide.build(work, logging.info, cache=work, weights=target), data)
-    text_side, chosen = "MiniLM and a ridge regression; no CLIP text tower", "the sets it is measured on: optimistic"
-    save_head(weight, bias, target, {"text_side": text_side, "chosen_on": chosen, "zero_shot": measured})
+    text_side, chosen = (
+        "MiniLM and a ridge regression; no CLIP text tower",
+        "the sets it is measured on: optimistic",
+    )
+    save_head(
+        weight, bias, target, {"text_side": text_side, "chosen_on": chosen, "zero_shot": measured}
+    )
     return measured
 
 

@@ -1,4 +1,6 @@
-"""How good a mini model is without any prompt: naming, presence and counting, on pictures that no connector saw."""
+"""How good a mini model is without any prompt: naming, presence and counting, on pictures that no
+connector saw.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from matboard.models.contracts import VisionLanguageModel
-from matboard.models.huggingface import load
+from matboard.models.capabilities import VisionLanguageModel
+from matboard.models.vlm.adapter import load
 from matboard.zoo.mini_features import Packed, framed
 from matboard.zoo.mini_questions import PRESENCE
 
@@ -22,13 +24,17 @@ Ask = Callable[[Sequence[Any], Sequence[str], Sequence[str]], list[int]]
 
 
 def measure(folder: Path, data: Path, *, most: int = 300) -> dict[str, dict[str, float]]:
-    """Zero-shot accuracies of a built model through its official processor, on every k-th picture so that about ``most`` remain.
+    """Zero-shot accuracies of a built model through its official processor, on every k-th picture
+    so that about ``most`` remain.
 
-    Ranking by mean token log-likelihood: naming after "This is a photo of a" (CIFAR-10's test and ImageNette's validation pictures, as
-    they are and ``framed``), presence (yes or no, half of each; chance 0.5), and counting where ``clevr_style_test.npz`` lies in ``data``.
+    Ranking by mean token log-likelihood: naming after "This is a photo of a" (CIFAR-10's test and
+    ImageNette's validation pictures, as they are and ``framed``), presence (yes or no, half of
+    each; chance 0.5), and counting where ``clevr_style_test.npz`` lies in ``data``.
     """
     ask = partial(_ask, load(str(folder)))
-    found = accuracies(lambda pictures, names: ask(pictures, [QUESTION] * len(pictures), names), data, most)
+    found = accuracies(
+        lambda pictures, names: ask(pictures, [QUESTION] * len(pictures), names), data, most
+    )
     for source in SETS:
         found[source]["presence"] = presence(ask, Packed.load(data / f"{source}.npz"), most)
     if (data / "clevr_style_test.npz").exists():
@@ -37,8 +43,12 @@ def measure(folder: Path, data: Path, *, most: int = 300) -> dict[str, dict[str,
 
 
 @torch.no_grad()
-def accuracies(guess: Callable[[Sequence[Any], Sequence[str]], list[int]], data: Path, most: int) -> dict[str, dict[str, float]]:
-    """Full and framed (shrunk on a black canvas, as in a prompt without content) accuracy of anything that guesses names of pictures."""
+def accuracies(
+    guess: Callable[[Sequence[Any], Sequence[str]], list[int]], data: Path, most: int
+) -> dict[str, dict[str, float]]:
+    """Full and framed (shrunk on a black canvas, as in a prompt without content) accuracy of
+    anything that guesses names of pictures.
+    """
     found = {}
     for source in SETS:
         packed = Packed.load(data / f"{source}.npz")
@@ -46,29 +56,44 @@ def accuracies(guess: Callable[[Sequence[Any], Sequence[str]], list[int]], data:
         truth = [int(packed.labels[i]) for i in index]
         found[source] = {"n": float(len(index))}
         for how, show in (("full", lambda picture: picture), ("framed", framed)):
-            found[source][how] = _share(guess([show(packed[i]) for i in index], packed.classes), truth)
+            found[source][how] = _share(
+                guess([show(packed[i]) for i in index], packed.classes), truth
+            )
     return found
 
 
 def presence(ask: Ask, packed: Packed, most: int) -> float:
-    """Accuracy in [0, 1]. Every other picture is asked about its own class, the rest about another, each of the others in turn."""
+    """Accuracy in [0, 1]. Every other picture is asked about its own class, the rest about another,
+    each of the others in turn.
+    """
     index, names, questions = _spread(len(packed), most), packed.classes, []
     for place, i in enumerate(index):
         away = 0 if place % 2 == 0 else 1 + (place // 2) % (len(names) - 1)
         questions.append(PRESENCE[1].format(names[(int(packed.labels[i]) + away) % len(names)]))
-    return _share(ask([packed[i] for i in index], questions, ("yes", "no")), [place % 2 for place in range(len(index))])
+    return _share(
+        ask([packed[i] for i in index], questions, ("yes", "no")),
+        [place % 2 for place in range(len(index))],
+    )
 
 
 def counting(ask: Ask, path: Path, most: int) -> dict[str, float]:
     """Accuracy over the set's numbers, and what always saying its commonest number would give."""
     packed = Packed.load(path)
     with np.load(path, allow_pickle=False) as z:
-        asked = [(int(i), str(q), str(a)) for i, q, a in zip(z["question_image"], z["question"], z["answer"]) if str(a).isdigit()]
+        asked = [
+            (int(i), str(q), str(a))
+            for i, q, a in zip(z["question_image"], z["question"], z["answer"])
+            if str(a).isdigit()
+        ]
     asked = [asked[i] for i in _spread(len(asked), most)]
     numbers = sorted({answer for _, _, answer in asked}, key=int)
     truth = [numbers.index(answer) for _, _, answer in asked]
     said = ask([packed[i] for i, _, _ in asked], [question for _, question, _ in asked], numbers)
-    return {"n": float(len(asked)), "counting": _share(said, truth), "commonest": round(float(np.bincount(truth).max()) / len(truth), 3)}
+    return {
+        "n": float(len(asked)),
+        "counting": _share(said, truth),
+        "commonest": round(float(np.bincount(truth).max()) / len(truth), 3),
+    }
 
 
 def _spread(count: int, most: int) -> range:
@@ -80,10 +105,17 @@ def _share(said: Sequence[int], truth: Sequence[int]) -> float:
 
 
 @torch.no_grad()
-def _ask(model: VisionLanguageModel, pictures: Sequence[Any], questions: Sequence[str], candidates: Sequence[str]) -> list[int]:
+def _ask(
+    model: VisionLanguageModel,
+    pictures: Sequence[Any],
+    questions: Sequence[str],
+    candidates: Sequence[str],
+) -> list[int]:
     said: list[int] = []
     for i in range(0, len(pictures), 20):
         part = pictures[i : i + 20]
-        scores = model.candidate_log_likelihoods(part, questions[i : i + 20], [list(candidates)] * len(part))
+        scores = model.candidate_log_likelihoods(
+            part, questions[i : i + 20], [list(candidates)] * len(part)
+        )
         said += scores.argmax(1).tolist()
     return said

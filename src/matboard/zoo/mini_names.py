@@ -1,8 +1,9 @@
 """What the training pictures may be called: their own name first, then broader ones.
 
-Broad names come from the taxonomic order of ImageNet's 1,000 classes (Tiny-ImageNet's are found through their WordNet ids)
-and from lists by hand. They are what lets a connector answer "frog" or "ship", which no training set has as a class.
-Antelopes stand in for deer, of which there are no pictures.
+Broad names come from the taxonomic order of ImageNet's 1,000 classes (Tiny-ImageNet's are found
+through their WordNet ids) and from lists by hand. They are what lets a connector answer "frog" or
+"ship", which no training set has as a class. Antelopes stand in for deer, of which there are no
+pictures.
 """
 
 from __future__ import annotations
@@ -63,7 +64,9 @@ _IMAGENET_RANGES: dict[str, str] = {
     "clock": "409 530 892",
     "hat": "439 452 515 808",
     "computer": "527 590 620 681",
-    "musical instrument": "401 402 420 432 486 513 541 546 558 566 579 593 594 683 684 687 699 776 875 881 889",
+    "musical instrument": (
+        "401 402 420 432 486 513 541 546 558 566 579 593 594 683 684 687 699 776 875 881 889"
+    ),
     "fruit": "948-957",
     "vegetable": "936-946",
     "mushroom": "991-997",
@@ -83,8 +86,10 @@ _CIFAR100: dict[str, str] = {
     "train": "train streetcar",
     "fruit": "apple orange pear",
     "building": "castle house skyscraper",
-    "animal": "bear beaver camel cattle chimpanzee elephant fox hamster kangaroo leopard lion mouse otter porcupine possum rabbit raccoon"
-    " shrew skunk squirrel tiger wolf",
+    "animal": (
+        "bear beaver camel cattle chimpanzee elephant fox hamster kangaroo leopard lion mouse otter"
+        " porcupine possum rabbit raccoon shrew skunk squirrel tiger wolf"
+    ),
     "ape": "chimpanzee",
 }
 
@@ -101,12 +106,17 @@ _IMAGENET = {broad: _expand(ranges) for broad, ranges in _IMAGENET_RANGES.items(
 
 def imagenet_names(index: int, own: str) -> tuple[str, ...]:
     """Own name of ImageNet class ``index`` (0–999), then its broader ones."""
-    return _unique(own.split(",")[0], (broad for broad, members in _IMAGENET.items() if index in members))
+    return _unique(
+        own.split(",")[0], (broad for broad, members in _IMAGENET.items() if index in members)
+    )
 
 
 def cifar100_names(own: str) -> tuple[str, ...]:
     """Own name of a CIFAR-100 class, underscores as spaces, then its broader ones."""
-    return _unique(own.replace("_", " "), (broad for broad, members in _CIFAR100.items() if own in members.split()))
+    return _unique(
+        own.replace("_", " "),
+        (broad for broad, members in _CIFAR100.items() if own in members.split()),
+    )
 
 
 def coco_names(own: str) -> tuple[str, ...]:

@@ -24,8 +24,17 @@ NAMING = (
     "What is in the image?",
     "Name the object in the picture.",
 )
-PRESENCE = ("Is there a {} in the image?", "Is there a {} in the picture?", "Does the picture show a {}?", "Do you see a {}?")
-COUNTING = ("How many {}s are in the picture?", "How many {}s are in the image?", "How many {}s are there?")
+PRESENCE = (
+    "Is there a {} in the image?",
+    "Is there a {} in the picture?",
+    "Does the picture show a {}?",
+    "Do you see a {}?",
+)
+COUNTING = (
+    "How many {}s are in the picture?",
+    "How many {}s are in the image?",
+    "How many {}s are there?",
+)
 
 
 T = TypeVar("T")
@@ -42,7 +51,9 @@ class Example:
 
 @dataclass(frozen=True)
 class Shown:
-    """What one view of a picture shows: names, own first; numbers of objects where they were counted."""
+    """What one view of a picture shows: names, own first; numbers of objects where they were
+    counted.
+    """
 
     names: tuple[str, ...]
     counts: Mapping[str, int] = field(default_factory=dict)
@@ -67,7 +78,9 @@ class Album:
     def tokens(self, rows: Sequence[int]) -> Float[Tensor, "row token dim"]:
         """The rows' eye tokens, float32."""
         parts = np.searchsorted(self._starts, rows, side="right") - 1
-        return torch.from_numpy(np.stack([self._tokens[p][r - self._starts[p]] for p, r in zip(parts, rows)])).float()
+        return torch.from_numpy(
+            np.stack([self._tokens[p][r - self._starts[p]] for p, r in zip(parts, rows)])
+        ).float()
 
 
 def open_album(pieces: Sequence[Piece], data: Path, cache: Path) -> Album:
@@ -91,27 +104,46 @@ def _wnids(path: Path) -> list[str]:
         return [str(w) for w in z["wnids"]]
 
 
-def _class_names(source: str, packed: Packed, data: Path, wnids: list[str]) -> list[tuple[str, ...]]:
+def _class_names(
+    source: str, packed: Packed, data: Path, wnids: list[str]
+) -> list[tuple[str, ...]]:
     if source.startswith("cifar100"):
         return [cifar100_names(own) for own in packed.classes]
-    return [imagenet_names(wnids.index(w), own) for w, own in zip(_wnids(data / f"{source}.npz"), packed.classes)]
+    return [
+        imagenet_names(wnids.index(w), own)
+        for w, own in zip(_wnids(data / f"{source}.npz"), packed.classes)
+    ]
 
 
 def _counted(packed: Packed, i: int) -> Shown:
     assert packed.counts is not None
     counts = {name: int(n) for name, n in zip(packed.classes, packed.counts[i]) if n}
-    return Shown(tuple(dict.fromkeys(name for own in sorted(counts, key=lambda n: n == "person") for name in coco_names(own))), counts)
+    return Shown(
+        tuple(
+            dict.fromkeys(
+                name
+                for own in sorted(counts, key=lambda n: n == "person")
+                for name in coco_names(own)
+            )
+        ),
+        counts,
+    )
 
 
 class Questions:
-    """Draws examples: 45 % broad names and 35 % any names (each equally often), 16 % presence, 4 % counting.
+    """Draws examples: 45 % broad names and 35 % any names (each equally often), 16 % presence, 4 %
+    counting.
 
     Args:
         rows: the album's rows that may be asked about.
     """
 
     def __init__(self, album: Album, rows: Sequence[int], seed: int) -> None:
-        self.album, self.rows, self.rng = album, np.asarray([row for row in rows if album.shown[row].names]), np.random.default_rng(seed)
+        self.album, self.rows, self.rng = (
+            album,
+            np.asarray([row for row in rows if album.shown[row].names]),
+            np.random.default_rng(seed),
+        )
         self.by_name: dict[str, list[int]] = {}
         for row in self.rows.tolist():
             for name in album.shown[row].names:
@@ -125,7 +157,11 @@ class Questions:
         kind = self.rng.random()
         if kind < 0.80:
             return self.name()
-        return self._presence(self._pick(self.rows)) if kind < 0.96 or not self.counted else self._counting()
+        return (
+            self._presence(self._pick(self.rows))
+            if kind < 0.96 or not self.counted
+            else self._counting()
+        )
 
     def name(self) -> Example:
         """A naming example: a broad name in 9 of 16 cases, else any name, each equally often."""
@@ -154,6 +190,14 @@ class Questions:
 
 def corpus(questions: Questions) -> list[str]:
     """Text to learn a vocabulary from: every wording, every name, the broad ones most often."""
-    named = [f" {name}" for name in questions.everything for _ in range(3)] + [f" {name}" for name in questions.broad for _ in range(30)]
+    named = [f" {name}" for name in questions.everything for _ in range(3)] + [
+        f" {name}" for name in questions.broad for _ in range(30)
+    ]
     asked = [f" {w.format(name)}" for name in questions.everything for w in (*PRESENCE, *COUNTING)]
-    return [*named, *asked, *(f" {w}" for w in NAMING for _ in range(50)), *(f" {n}" for n in range(30)), *[" yes no"] * 50]
+    return [
+        *named,
+        *asked,
+        *(f" {w}" for w in NAMING for _ in range(50)),
+        *(f" {n}" for n in range(30)),
+        *[" yes no"] * 50,
+    ]

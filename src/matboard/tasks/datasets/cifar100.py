@@ -1,4 +1,6 @@
-"""CIFAR-100 (Krizhevsky 2009): 32 × 32 pictures, 500 to train and 100 to test of each of the 100 fine classes."""
+"""CIFAR-100 (Krizhevsky 2009): 32 × 32 pictures, 500 to train and 100 to test of each of the 100
+fine classes.
+"""
 
 from matboard.tasks.datasets.image_classes import HubTable, ImageClasses
 

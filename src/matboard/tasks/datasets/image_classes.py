@@ -1,4 +1,6 @@
-"""What the classification data sets share: pictures in named classes, from local files or the Hugging Face Hub."""
+"""What the classification data sets share: pictures in named classes, from local files or the
+Hugging Face Hub.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,8 @@ from matboard.tasks.task import Metric, Task
 
 @dataclass(frozen=True)
 class HubTable:
-    """A data set on the Hub, read from the parquet files that the Hub makes of every data set (branch ``refs/convert/parquet``).
+    """A data set on the Hub, read from the parquet files that the Hub makes of every data set
+    (branch ``refs/convert/parquet``).
 
     Attributes:
         repo, config: where; the files are ``config/split/*.parquet``.
@@ -68,20 +71,32 @@ class ImageClasses:
     def load(self, data_dir: Path | None = None) -> Task:
         """The task, from ``data_dir`` where the files are there, from the Hub otherwise.
 
-        ``data_dir`` holds packed files (``NAME_train.npz`` and ``NAME_test.npz`` or ``_val``; several a part are joined), or part folders
-        of class folders, in a folder ``NAME`` or by themselves. Raises TaskError where the pictures are neither here nor there.
+        ``data_dir`` holds packed files (``NAME_train.npz`` and ``NAME_test.npz`` or ``_val``;
+        several a part are joined), or part folders of class folders, in a folder ``NAME`` or by
+        themselves. Raises TaskError where the pictures are neither here nor there.
         """
-        reading = (self._local(data_dir) if data_dir is not None else None) or self._from_hub(data_dir)
+        reading = (self._local(data_dir) if data_dir is not None else None) or self._from_hub(
+            data_dir
+        )
         worded = replace(reading, rows=[self._worded(row) for row in reading.rows])
         return replace(assemble(self.name, worded), metric=self.metric, mirror=self.mirror)
 
     def _worded(self, row: Row) -> Row:
         answer = self.folders.get(row.answer, row.answer)
-        return replace(row, answer=answer, candidates=self.classes, question=self.question, caption=self.caption.format(name=answer))
+        return replace(
+            row,
+            answer=answer,
+            candidates=self.classes,
+            question=self.question,
+            caption=self.caption.format(name=answer),
+        )
 
     def _local(self, data_dir: Path) -> Reading | None:
         if not data_dir.is_dir():
-            raise TaskError(f"The data folder {data_dir} does not exist; create it, or leave it out to use the Hub.")
+            raise TaskError(
+                f"The data folder {data_dir} does not exist; create it, or leave it out to use the"
+                " Hub."
+            )
         packed = by_part(sorted(data_dir.glob(f"{self.name}_*.npz")))
         if {"train", "test"} <= set(packed):
             return npz_rows(packed)
@@ -94,10 +109,15 @@ class ImageClasses:
     def _from_hub(self, data_dir: Path | None) -> Reading:
         paths, reason = self.hub.download()
         if not paths:
-            elsewhere = "no data folder was given" if data_dir is None else f"they are not in {data_dir}"
-            raise TaskError(
-                f"The pictures of task {self.name!r} could not be had from the Hub as {self.hub.repo} ({reason}), and {elsewhere}. "
-                f"Pass data_dir, or set MATBOARD_DATA, to a folder with {self.name}_train.npz and {self.name}_test.npz, "
-                f"or with {self.name}/train/ and {self.name}/test/."
+            elsewhere = (
+                "no data folder was given" if data_dir is None else f"they are not in {data_dir}"
             )
-        return parquet_rows(by_part(paths), image=self.hub.image, label=self.hub.label, classes=self.classes)
+            raise TaskError(
+                f"The pictures of task {self.name!r} could not be had from the Hub as"
+                f" {self.hub.repo} ({reason}), and {elsewhere}. Pass data_dir, or set"
+                f" MATBOARD_DATA, to a folder with {self.name}_train.npz and {self.name}_test.npz,"
+                f" or with {self.name}/train/ and {self.name}/test/."
+            )
+        return parquet_rows(
+            by_part(paths), image=self.hub.image, label=self.hub.label, classes=self.classes
+        )

@@ -1,4 +1,6 @@
-"""ImageNette (Howard 2019): ten easily told classes of ImageNet; its validation part is the test part here."""
+"""ImageNette (Howard 2019): ten easily told classes of ImageNet; its validation part is the test
+part here.
+"""
 
 from matboard.tasks.datasets.image_classes import HubTable, ImageClasses
 

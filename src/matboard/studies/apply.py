@@ -1,4 +1,6 @@
-"""From pictures to prompted PNG files: nothing lost, nothing half written, and a sentence for whatever was skipped. No torch."""
+"""From pictures to prompted PNG files: nothing lost, nothing half written, and a sentence for
+whatever was skipped. No torch.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,8 @@ class Plan:
 
     Attributes:
         targets: picture → PNG file to write, one to one.
-        skipped: a sentence for every input that names no picture, and for every picture whose result would replace an input.
+        skipped: a sentence for every input that names no picture, and for every picture whose
+            result would replace an input.
     """
 
     targets: dict[Path, Path] = field(default_factory=dict)
@@ -28,10 +31,11 @@ class Plan:
 
 
 def plan(inputs: Iterable[Path], out: Path) -> Plan:
-    """Where each picture of ``inputs`` (files and folders) goes below ``out``: a folder keeps its structure, each file counts once.
+    """Where each picture of ``inputs`` (files and folders) goes below ``out``: a folder keeps its
+    structure, each file counts once.
 
-    ``a.jpg`` becomes ``a.png``; beside another ``a.*`` it becomes ``a.jpg.png``. Earlier results, where ``out`` lies inside an input
-    folder, are no input.
+    ``a.jpg`` becomes ``a.png``; beside another ``a.*`` it becomes ``a.jpg.png``. Earlier results,
+    where ``out`` lies inside an input folder, are no input.
     """
     made = Plan()
     found: dict[Path, tuple[Path, Path]] = {}
@@ -44,11 +48,16 @@ def plan(inputs: Iterable[Path], out: Path) -> Plan:
         if not files:
             made.skipped.append(f"{path} holds no pictures.")
         for file in files:
-            found.setdefault(file.resolve(), (file, file.relative_to(path) if path.is_dir() else Path(file.name)))
+            found.setdefault(
+                file.resolve(), (file, file.relative_to(path) if path.is_dir() else Path(file.name))
+            )
     places = distinct_names([place for _, place in found.values()])
     for (file, _), place in zip(found.values(), places, strict=True):
         if (out / place).resolve() in found:
-            made.skipped.append(f"The result of {file} would replace an input, {out / place}; choose another output folder.")
+            made.skipped.append(
+                f"The result of {file} would replace an input, {out / place}; choose another output"
+                " folder."
+            )
         else:
             made.targets[file] = out / place
     return made
@@ -60,7 +69,9 @@ def _is_result(file: Path, source: Path, out: Path) -> bool:
 
 
 def distinct_names(places: list[Path]) -> list[Path]:
-    """A PNG name for every place, no two alike, not even where the file system takes ``A.png`` and ``a.png`` for one."""
+    """A PNG name for every place, no two alike, not even where the file system takes ``A.png`` and
+    ``a.png`` for one.
+    """
     count = Counter(_folded(place.with_suffix(".png")) for place in places)
     taken = {name for name, uses in count.items() if uses == 1}
     names = []
@@ -86,7 +97,9 @@ def _folded(path: Path) -> str:
 
 
 def prompt_file(prompt: VisualPrompt, file: Path, target: Path, overwrite: bool = False) -> None:
-    """Write one prompted picture, whole or not at all. Raises InputError with the reason to skip it."""
+    """Write one prompted picture, whole or not at all. Raises InputError with the reason to skip
+    it.
+    """
     if target.exists() and not overwrite:
         raise InputError(f"{file} has a result already, {target}; --overwrite replaces it.")
     prompted = prompt.apply(decode(file))
@@ -96,4 +109,6 @@ def prompt_file(prompt: VisualPrompt, file: Path, target: Path, overwrite: bool 
             prompted.save(Path(staged) / target.name)
             publish(Path(staged) / target.name, target)
     except OSError as error:
-        raise InputError(f"{target} cannot be written ({(error.strerror or str(error)).lower()}).") from error
+        raise InputError(
+            f"{target} cannot be written ({(error.strerror or str(error)).lower()})."
+        ) from error

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from matboard.workflows.config import ContinualConfig, StudyConfig, parse
+from matboard.studies.config import ContinualConfig, StudyConfig, parse
 from matboard.zoo.names import TINY
 
 TASK = "scenes-recognition/noise"
 _EVP = {"lr": 30.0, "schedule": "cosine"}
-METHODS = {"vp": {"lr": 3.0}, "evp": _EVP, "tvp": {**_EVP, "consistency_weight": 0.0002, "enrichment_weight": 0.01}}
+METHODS = {
+    "vp": {"lr": 3.0},
+    "evp": _EVP,
+    "tvp": {**_EVP, "consistency_weight": 0.0002, "enrichment_weight": 0.01},
+}
 """Picked on a validation split of the training scenes, see docs/log.md."""
 
 
@@ -26,9 +30,13 @@ def demo_config() -> StudyConfig:
 
 
 def continual_demo_config() -> ContinualConfig:
-    """A pool, a calibrated residual generator, a fine-tuned head and two controls over ten tasks of coloured shapes."""
+    """A pool, a calibrated residual generator, a fine-tuned head and two controls over ten tasks of
+    coloured shapes.
+    """
     asked = {
-        "title": "Ten tasks, one after the other: what a prompt pool keeps and a fine-tuned head forgets",
+        "title": (
+            "Ten tasks, one after the other: what a prompt pool keeps and a fine-tuned head forgets"
+        ),
         "task": {"name": "scenes-things", "train": 480, "test": 240},
         "stream": {"tasks": 10},
         "backbone": {"model": "tiny-vit"},

@@ -1,8 +1,9 @@
 """One adapter for every transformers image-text-to-text family.
 
-A model is driven in two steps that all families share: its eye encodes the pictures (`seeing`), then its language model reads
-the prompts (`wording`, `speaking`). What differs between families is a table (`families`), how pictures are prepared (`twins`),
-how the eye tells the language model what it saw (`joining`) and whether that is a decoder or has an encoder.
+A model is driven in two steps that all families share: its eye encodes the pictures (`seeing`),
+then its language model reads the prompts (`wording`, `speaking`). What differs between families is
+a table (`families`), how pictures are prepared (`twins`), how the eye tells the language model what
+it saw (`joining`) and whether that is a decoder or has an encoder.
 """
 
 from __future__ import annotations
@@ -20,26 +21,30 @@ from transformers.utils import cached_file
 
 from matboard.errors import ModelError
 from matboard.hub import CLIENT_ERRORS, why
-from matboard.models.contracts import Answers, Pictures, VisionLanguageModel
+from matboard.models.capabilities import Answers, Pictures, VisionLanguageModel
 from matboard.models.families import family_of, processor_settings
-from matboard.models.joining import Asked, joint_of
-from matboard.models.preprocessing import Preprocessor
-from matboard.models.seeing import Seen, features, fingerprint, see, taps_of
-from matboard.models.speaking import Heard, speaker_of
-from matboard.models.wording import Wording, padded
+from matboard.models.processors.preprocessor import Preprocessor
+from matboard.models.vlm.decode import Heard, speaker_of
+from matboard.models.vlm.encode import Seen, features, fingerprint, see, taps_of
+from matboard.models.vlm.fusion import Asked, joint_of
+from matboard.models.vlm.prompt import Wording, padded
 
 RANKING_BYTES = 2**30
-"""Memory for the prompts' copied keys and values and for the logits while candidates are ranked (guess)."""
+"""Memory for the prompts' copied keys and values and for the logits while candidates are ranked
+(guess).
+"""
 
 
 class HuggingFaceVLM(VisionLanguageModel):
     """A frozen transformers vision-language model.
 
     Args:
-        model: an image-text-to-text model; it is set to eval mode and its parameters stop requiring gradients.
+        model: an image-text-to-text model; it is set to eval mode and its parameters stop requiring
+            gradients.
         image_processor: its official image processor (PIL backend).
         tokenizer: its language model's tokenizer.
-        qformer_tokenizer: the Q-Former's, where the Q-Former reads the question (InstructBLIP, BLIVA).
+        qformer_tokenizer: the Q-Former's, where the Q-Former reads the question (InstructBLIP,
+            BLIVA).
         template: the prompt; see `Wording`.
         name: as the user calls the model.
 
@@ -60,13 +65,18 @@ class HuggingFaceVLM(VisionLanguageModel):
         self.joint = joint_of(model.eval().requires_grad_(False))
         self.reads_question = "qformer_input_ids" in self.joint.inputs
         if self.reads_question and qformer_tokenizer is None:
-            raise ModelError(f"{type(model).__name__} has a Q-Former that reads the question: give its qformer_tokenizer.")
+            raise ModelError(
+                f"{type(model).__name__} has a Q-Former that reads the question: give its"
+                " qformer_tokenizer."
+            )
         family = family_of(model)
         self.name = name or model.config.name_or_path or model.config.model_type
         self.taps = taps_of(model)
         self.model = model
         self.preprocess = Preprocessor(image_processor, processor_settings(model))
-        self.wording = Wording(tokenizer, family, getattr(model.config, "image_token_id", None), template)
+        self.wording = Wording(
+            tokenizer, family, getattr(model.config, "image_token_id", None), template
+        )
         self.speaker = speaker_of(self.joint, family)
         self.tokenizer, self.qformer_tokenizer = tokenizer, qformer_tokenizer
 
@@ -77,13 +87,23 @@ class HuggingFaceVLM(VisionLanguageModel):
 
     @property
     def refusal(self) -> str | None:
-        """See `VisionLanguageModel.refusal`: what the comparison of the image processor with its twin found."""
+        """See `VisionLanguageModel.refusal`: what the comparison of the image processor with its
+        twin found.
+        """
         return self.preprocess.refusal
 
     def answer(
-        self, images: Pictures, questions: Sequence[str], answers: Sequence[str], *, taps: Sequence[str] = (), terminator: bool = False
+        self,
+        images: Pictures,
+        questions: Sequence[str],
+        answers: Sequence[str],
+        *,
+        taps: Sequence[str] = (),
+        terminator: bool = False,
     ) -> Answers:
-        """See `VisionLanguageModel.answer`. Raises ModelError for unequal counts or an empty answer, UnknownName for a tap."""
+        """See `VisionLanguageModel.answer`. Raises ModelError for unequal counts or an empty
+        answer, UnknownName for a tap.
+        """
         _same_count(images, questions, answers)
         ids = [self.wording.answer_ids(q, a, terminator) for q, a in zip(questions, answers)]
         seen = self._see(images, questions)
@@ -93,23 +113,46 @@ class HuggingFaceVLM(VisionLanguageModel):
         return Answers(-_log_likelihood(logits, wanted, mask), mask.sum(1), taken)
 
     def candidate_log_likelihoods(
-        self, images: Pictures, questions: Sequence[str], candidates: Sequence[Sequence[str]], *, length_normalised: bool = True
+        self,
+        images: Pictures,
+        questions: Sequence[str],
+        candidates: Sequence[Sequence[str]],
+        *,
+        length_normalised: bool = True,
     ) -> Float[Tensor, "batch candidate"]:
-        """See `VisionLanguageModel.candidate_log_likelihoods`. Raises ModelError for unequal counts or an empty candidate.
+        """See `VisionLanguageModel.candidate_log_likelihoods`. Raises ModelError for unequal counts
+        or an empty candidate.
 
-        Every prompt is read once: its last logits score each candidate's first token, its keys and values serve the rest.
+        Every prompt is read once: its last logits score each candidate's first token, its keys and
+        values serve the rest.
         """
         _same_count(images, questions, candidates)
         counts = [len(options) for options in candidates]
         if len(set(counts)) > 1 or not counts[0]:
-            raise ModelError(f"Every sample needs the same number of candidates, at least one; got {counts}.")
-        ids = [self.wording.answer_ids(q, option, False) for q, options in zip(questions, candidates) for option in options]
+            raise ModelError(
+                f"Every sample needs the same number of candidates, at least one; got {counts}."
+            )
+        ids = [
+            self.wording.answer_ids(q, option, False)
+            for q, options in zip(questions, candidates)
+            for option in options
+        ]
         heard = self.speaker.hear(self._ask(self._see(images, questions), questions))
-        scores = self._rank(heard, ids, torch.arange(len(questions), device=self.model.device).repeat_interleave(counts[0]))
-        lengths = torch.tensor([len(row) for row in ids], device=scores.device) if length_normalised else 1
+        scores = self._rank(
+            heard,
+            ids,
+            torch.arange(len(questions), device=self.model.device).repeat_interleave(counts[0]),
+        )
+        lengths = (
+            torch.tensor([len(row) for row in ids], device=scores.device)
+            if length_normalised
+            else 1
+        )
         return (scores / lengths).view(len(questions), -1)
 
-    def generate(self, images: Pictures, questions: Sequence[str], *, max_new_tokens: int = 16) -> list[str]:
+    def generate(
+        self, images: Pictures, questions: Sequence[str], *, max_new_tokens: int = 16
+    ) -> list[str]:
         """See `VisionLanguageModel.generate`. Raises ModelError for unequal counts."""
         _same_count(images, questions)
         with torch.no_grad():
@@ -121,15 +164,23 @@ class HuggingFaceVLM(VisionLanguageModel):
                 said = torch.cat([said, heard.logits.argmax(-1, keepdim=True)], 1)
         return [self._read(row[:max_new_tokens]) for row in said.tolist()]
 
-    def visual_features(self, images: Pictures, tap: str, questions: Sequence[str] | None = None) -> Float[Tensor, "batch token dim"]:
-        """See `VisionLanguageModel.visual_features`. Raises UnknownName, and ModelError where pictures differ in token count."""
+    def visual_features(
+        self, images: Pictures, tap: str, questions: Sequence[str] | None = None
+    ) -> Float[Tensor, "batch token dim"]:
+        """See `VisionLanguageModel.visual_features`. Raises UnknownName, and ModelError where
+        pictures differ in token count.
+        """
         return features(self.model, self._see(images, questions or [""] * len(images)), tap)
 
     def _see(self, images: Pictures, questions: Sequence[str]) -> Seen:
         inputs = self.preprocess(images, self.model.device, self.model.dtype)
         if self.reads_question:
-            text = [self.qformer_tokenizer(self.wording.instruction(q))["input_ids"] for q in questions]
-            inputs["qformer_input_ids"], inputs["qformer_attention_mask"] = padded(text, "right", self.model.device)
+            text = [
+                self.qformer_tokenizer(self.wording.instruction(q))["input_ids"] for q in questions
+            ]
+            inputs["qformer_input_ids"], inputs["qformer_attention_mask"] = padded(
+                text, "right", self.model.device
+            )
         return see(self.joint, inputs, len(images))
 
     def _ask(self, seen: Seen, questions: Sequence[str]) -> Asked:
@@ -138,11 +189,15 @@ class HuggingFaceVLM(VisionLanguageModel):
         return Asked(ids, mask, seen.output, torch.cat(seen.tokens), seen.grid)
 
     def _rank(self, heard: Heard, ids: Sequence[Sequence[int]], owner: Tensor) -> Tensor:
-        """Log-likelihood of every candidate; ``owner`` says which prompt each follows. Similar lengths share a pass of bounded size."""
+        """Log-likelihood of every candidate; ``owner`` says which prompt each follows. Similar
+        lengths share a pass of bounded size.
+        """
         first = torch.tensor([row[0] for row in ids], device=owner.device)
         scores = heard.logits.float().log_softmax(-1)[owner, first]
         longer = sorted((i for i, row in enumerate(ids) if len(row) > 1), key=lambda i: len(ids[i]))
-        size = max(1, RANKING_BYTES // (heard.row_bytes + 4 * max(map(len, ids)) * heard.logits.shape[1]))
+        size = max(
+            1, RANKING_BYTES // (heard.row_bytes + 4 * max(map(len, ids)) * heard.logits.shape[1])
+        )
         for rows in (longer[i : i + size] for i in range(0, len(longer), size)):
             where = torch.tensor(rows, device=owner.device)
             said, mask = padded([ids[i][:-1] for i in rows], "right", owner.device)
@@ -173,8 +228,8 @@ def load(
 ) -> HuggingFaceVLM:
     """A vision-language model from the Hub or from a folder.
 
-    The differentiable twin of its image processor is compared with it now; a model whose twin differs comes with a warning and
-    its ``refusal``: it can be judged on, not learned on.
+    The differentiable twin of its image processor is compared with it now; a model whose twin
+    differs comes with a warning and its ``refusal``: it can be judged on, not learned on.
 
     Args:
         dtype: of the weights; float32 unless given.
@@ -191,12 +246,20 @@ def load(
     import matboard.models.eyes  # noqa: F401  (both make their classes known to the Auto classes)
 
     place, trust = str(id_or_folder), {"trust_remote_code": trust_remote_code}
-    model = load_part(AutoModelForImageTextToText, "model", place, dtype=dtype or torch.float32, **trust)
+    model = load_part(
+        AutoModelForImageTextToText, "model", place, dtype=dtype or torch.float32, **trust
+    )
     processor = load_part(AutoImageProcessor, "image processor", place, backend="pil", **trust)
     tokenizer = load_part(AutoTokenizer, "tokenizer", place, **trust)
     tokenizer.chat_template = tokenizer.chat_template or _older_chat_template(place)
     reads = "qformer_input_ids" in joint_of(model).inputs
-    qformer = load_part(AutoTokenizer, "Q-Former tokenizer", place, subfolder="qformer_tokenizer", **trust) if reads else None
+    qformer = (
+        load_part(
+            AutoTokenizer, "Q-Former tokenizer", place, subfolder="qformer_tokenizer", **trust
+        )
+        if reads
+        else None
+    )
     model = model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     loaded = HuggingFaceVLM(model, processor, tokenizer, qformer, template=template, name=place)
     loaded.preprocess.warn(place)
@@ -204,11 +267,15 @@ def load(
 
 
 LOADING_ERRORS: tuple[type[Exception], ...] = (*CLIENT_ERRORS, KeyError, ImportError)
-"""What transformers raises where a part is missing, broken, of no known kind, or does not come from the Hub."""
+"""What transformers raises where a part is missing, broken, of no known kind, or does not come from
+the Hub.
+"""
 
 
 def look_up(id_or_folder: str | Path) -> None:
-    """Read a model's configuration and nothing else. Raises ModelError where `load` would find no model of a known kind."""
+    """Read a model's configuration and nothing else. Raises ModelError where `load` would find no
+    model of a known kind.
+    """
     from transformers import AutoConfig
 
     import matboard.models.blip_family
@@ -222,16 +289,23 @@ def load_part(auto: Any, what: str, place: str, **options: Any) -> Any:
     try:
         return auto.from_pretrained(place, **options)
     except LOADING_ERRORS as error:
-        expected = f"{place!r} yields no {what}; expected a Hub id or a folder that transformers saved."
+        expected = (
+            f"{place!r} yields no {what}; expected a Hub id or a folder that transformers saved."
+        )
         if reason := why(error):
-            raise ModelError(f"{expected} There is no such folder here, and the Hugging Face Hub did not give it: {reason}.") from error
+            raise ModelError(
+                f"{expected} There is no such folder here, and the Hugging Face Hub did not give"
+                f" it: {reason}."
+            ) from error
         raise ModelError(f"{expected} It said: {' '.join(str(error).split())[:300]}") from error
 
 
 def _older_chat_template(place: str) -> str | None:
     """The chat template where transformers 4 kept a processor's."""
     try:
-        kept: str = json.loads(Path(cached_file(place, "chat_template.json")).read_text(encoding="utf-8"))["chat_template"]
+        kept: str = json.loads(
+            Path(cached_file(place, "chat_template.json")).read_text(encoding="utf-8")
+        )["chat_template"]
     except OSError:
         return None
     return kept
@@ -240,7 +314,10 @@ def _older_chat_template(place: str) -> str | None:
 def _same_count(images: Pictures, *others: Sequence[Any]) -> None:
     counts = [len(images), *map(len, others)]
     if len(set(counts)) > 1 or not counts[0]:
-        raise ModelError(f"Pictures, questions and answers belong together one to one, at least one of each; got {counts}.")
+        raise ModelError(
+            "Pictures, questions and answers belong together one to one, at least one of each; got"
+            f" {counts}."
+        )
 
 
 def _log_likelihood(logits: Tensor, wanted: Tensor, mask: Tensor) -> Tensor:

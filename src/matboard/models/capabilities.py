@@ -2,13 +2,14 @@
 
 Pictures come in one of two forms, and the form decides the route they take:
 
-* a tensor, ``Float[Tensor, "batch 3 height width"]`` in [0, 1]: matboard's differentiable twin of the model's
-  image processor. Gradients reach the pixels. This is how prompts are learned. A model without a faithful twin
-  says so in ``refusal`` and raises PreprocessingMismatch.
-* a sequence of PIL pictures: the model's *official* image processor. This is how prompts are judged.
+* a tensor, ``Float[Tensor, "batch 3 height width"]`` in [0, 1]: matboard's differentiable twin of
+  the model's image processor. Gradients reach the pixels. This is how prompts are learned. A model
+  without a faithful twin says so in ``refusal`` and raises PreprocessingMismatch.
+* a sequence of PIL pictures: the model's *official* image processor. This is how prompts are
+  judged.
 
-Every model is in eval mode, none of its parameters requires grad, no method changes its state, and a batch of N
-gives what N batches of one give.
+Every model is in eval mode, none of its parameters requires grad, no method changes its state, and
+a batch of N gives what N batches of one give.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ Pictures: TypeAlias = Images | Sequence[Image]
 Tokens: TypeAlias = Float[Tensor, "batch token dim"]
 TokensOut: TypeAlias = Float[Tensor, "batch tokens_out dim"]
 Entering: TypeAlias = Mapping[int, Tensor] | None
-"""Block → prompt tokens ``batch prompt dim`` that enter before it, behind the special tokens, in place of any that entered earlier
+"""Block → prompt tokens ``batch prompt dim`` that enter before it, behind the special tokens, in
+place of any that entered earlier
 (VPT-deep, arXiv 2203.12119)."""
 
 
@@ -52,8 +54,9 @@ class VisionLanguageModel(ABC):
     Attributes:
         name: as the user gave it.
         encoder: fingerprint of the vision encoder's weights; equal fingerprints mean a shared eye.
-        taps: names under which visual features can be had: always ``"vision"`` (the encoder's token output) and
-            ``"projector"`` (what enters the language model); ``"qformer"`` where there is one.
+        taps: names under which visual features can be had: always ``"vision"`` (the encoder's token
+            output) and ``"projector"`` (what enters the language model); ``"qformer"`` where there
+            is one.
     """
 
     name: str
@@ -62,40 +65,66 @@ class VisionLanguageModel(ABC):
 
     @property
     def refusal(self) -> str | None:
-        """Why no prompt can be learned on this model, as a sentence; None where one can. Known as soon as it is loaded."""
+        """Why no prompt can be learned on this model, as a sentence; None where one can. Known as
+        soon as it is loaded.
+        """
         return None
 
     @abstractmethod
     def answer(
-        self, images: Pictures, questions: Sequence[str], answers: Sequence[str], *, taps: Sequence[str] = (), terminator: bool = False
+        self,
+        images: Pictures,
+        questions: Sequence[str],
+        answers: Sequence[str],
+        *,
+        taps: Sequence[str] = (),
+        terminator: bool = False,
     ) -> Answers:
         """Teacher-forced likelihood of the answers, and the visual features of the same pass.
 
-        Each picture is encoded once, features included. ``terminator`` appends the end-of-sequence token to every answer.
+        Each picture is encoded once, features included. ``terminator`` appends the end-of-sequence
+        token to every answer.
         """
 
-    def answer_loss(self, images: Pictures, questions: Sequence[str], answers: Sequence[str]) -> Float[Tensor, " batch"]:
-        """Per sample: negative log-likelihood of the answer, summed over its tokens (TVP Eq. 3 before the mean)."""
+    def answer_loss(
+        self, images: Pictures, questions: Sequence[str], answers: Sequence[str]
+    ) -> Float[Tensor, " batch"]:
+        """Per sample: negative log-likelihood of the answer, summed over its tokens (TVP Eq. 3
+        before the mean).
+        """
         return self.answer(images, questions, answers).negative_log_likelihood
 
     @abstractmethod
     def candidate_log_likelihoods(
-        self, images: Pictures, questions: Sequence[str], candidates: Sequence[Sequence[str]], *, length_normalised: bool = True
+        self,
+        images: Pictures,
+        questions: Sequence[str],
+        candidates: Sequence[Sequence[str]],
+        *,
+        length_normalised: bool = True,
     ) -> Float[Tensor, "batch candidate"]:
-        """Log-likelihood of every candidate answer; each picture is encoded once for all its candidates.
+        """Log-likelihood of every candidate answer; each picture is encoded once for all its
+        candidates.
 
         Args:
             candidates: per sample, the same number of candidates each.
-            length_normalised: mean over the candidate's tokens (the TVP authors' rule) or their sum. No terminator is scored.
+            length_normalised: mean over the candidate's tokens (the TVP authors' rule) or their
+                sum. No terminator is scored.
         """
 
     @abstractmethod
-    def generate(self, images: Pictures, questions: Sequence[str], *, max_new_tokens: int = 16) -> list[str]:
+    def generate(
+        self, images: Pictures, questions: Sequence[str], *, max_new_tokens: int = 16
+    ) -> list[str]:
         """Greedy answers, special tokens and outer white space removed."""
 
     @abstractmethod
-    def visual_features(self, images: Pictures, tap: str, questions: Sequence[str] | None = None) -> Float[Tensor, "batch token dim"]:
-        """Visual features at a named tap; ``questions`` matter only where the encoder reads them (InstructBLIP). Raises UnknownName."""
+    def visual_features(
+        self, images: Pictures, tap: str, questions: Sequence[str] | None = None
+    ) -> Float[Tensor, "batch token dim"]:
+        """Visual features at a named tap; ``questions`` matter only where the encoder reads them
+        (InstructBLIP). Raises UnknownName.
+        """
 
 
 class Guide(ABC):
@@ -129,8 +158,10 @@ class Outputs:
 
     Attributes:
         tokens: every token but the prompts: first the special ones (CLS), then the patches.
-        prompts: outputs of the prompt tokens that stood in the last block; none of them without prompts.
-        pooled: what the backbone says of the whole picture: its CLS token, or its pooling head's output where it has no CLS.
+        prompts: outputs of the prompt tokens that stood in the last block; none of them without
+            prompts.
+        pooled: what the backbone says of the whole picture: its CLS token, or its pooling head's
+            output where it has no CLS.
     """
 
     tokens: Float[Tensor, "batch token dim"]
@@ -147,8 +178,10 @@ class VisionBackbone(ABC):
         depth: number of blocks.
         side: pixels of a picture's side.
         patch: pixels of a patch's side.
-        special: tokens before the patches (CLS; CLS and distillation in DeiT; none in SigLIP). Prompts enter behind them.
-        cls_position: the CLS token's position embedding; zero where there is none. L2P's PyTorch code adds it to its prompts.
+        special: tokens before the patches (CLS; CLS and distillation in DeiT; none in SigLIP).
+            Prompts enter behind them.
+        cls_position: the CLS token's position embedding; zero where there is none. L2P's PyTorch
+            code adds it to its prompts.
     """
 
     name: str
@@ -168,7 +201,9 @@ class VisionBackbone(ABC):
         """Patch tokens of pictures of any size, without positions; differentiable in the pixels."""
 
     @abstractmethod
-    def advance(self, tokens: Tokens, prompts: Entering = None, *, start: int = 0, stop: int | None = None) -> TokensOut:
+    def advance(
+        self, tokens: Tokens, prompts: Entering = None, *, start: int = 0, stop: int | None = None
+    ) -> TokensOut:
         """Blocks ``start`` to ``stop`` (the end where None), without the final norm."""
 
     @abstractmethod

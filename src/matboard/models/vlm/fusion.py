@@ -1,7 +1,8 @@
 """How a model's eye and its language model are joined.
 
-Most families have a ``get_image_features`` and a place in the prompt for what it yields. The others say neither where their eye
-is nor how to use what it saw, so it is written down here, once a family. Either way a picture is encoded once.
+Most families have a ``get_image_features`` and a place in the prompt for what it yields. The others
+say neither where their eye is nor how to use what it saw, so it is written down here, once a
+family. Either way a picture is encoded once.
 
 ============  ===============================================================================  =======================
 joint         the visual tokens                                                                whose
@@ -52,7 +53,8 @@ class Sight:
     """What an eye saw, for models that bring no output object for it.
 
     Attributes:
-        last_hidden_state: the eye's tokens, ``picture token dim``, one row a tile where there are tiles.
+        last_hidden_state: the eye's tokens, ``picture token dim``, one row a tile where there are
+            tiles.
         pooler_output: what enters the language model of them, ``picture token dim``.
         states: the same a sample, ``batch token dim``; tiles of padding are still among them.
         tiles: which tiles are no padding, ``batch tile``; None where there are no tiles.
@@ -77,9 +79,13 @@ class Joint(ABC):
         inputs: the names of the prepared picture inputs that `look` takes.
     """
 
-    def __init__(self, model: Any, eye: Any, language: Any, readers: Sequence[Callable[..., Any]]) -> None:
+    def __init__(
+        self, model: Any, eye: Any, language: Any, readers: Sequence[Callable[..., Any]]
+    ) -> None:
         self.model, self.eye, self.language = model, eye, language
-        self.inputs = frozenset(name for reader in readers for name in inspect.signature(reader).parameters)
+        self.inputs = frozenset(
+            name for reader in readers for name in inspect.signature(reader).parameters
+        )
 
     @abstractmethod
     def look(self, inputs: Mapping[str, Tensor]) -> Any:
@@ -107,8 +113,13 @@ class Placed(Joint):
 
     def __init__(self, model: Any) -> None:
         language = model if hasattr(model, "lm_head") else model.language_model
-        kinds = (*type(model).__mro__, *type(getattr(model, "model", None)).__mro__)  # what it overrides or hands on to included
-        readers = [vars(kind)["get_image_features"] for kind in kinds if "get_image_features" in vars(kind)]
+        kinds = (
+            *type(model).__mro__,
+            *type(getattr(model, "model", None)).__mro__,
+        )  # what it overrides or hands on to included
+        readers = [
+            vars(kind)["get_image_features"] for kind in kinds if "get_image_features" in vars(kind)
+        ]
         super().__init__(model, model.get_encoder(modality="image"), language, readers)
         self.takes_outputs = "mm_encoder_outputs" in inspect.signature(language.forward).parameters
 
@@ -120,7 +131,11 @@ class Placed(Joint):
             return {"input_ids": asked.ids, "mm_encoder_outputs": {"image": asked.visual}}
         where = asked.ids == self.model.config.image_token_id
         embeddings = self.model.get_input_embeddings()(asked.ids.masked_fill(where, 0))
-        return {"inputs_embeds": embeddings.masked_scatter(where.unsqueeze(-1), asked.features.to(embeddings))}
+        return {
+            "inputs_embeds": embeddings.masked_scatter(
+                where.unsqueeze(-1), asked.features.to(embeddings)
+            )
+        }
 
 
 class Tiled(Joint):
@@ -131,13 +146,20 @@ class Tiled(Joint):
 
     def look(self, inputs: Mapping[str, Tensor]) -> Sight:
         seen = self.eye(**inputs).last_hidden_state.squeeze(1)
-        told, real = self.model.model.multi_modal_projector(seen), inputs["aspect_ratio_mask"].squeeze(1).bool()
+        told, real = (
+            self.model.model.multi_modal_projector(seen),
+            inputs["aspect_ratio_mask"].squeeze(1).bool(),
+        )
         return Sight(seen[real], told[real], told.flatten(1, 2), real)
 
     def tell(self, asked: Asked) -> dict[str, Any]:
         after = (asked.ids == self.model.config.image_token_id).cumsum(1)
         mask = after[:, :, None, None] * self.keep(asked)["cross_attention_mask"]
-        return {"input_ids": asked.ids, "cross_attention_states": asked.visual.states, "cross_attention_mask": mask}
+        return {
+            "input_ids": asked.ids,
+            "cross_attention_states": asked.visual.states,
+            "cross_attention_mask": mask,
+        }
 
     def keep(self, asked: Asked) -> dict[str, Tensor]:
         return {"cross_attention_mask": asked.visual.tiles[:, None, None].long()}
@@ -147,16 +169,21 @@ class Tiled(Joint):
 
 
 class Captioned(Joint):
-    """BLIP: a decoder that attends to the picture goes on from the prompt (BlipForConditionalGeneration.generate)."""
+    """BLIP: a decoder that attends to the picture goes on from the prompt
+    (BlipForConditionalGeneration.generate).
+    """
 
     def __init__(self, model: Any) -> None:
         if "BlipForQuestionAnswering" in (model.config.architectures or ()):
             raise ModelError(
-                "These are the weights of a BlipForQuestionAnswering, which AutoModelForImageTextToText takes for a captioner; expected "
-                "those of a BlipForConditionalGeneration. In transformers 5.23 the former's decoder attends to padding, so a batch would "
-                "not answer as its samples do: it is not supported."
+                "These are the weights of a BlipForQuestionAnswering, which"
+                " AutoModelForImageTextToText takes for a captioner; expected those of a"
+                " BlipForConditionalGeneration. In transformers 5.23 the former's decoder attends"
+                " to padding, so a batch would not answer as its samples do: it is not supported."
             )
-        super().__init__(model, model.vision_model, model.text_decoder, [model.vision_model.forward])
+        super().__init__(
+            model, model.vision_model, model.text_decoder, [model.vision_model.forward]
+        )
 
     def look(self, inputs: Mapping[str, Tensor]) -> Sight:
         seen = self.eye(**inputs).last_hidden_state
@@ -166,7 +193,9 @@ class Captioned(Joint):
         """The start token stands in place of the tokenizer's."""
         opened = _unclosed(asked)
         first = opened.mask.argmax(1, keepdim=True)
-        return replace(opened, ids=opened.ids.scatter(1, first, self.model.config.text_config.bos_token_id))
+        return replace(
+            opened, ids=opened.ids.scatter(1, first, self.model.config.text_config.bos_token_id)
+        )
 
     def tell(self, asked: Asked) -> dict[str, Any]:
         return {"input_ids": asked.ids, **self.keep(asked)}
@@ -176,22 +205,30 @@ class Captioned(Joint):
 
 
 class Prefixed(Joint):
-    """GIT: the model itself puts the visual tokens in front of the text, and lets them see one another.
+    """GIT: the model itself puts the visual tokens in front of the text, and lets them see one
+    another.
 
-    Its forward takes pixels only. A copy of the model that shares every weight, its eye and projector taken out, takes visual
-    tokens for pixels.
+    Its forward takes pixels only. A copy of the model that shares every weight, its eye and
+    projector taken out, takes visual tokens for pixels.
     """
 
     def __init__(self, model: Any) -> None:
         frames = model.config.num_image_with_embedding
         if frames is not None:
             raise ModelError(
-                f"This GitForCausalLM reads videos of {frames} frames; expected one that reads a picture: it is not supported."
+                f"This GitForCausalLM reads videos of {frames} frames; expected one that reads a"
+                " picture: it is not supported."
             )
         language, inner = copy.copy(model), copy.copy(model.git)
         language._modules, inner._modules = dict(model._modules), dict(model.git._modules)
-        inner.image_encoder, inner.visual_projection, language.git = _Given(), torch.nn.Identity(), inner
-        super().__init__(model, model.git.image_encoder, language, [model.git.image_encoder.forward])
+        inner.image_encoder, inner.visual_projection, language.git = (
+            _Given(),
+            torch.nn.Identity(),
+            inner,
+        )
+        super().__init__(
+            model, model.git.image_encoder, language, [model.git.image_encoder.forward]
+        )
 
     def look(self, inputs: Mapping[str, Tensor]) -> Sight:
         seen = self.eye(**inputs).last_hidden_state
@@ -202,7 +239,10 @@ class Prefixed(Joint):
         return _unclosed(asked)
 
     def tell(self, asked: Asked) -> dict[str, Any]:
-        return {"input_ids": asked.ids, "pixel_values": asked.visual.states.unsqueeze(1)}  # four dimensions, as pixels have
+        return {
+            "input_ids": asked.ids,
+            "pixel_values": asked.visual.states.unsqueeze(1),
+        }  # four dimensions, as pixels have
 
 
 class _Given(torch.nn.Module):
@@ -221,12 +261,19 @@ _JOINTS: Mapping[str, Callable[[Any], Joint]] = {
 
 def joint_of(model: Any) -> Joint:
     """How this model is joined. Raises ModelError where nobody knows."""
-    known = next((_JOINTS[kind.__name__] for kind in type(model).__mro__ if kind.__name__ in _JOINTS), None)
+    known = next(
+        (_JOINTS[kind.__name__] for kind in type(model).__mro__ if kind.__name__ in _JOINTS), None
+    )
     if known is None and not hasattr(model, "get_image_features"):
-        raise ModelError(f"{type(model).__name__} cannot encode pictures apart from text (no get_image_features): it is not supported.")
+        raise ModelError(
+            f"{type(model).__name__} cannot encode pictures apart from text (no"
+            " get_image_features): it is not supported."
+        )
     return (known or Placed)(model)
 
 
 def _unclosed(asked: Asked) -> Asked:
-    """Prompts without their last token, with which BERT's tokenizer closes a text; they are padded on the left."""
+    """Prompts without their last token, with which BERT's tokenizer closes a text; they are padded
+    on the left.
+    """
     return replace(asked, ids=asked.ids[:, :-1], mask=asked.mask[:, :-1])

@@ -1,4 +1,6 @@
-"""Judge prompts on models and tasks, and write what came out; every score is kept as it comes, so nothing is judged twice."""
+"""Judge prompts on models and tasks, and write what came out; every score is kept as it comes, so
+nothing is judged twice.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +12,22 @@ from typing import Any
 import numpy as np
 
 from matboard import zoo
-from matboard.models.contracts import VisionLanguageModel
+from matboard.models.capabilities import VisionLanguageModel
 from matboard.prompts.artifact import VisualPrompt, load_prompt
 from matboard.runs import Run, replace_atomically
+from matboard.studies.config import EvaluateConfig, parse
+from matboard.studies.progress import Progress
 from matboard.tasks import load_task
 from matboard.tasks.task import Task
-from matboard.transfer.evaluate import Condition, Scored, ScoreStore, TransferTable, conditions, judging, show
-from matboard.workflows.config import EvaluateConfig, parse
-from matboard.workflows.progress import Progress
+from matboard.transfer.evaluate import (
+    Condition,
+    Scored,
+    ScoreStore,
+    TransferTable,
+    conditions,
+    judging,
+    show,
+)
 
 
 def judge(
@@ -53,7 +63,13 @@ def judge(
     sources = [s["model"] for s in learned.config.get("sources", []) if s["model"] in config.models]
     name = str(learned.config.get("method", "prompt"))
     yield from judge_into(
-        run, {name: [learned]}, lambda: (zoo.load_model(m, cache=cache) for m in config.models), sources, loaded, config, started
+        run,
+        {name: [learned]},
+        lambda: (zoo.load_model(m, cache=cache) for m in config.models),
+        sources,
+        loaded,
+        config,
+        started,
     )
 
 
@@ -67,15 +83,21 @@ def judge_into(
     started: float,
     notes: Sequence[str] = (),
 ) -> Iterator[Progress]:
-    """Judge prompts and write ``results.json``, keeping every score as it comes; ``notes`` are for readers of the table."""
+    """Judge prompts and write ``results.json``, keeping every score as it comes; ``notes`` are for
+    readers of the table.
+    """
     shown = conditions(prompts)
     table = TransferTable(tuple(sources), tasks, shown)
     names = dict.fromkeys([*sources, *config.models])
     total = len(names) * len(tasks) * sum(len(c.prompts) for c in shown) * len(config.scorers)
     store = FolderStore(run.path("scores"))
     yield Progress("judge", 0, total)
-    for done, unit in enumerate(judging(table, models(), config.scorers, store, config.batch_size), start=1):
-        yield Progress("judge", done, total, f"{unit.model.name} · {unit.task.name} · {unit.condition.name}")
+    for done, unit in enumerate(
+        judging(table, models(), config.scorers, store, config.batch_size), start=1
+    ):
+        yield Progress(
+            "judge", done, total, f"{unit.model.name} · {unit.task.name} · {unit.condition.name}"
+        )
     examples = _examples(run, table, config.examples)
     run.write_results(
         {
@@ -103,7 +125,11 @@ class FolderStore(ScoreStore):
 
     def put(self, key: str, scored: Scored) -> None:
         path = self.folder / f"{key}.npz"
-        arrays = {"scores": scored.scores, "labels": scored.labels, "texts": np.array(scored.texts, dtype=str)}
+        arrays = {
+            "scores": scored.scores,
+            "labels": scored.labels,
+            "texts": np.array(scored.texts, dtype=str),
+        }
         replace_atomically(path, lambda temporary: _save_npz(temporary, arrays))
 
 
@@ -113,7 +139,9 @@ def _save_npz(path: Path, arrays: dict[str, Any]) -> None:
 
 
 def _examples(run: Run, table: TransferTable, count: int) -> list[dict[str, Any]]:
-    """The first test samples, for every model: the same ones for all, chosen before anybody saw an answer."""
+    """The first test samples, for every model: the same ones for all, chosen before anybody saw an
+    answer.
+    """
     task, condition = table.tasks[0], table.shown[-1]
     picked = range(min(count, len(task.test)))
     for i in picked:
@@ -125,14 +153,20 @@ def _examples(run: Run, table: TransferTable, count: int) -> list[dict[str, Any]
     return [_example(table, model, task, condition, i) for model in table.models for i in picked]
 
 
-def _example(table: TransferTable, model: str, task: Task, condition: Condition, index: int) -> dict[str, Any]:
+def _example(
+    table: TransferTable, model: str, task: Task, condition: Condition, index: int
+) -> dict[str, Any]:
     sample = task.test[index]
 
     def said(name: str) -> str:
         for scorer in ("ranking", "generation"):
             found = table.scored.get((model, task.name, name, scorer))
             if found:
-                return found[0].texts[index] if found[0].texts else sample.candidates[int(found[0].scores[index].argmax())]
+                return (
+                    found[0].texts[index]
+                    if found[0].texts
+                    else sample.candidates[int(found[0].scores[index].argmax())]
+                )
         return ""
 
     return {

@@ -1,7 +1,8 @@
-"""What a study asks for: a YAML file plus ``key.sub=value`` words, checked whole before anything heavy starts.
+"""What a study asks for: a YAML file plus ``key.sub=value`` words, checked whole before anything
+heavy starts.
 
-A *study* learns one prompt for each method and seed, and judges all of them on the same models and tasks. A single fit is
-a study of one.
+A *study* learns one prompt for each method and seed, and judges all of them on the same models and
+tasks. A single fit is a study of one.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ class _Strict(BaseModel):
 
 
 class PromptConfig(_Strict):
-    """The prompt's form. Defaults are the paper's: a border of 30 on a canvas of 224, learned from black.
+    """The prompt's form. Defaults are the paper's: a border of 30 on a canvas of 224, learned from
+    black.
 
     ``level`` is the brightness that a border starts from instead, the same everywhere: 0.5 is grey.
     """
@@ -53,7 +55,9 @@ class MethodConfig(_Strict):
 
 
 class ObjectiveConfig(_Strict):
-    """Forms of the three losses: a preset, and single switches over it (see ``transfer.objectives.Objective``)."""
+    """Forms of the three losses: a preset, and single switches over it (see
+    ``transfer.objectives.Objective``).
+    """
 
     preset: Literal["paper", "authors-code"] = "paper"
     task_form: Literal["sample_sum", "token_mean"] | None = None
@@ -68,8 +72,9 @@ class ObjectiveConfig(_Strict):
 class TaskConfig(_Strict):
     """A task and how much of it is used.
 
-    With ``held_out`` prompts are judged on so large a share of the training samples, which then nothing is learned from, and the
-    test part is not touched: this is how learning rates and weights are chosen.
+    With ``held_out`` prompts are judged on so large a share of the training samples, which then
+    nothing is learned from, and the test part is not touched: this is how learning rates and
+    weights are chosen.
     """
 
     name: str
@@ -121,7 +126,9 @@ class StudyConfig(_Strict):
 
 
 class StreamConfig(_Strict):
-    """How a task becomes a stream. Domain-incremental streams name their domains, tasks over the same classes."""
+    """How a task becomes a stream. Domain-incremental streams name their domains, tasks over the
+    same classes.
+    """
 
     kind: Literal["class-incremental", "domain-incremental"] = "class-incremental"
     tasks: int = Field(10, gt=1)
@@ -142,7 +149,8 @@ class ContinualConfig(_Strict):
     """A study of learners on one stream. See ``experiments/``.
 
     Attributes:
-        learners: a name for the table → options. ``learner`` among them says which learner it is, where the name alone does not.
+        learners: a name for the table → options. ``learner`` among them says which learner it is,
+            where the name alone does not.
         training: options laid under those of every learner that trains prompts.
         reference: the learner that the others are compared with; the first where None.
     """
@@ -162,7 +170,10 @@ class ContinualConfig(_Strict):
     def _bare_names(cls, raw: Any) -> Any:
         """``ridge:`` with nothing behind it is a learner without options."""
         if isinstance(raw, dict) and isinstance(raw.get("learners"), dict):
-            return {**raw, "learners": {name: options or {} for name, options in raw["learners"].items()}}
+            return {
+                **raw,
+                "learners": {name: options or {} for name, options in raw["learners"].items()},
+            }
         return raw
 
     @model_validator(mode="after")
@@ -170,18 +181,30 @@ class ContinualConfig(_Strict):
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds names something twice: {self.seeds}")
         if self.reference is not None and self.reference not in self.learners:
-            raise ValueError(f"reference is {self.reference!r}, which is none of the learners: {', '.join(self.learners)}")
+            raise ValueError(
+                f"reference is {self.reference!r}, which is none of the learners:"
+                f" {', '.join(self.learners)}"
+            )
         if (self.stream.kind == "domain-incremental") != bool(self.stream.domains):
-            raise ValueError("stream.domains names the tasks of a domain-incremental stream, and of no other")
+            raise ValueError(
+                "stream.domains names the tasks of a domain-incremental stream, and of no other"
+            )
         return self
 
 
 METHODS: dict[str, dict[str, Any]] = {
-    # VP (Bahng et al.): lr 40, momentum 0.9, cosine per step; their warm-up is 1,000 of about 200,000 steps, here none.
+    # VP (Bahng et al.): lr 40, momentum 0.9, cosine per step; their warm-up is 1,000 of about
+    # 200,000 steps, here none.
     "vp": {"optimiser": "gradient_descent", "lr": 40.0, "schedule": "cosine", "diversity": False},
     # EVP (Wu et al.) as the TVP authors run it: lr 10, constant within an epoch, input diversity.
-    "evp": {"optimiser": "normalised_gradient", "lr": 10.0, "schedule": "constant", "diversity": True},
-    # TVP: EVP + FCA + TSE; 0.005 and 0.001 are the authors' for MiniGPT-4 on CIFAR-10 with their forms of the losses.
+    "evp": {
+        "optimiser": "normalised_gradient",
+        "lr": 10.0,
+        "schedule": "constant",
+        "diversity": True,
+    },
+    # TVP: EVP + FCA + TSE; 0.005 and 0.001 are the authors' for MiniGPT-4 on CIFAR-10 with their
+    # forms of the losses.
     "tvp": {
         "optimiser": "normalised_gradient",
         "lr": 10.0,
@@ -197,8 +220,8 @@ def load_config(path: Path, words: Sequence[str] = (), model: type[Model] = Stud
     """Read a YAML file and lay ``key.sub=value`` words over it.
 
     Raises:
-        ConfigError: the file is missing or no YAML mapping, a word has no ``=``, or a key or value is wrong; every wrong
-            key is named in full.
+        ConfigError: the file is missing or no YAML mapping, a word has no ``=``, or a key or value
+            is wrong; every wrong key is named in full.
     """
     try:
         raw = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
@@ -207,14 +230,19 @@ def load_config(path: Path, words: Sequence[str] = (), model: type[Model] = Stud
     except yaml.YAMLError as error:
         raise ConfigError(f"{path} is not valid YAML: {error}.") from error
     if not isinstance(raw, dict):
-        raise ConfigError(f"{path} holds {type(raw).__name__}; expected keys and values, such as 'sources: [tiny-minigpt4]'.")
+        raise ConfigError(
+            f"{path} holds {type(raw).__name__}; expected keys and values, such as 'sources:"
+            " [tiny-minigpt4]'."
+        )
     for word in words:
         _lay(raw, word)
     return parse(model, raw, str(path))
 
 
 def parse(model: type[Model], raw: Mapping[str, Any], origin: str) -> Model:
-    """Check a mapping against a configuration class. Raises ConfigError that names every wrong key and value in full."""
+    """Check a mapping against a configuration class. Raises ConfigError that names every wrong key
+    and value in full.
+    """
     try:
         return model.model_validate(raw)
     except ValidationError as error:
@@ -225,7 +253,9 @@ def parse(model: type[Model], raw: Mapping[str, Any], origin: str) -> Model:
 def _lay(raw: dict[str, Any], word: str) -> None:
     key, equals, value = word.partition("=")
     if not equals or not key:
-        raise ConfigError(f"{word!r} is no setting; expected key.sub=value, such as steps=100 or prompt.width=20.")
+        raise ConfigError(
+            f"{word!r} is no setting; expected key.sub=value, such as steps=100 or prompt.width=20."
+        )
     *parents, last = key.split(".")
     place = raw
     for parent in parents:
@@ -246,7 +276,9 @@ def _explain(model: type[BaseModel], error: dict[str, Any]) -> str:
     if error["type"] == "extra_forbidden":
         known = _known(model, error["loc"][:-1])
         near = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
-        return f"unknown key {path!r}" + (f", did you mean {near[0]!r}?" if near else f"; known here: {', '.join(known)}")
+        return f"unknown key {path!r}" + (
+            f", did you mean {near[0]!r}?" if near else f"; known here: {', '.join(known)}"
+        )
     if error["type"] == "missing":
         return f"key {path!r} is missing"
     came = f" (came: {error['input']!r})" if error["type"] != "value_error" else ""
@@ -259,7 +291,11 @@ def _known(model: type[BaseModel], location: Sequence[int | str]) -> list[str]:
         if isinstance(part, int) or part in METHODS:
             continue
         candidates = (
-            [model.model_fields[part].annotation, *get_args(model.model_fields[part].annotation)] if part in model.model_fields else []
+            [model.model_fields[part].annotation, *get_args(model.model_fields[part].annotation)]
+            if part in model.model_fields
+            else []
         )
-        model = next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), model)
+        model = next(
+            (c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), model
+        )
     return list(model.model_fields)

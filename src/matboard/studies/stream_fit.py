@@ -19,13 +19,14 @@ from matboard.continual.learner import Learner, LearnStep
 from matboard.continual.protocol import Row, choices, run_stream
 from matboard.metrics import AccuracyMatrix, StreamHits
 from matboard.runs import Checkpoint, Run, write_atomically
+from matboard.studies.progress import Progress
 from matboard.tasks.stream import TaskStream
-from matboard.workflows.progress import Progress
 
 
 @dataclass(frozen=True)
 class Left:
-    """What a finished fit leaves behind, as its own ``results.json`` says it. Files lie in the study's folder.
+    """What a finished fit leaves behind, as its own ``results.json`` says it. Files lie in the
+    study's folder.
 
     Attributes:
         parameters: how many numbers gradient descent changed.
@@ -83,14 +84,26 @@ class StreamFit:
         return all(self.run.path(name).exists() for name in self.left.files)
 
     def build(self, eye: FrozenEye) -> Learner:
-        """The learner as it is before the first task. Raises ConfigError where its options do not fit the eye or each other."""
+        """The learner as it is before the first task. Raises ConfigError where its options do not
+        fit the eye or each other.
+        """
         own = {key: value for key, value in self.options.items() if key != "learner"}
-        return build_learner(self.options["learner"], eye, len(self.stream.classes), seed=self.seed, **own)
+        return build_learner(
+            self.options["learner"], eye, len(self.stream.classes), seed=self.seed, **own
+        )
 
     def learn(self, eye: FrozenEye) -> Iterator[Progress]:
         """Go on from the last task that was learned; a finished fit is only read."""
         child, stage, total = self.child, f"{self.name} (seed {self.seed})", len(self.stream.tasks)
-        Run.open(child.folder, {"learner": dict(self.options), "name": self.name, "seed": self.seed, "stream": self.stream.name})
+        Run.open(
+            child.folder,
+            {
+                "learner": dict(self.options),
+                "name": self.name,
+                "seed": self.seed,
+                "stream": self.stream.name,
+            },
+        )
         checkpoint = child.load_checkpoint()
         step = self._restore(checkpoint) if checkpoint else 0
         if self.finished:
@@ -99,19 +112,40 @@ class StreamFit:
         learner = self.build(eye)
         if checkpoint:
             learner.load_state(
-                {k.removeprefix("state."): torch.from_numpy(a) for k, a in checkpoint.arrays.items() if k.startswith("state.")}
+                {
+                    k.removeprefix("state."): torch.from_numpy(a)
+                    for k, a in checkpoint.arrays.items()
+                    if k.startswith("state.")
+                }
             )
-        yield Progress(stage, len(self.rows), total, "resumed" if 0 < len(self.rows) < total else "")
+        yield Progress(
+            stage, len(self.rows), total, "resumed" if 0 < len(self.rows) < total else ""
+        )
         for event in run_stream(learner, self.stream, start=len(self.rows)):
             if isinstance(event, LearnStep):
                 step += 1
                 self.skipped += event.skipped
-                child.log({"step": step, "task": len(self.rows) + 1, "loss": event.loss, **event.losses, "skipped": self.skipped})
-                yield Progress(stage, len(self.rows), total, f"task {len(self.rows) + 1}, step {event.index}/{event.total}")
+                child.log(
+                    {
+                        "step": step,
+                        "task": len(self.rows) + 1,
+                        "loss": event.loss,
+                        **event.losses,
+                        "skipped": self.skipped,
+                    }
+                )
+                yield Progress(
+                    stage,
+                    len(self.rows),
+                    total,
+                    f"task {len(self.rows) + 1}, step {event.index}/{event.total}",
+                )
                 continue
             self._note(event)
             child.save_checkpoint(self._checkpoint(learner, step))
-            yield Progress(stage, len(self.rows), total, f"accuracy {np.nanmean(event.accuracies):.3f}")
+            yield Progress(
+                stage, len(self.rows), total, f"accuracy {np.nanmean(event.accuracies):.3f}"
+            )
         child.write_results(asdict(self._leave(learner)))
 
     def hits(self) -> StreamHits:
@@ -128,7 +162,9 @@ class StreamFit:
 
     def matrix(self) -> AccuracyMatrix:
         """The accuracy matrix."""
-        return AccuracyMatrix(np.array(self.rows), [f"{t.index + 1}: {t.name}" for t in self.stream.tasks])
+        return AccuracyMatrix(
+            np.array(self.rows), [f"{t.index + 1}: {t.name}" for t in self.stream.tasks]
+        )
 
     def _note(self, row: Row) -> None:
         self.rows.append(row.accuracies.tolist())
@@ -139,7 +175,11 @@ class StreamFit:
         state = {f"state.{name}": t.contiguous().numpy() for name, t in learner.state().items()}
         said = {f"predictions.{i}": p for i, p in enumerate(self.predictions)}
         rows = [[None if np.isnan(v) else v for v in row] for row in self.rows]
-        return Checkpoint(step, {**state, **said}, {"rows": rows, "seconds": self.seconds, "skipped": self.skipped})
+        return Checkpoint(
+            step,
+            {**state, **said},
+            {"rows": rows, "seconds": self.seconds, "skipped": self.skipped},
+        )
 
     def _restore(self, checkpoint: Checkpoint) -> int:
         """Take up what was measured; the steps made."""
@@ -155,14 +195,24 @@ class StreamFit:
         self.run.path(matrix).parent.mkdir(parents=True, exist_ok=True)
         self.matrix().to_csv(self.run.path(matrix))
         kept = sum(t.numel() * t.element_size() for t in learner.tensors().values())
-        return Left(learner.trainable, kept, learner.flags, matrix, self._select(learner), tuple(self._draw(learner)))
+        return Left(
+            learner.trainable,
+            kept,
+            learner.flags,
+            matrix,
+            self._select(learner),
+            tuple(self._draw(learner)),
+        )
 
     def _select(self, learner: Learner) -> str | None:
         chosen = choices(learner, self.stream)
         if chosen is None:
             return None
         name = f"selection/{self.key}.json"
-        write_atomically(self.run.path(name), json.dumps(selection(*chosen, self.stream.classes).as_json()).encode())
+        write_atomically(
+            self.run.path(name),
+            json.dumps(selection(*chosen, self.stream.classes).as_json()).encode(),
+        )
         return name
 
     def _draw(self, learner: Learner) -> Iterator[str]:

@@ -1,8 +1,9 @@
 """Learn prompts and judge them: the main journey, from a configuration to a run folder.
 
-A study is a generator of `Progress`; whoever drives it draws the bars. It can be stopped at any moment, by Ctrl-C, a kill or
-a power cut, and started again in the same folder: finished fits and scores are found, an unfinished fit goes on at its
-last checkpoint and reaches the very tensor it would have reached.
+A study is a generator of `Progress`; whoever drives it draws the bars. It can be stopped at any
+moment, by Ctrl-C, a kill or a power cut, and started again in the same folder: finished fits and
+scores are found, an unfinished fit goes on at its last checkpoint and reaches the very tensor it
+would have reached.
 """
 
 from __future__ import annotations
@@ -19,19 +20,19 @@ from typing import Any
 import torch
 
 from matboard import __version__, zoo
-from matboard.models.contracts import Guide, VisionLanguageModel
+from matboard.models.capabilities import Guide, VisionLanguageModel
 from matboard.prompts.artifact import VisualPrompt, load_prompt
 from matboard.prompts.canvas import Canvas, Patch
 from matboard.prompts.pixel import PixelPrompt
 from matboard.runs import Checkpoint, Run, write_atomically
+from matboard.studies.config import METHODS, PromptConfig, StudyConfig, TaskConfig
+from matboard.studies.judge import judge_into
+from matboard.studies.progress import Progress
 from matboard.tasks import load_task
 from matboard.tasks.task import Task
 from matboard.transfer.fit import CONSISTENCY, ENRICHMENT, TASK, Fit, FitState, Processes, Step
 from matboard.transfer.objectives import PRESETS, Objective
 from matboard.transfer.optimisers import GradientDescent, NormalisedGradient, Optimiser, Schedule
-from matboard.workflows.config import METHODS, PromptConfig, StudyConfig, TaskConfig
-from matboard.workflows.judge import judge_into
-from matboard.workflows.progress import Progress
 
 SLIGHT, DROWNING = 0.01, 10.0
 """Below and above which share of the task's gradient a term is worth a note (guess)."""
@@ -57,7 +58,9 @@ class Method:
         return NormalisedGradient(schedule, self.norm_scope)  # type: ignore[arg-type]
 
 
-def study(config: StudyConfig, out: Path, *, data_dir: Path | None = None, cache: Path | None = None) -> Iterator[Progress]:
+def study(
+    config: StudyConfig, out: Path, *, data_dir: Path | None = None, cache: Path | None = None
+) -> Iterator[Progress]:
     """Learn a prompt for each method and seed, judge them all, write the run folder.
 
     Args:
@@ -84,7 +87,9 @@ def study(config: StudyConfig, out: Path, *, data_dir: Path | None = None, cache
 
 
 def resolve_method(config: StudyConfig, name: str) -> Method:
-    """A method's defaults (``METHODS``), the study's forms of the losses, and what the configuration says of the method."""
+    """A method's defaults (``METHODS``), the study's forms of the losses, and what the
+    configuration says of the method.
+    """
     asked = config.methods[name].model_dump(exclude_none=True)  # type: ignore[index]
     merged: dict[str, Any] = {
         "warmup": 0,
@@ -98,7 +103,11 @@ def resolve_method(config: StudyConfig, name: str) -> Method:
     weights = {key: merged.pop(key) for key in ("consistency_weight", "enrichment_weight")}
     if config.guide is None:
         weights["enrichment_weight"] = asked.get("enrichment_weight", 0.0)
-    return Method(name=name, objective=dataclasses.replace(PRESETS[config.objective.preset], **forms, **weights), **merged)
+    return Method(
+        name=name,
+        objective=dataclasses.replace(PRESETS[config.objective.preset], **forms, **weights),
+        **merged,
+    )
 
 
 class _Loader:
@@ -119,7 +128,9 @@ class _Loader:
 
     def guide(self) -> Guide | None:
         if self._guide is None and self._config.guide is not None:
-            self._guide = zoo.load_guide(self._config.guide, cache=self._cache, dtype=getattr(torch, self._config.precision))
+            self._guide = zoo.load_guide(
+                self._config.guide, cache=self._cache, dtype=getattr(torch, self._config.precision)
+            )
         return self._guide
 
     def targets(self) -> Iterator[VisionLanguageModel]:
@@ -130,10 +141,19 @@ class _Loader:
                 yield self.load(name)
 
 
-# -- learning --------------------------------------------------------------------------------------------------
+# -- learning
+# --------------------------------------------------------------------------------------------------
 
 
-def _fit(config: StudyConfig, run: Run, loader: _Loader, task: Task, method: Method, seed: int, processes: Processes) -> Iterator[Progress]:
+def _fit(
+    config: StudyConfig,
+    run: Run,
+    loader: _Loader,
+    task: Task,
+    method: Method,
+    seed: int,
+    processes: Processes,
+) -> Iterator[Progress]:
     name = f"{method.name}-s{seed}"
     stage = f"learn {name}"
     child = Run(run.path(f"fits/{name}"))
@@ -144,7 +164,11 @@ def _fit(config: StudyConfig, run: Run, loader: _Loader, task: Task, method: Met
     if main:
         Run.open(
             child.folder,
-            {"study": config.model_dump(mode="json", exclude={"seeds", "methods", "evaluate"}), **dataclasses.asdict(method), "seed": seed},
+            {
+                "study": config.model_dump(mode="json", exclude={"seeds", "methods", "evaluate"}),
+                **dataclasses.asdict(method),
+                "seed": seed,
+            },
         )
     fit = _prepare(config, loader, task, method, seed, processes)
     checkpoint = child.load_checkpoint()
@@ -167,7 +191,14 @@ def _fit(config: StudyConfig, run: Run, loader: _Loader, task: Task, method: Met
         _finish_fit(config, run, child, fit, loader, task, method, seed)
 
 
-def _prepare(config: StudyConfig, loader: _Loader, task: Task, method: Method, seed: int, processes: Processes) -> Fit:
+def _prepare(
+    config: StudyConfig,
+    loader: _Loader,
+    task: Task,
+    method: Method,
+    seed: int,
+    processes: Processes,
+) -> Fit:
     return Fit(
         build_prompt(config.prompt),
         loader.sources(),
@@ -187,10 +218,21 @@ def build_prompt(config: PromptConfig) -> PixelPrompt:
     """A prompt of the asked form, at its initial value."""
     canvas = Canvas(config.size, config.width if config.layout == "border" else 0, config.policy)
     patch = Patch(config.width) if config.layout == "patch" else None
-    return PixelPrompt(canvas, config.layout, config.range, patch, config.resolution, level=config.level)
+    return PixelPrompt(
+        canvas, config.layout, config.range, patch, config.resolution, level=config.level
+    )
 
 
-def _finish_fit(config: StudyConfig, run: Run, child: Run, fit: Fit, loader: _Loader, task: Task, method: Method, seed: int) -> None:
+def _finish_fit(
+    config: StudyConfig,
+    run: Run,
+    child: Run,
+    fit: Fit,
+    loader: _Loader,
+    task: Task,
+    method: Method,
+    seed: int,
+) -> None:
     rows = child.metrics()
     summary = {
         "kind": "fit",
@@ -212,8 +254,14 @@ def _finish_fit(config: StudyConfig, run: Run, child: Run, fit: Fit, loader: _Lo
     fit.prompt.to_artifact(record).save_pretrained(run.path(f"prompts/{child.folder.name}"))
     child.write_results(summary)
     child.drop_checkpoint()
-    lines = [{"run": f.name, **row} for f in sorted(run.path("fits").iterdir()) for row in Run(f).metrics()]
-    write_atomically(run.path("metrics.jsonl"), "".join(json.dumps(line) + "\n" for line in lines).encode())
+    lines = [
+        {"run": f.name, **row}
+        for f in sorted(run.path("fits").iterdir())
+        for row in Run(f).metrics()
+    ]
+    write_atomically(
+        run.path("metrics.jsonl"), "".join(json.dumps(line) + "\n" for line in lines).encode()
+    )
 
 
 def _row(step: Step) -> dict[str, Any]:
@@ -235,7 +283,11 @@ def _row(step: Step) -> dict[str, Any]:
 
 
 def _to_checkpoint(state: FitState) -> Checkpoint:
-    return Checkpoint(state.step, {name: t.numpy() for name, t in state.tensors.items()}, {"skipped": state.skipped})
+    return Checkpoint(
+        state.step,
+        {name: t.numpy() for name, t in state.tensors.items()},
+        {"skipped": state.skipped},
+    )
 
 
 def _from_checkpoint(checkpoint: Checkpoint) -> FitState:
@@ -243,31 +295,58 @@ def _from_checkpoint(checkpoint: Checkpoint) -> FitState:
     return FitState(checkpoint.step, tensors, int(checkpoint.values["skipped"]))
 
 
-def _judge(config: StudyConfig, run: Run, loader: _Loader, tasks: Sequence[Task], started: float) -> Iterator[Progress]:
-    prompts: dict[str, list[VisualPrompt]] = {m: [load_prompt(run.path(f"prompts/{m}-s{s}")) for s in config.seeds] for m in config.methods}
+def _judge(
+    config: StudyConfig, run: Run, loader: _Loader, tasks: Sequence[Task], started: float
+) -> Iterator[Progress]:
+    prompts: dict[str, list[VisualPrompt]] = {
+        m: [load_prompt(run.path(f"prompts/{m}-s{s}")) for s in config.seeds]
+        for m in config.methods
+    }
     next(reversed(prompts.values()))[0].save_pretrained(run.path("prompt"))
-    notes = [note for name in config.methods for note in balance_notes(resolve_method(config, name), run.metrics())]
-    yield from judge_into(run, prompts, loader.targets, config.sources, tasks, config.evaluate, started, notes)
+    notes = [
+        note
+        for name in config.methods
+        for note in balance_notes(resolve_method(config, name), run.metrics())
+    ]
+    yield from judge_into(
+        run, prompts, loader.targets, config.sources, tasks, config.evaluate, started, notes
+    )
 
 
 def balance_notes(method: Method, rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What to know of the weights λ₁ and λ₂ (TVP Eq. 6): a sentence for each term that hardly pulls on the prompt, or drowns the task.
+    """What to know of the weights λ₁ and λ₂ (TVP Eq. 6): a sentence for each term that hardly pulls
+    on the prompt, or drowns the task.
 
     Args:
-        rows: lines of the study's ``metrics.jsonl``; those of diagnosed steps hold each term's gradient norm.
+        rows: lines of the study's ``metrics.jsonl``; those of diagnosed steps hold each term's
+            gradient norm.
     """
-    norms = [r["gradient_norm"] for r in rows if r["run"].startswith(f"{method.name}-s") and TASK in r["gradient_norm"]]
+    norms = [
+        r["gradient_norm"]
+        for r in rows
+        if r["run"].startswith(f"{method.name}-s") and TASK in r["gradient_norm"]
+    ]
     notes = []
-    for term, words, key in ((CONSISTENCY, "feature consistency", "consistency_weight"), (ENRICHMENT, "enrichment", "enrichment_weight")):
+    for term, words, key in (
+        (CONSISTENCY, "feature consistency", "consistency_weight"),
+        (ENRICHMENT, "enrichment", "enrichment_weight"),
+    ):
         ratios = [n[term] / n[TASK] for n in norms if term in n and n[TASK] > 0]
         if ratios and not SLIGHT <= (ratio := statistics.median(ratios)) <= DROWNING:
             effect = "so it hardly counts" if ratio < SLIGHT else "so the task hardly counts"
             weight = getattr(method.objective, key)
             pull = f"{ratio:.2g} times the task's gradient (median over logged steps)"
-            notes.append(f"{method.name}: {words} pulls on the prompt with {pull}, {effect}; methods.{method.name}.{key} is {weight:g}.")
+            notes.append(
+                f"{method.name}: {words} pulls on the prompt with {pull}, {effect};"
+                f" methods.{method.name}.{key} is {weight:g}."
+            )
     return notes
 
 
 def _task(config: TaskConfig, data_dir: Path | None) -> Task:
-    task = load_task(config.name, data_dir=data_dir, train=config.train, test=config.test, seed=config.seed)
-    return task if config.held_out is None else task.validation_split(config.held_out, config.seed)[1]
+    task = load_task(
+        config.name, data_dir=data_dir, train=config.train, test=config.test, seed=config.seed
+    )
+    return (
+        task if config.held_out is None else task.validation_split(config.held_out, config.seed)[1]
+    )

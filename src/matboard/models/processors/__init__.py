@@ -1,0 +1,1 @@
+"""Image processors that gradients pass through, and their comparison with the official ones."""

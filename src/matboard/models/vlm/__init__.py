@@ -1,0 +1,1 @@
+"""Every transformers image-text-to-text model, driven in one way."""
