@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from recipes.tiny.measure import measure
-from recipes.tiny.models import GUIDE, QUERIES, load
-from recipes.tiny.pictures import CELLS, NO_LABEL, _framed, gallery
-from recipes.tiny.text import Encoder
-from recipes.tiny.training import Effort, train
 
 from matboard.errors import ModelError
 from matboard.tasks import scenes
 from matboard.zoo import resolve
 from recipes.tiny import lessons
+from recipes.tiny.measure import measure
+from recipes.tiny.models import GUIDE, QUERIES, load
+from recipes.tiny.pictures import CELLS, NO_LABEL, _framed, gallery
+from recipes.tiny.text import Encoder
+from recipes.tiny.training import Effort, train
 
 
 def test_a_prompt_is_worded_as_the_family_wants():
