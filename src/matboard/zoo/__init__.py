@@ -12,7 +12,7 @@ from matboard.extras import needed
 from matboard.zoo.names import BACKBONES, MINI, MINI_GUIDE, TINY, TINY_GUIDE, folder_of
 
 if TYPE_CHECKING:
-    from matboard.models.capabilities import Guide, VisionBackbone, VisionLanguageModel
+    from matboard.models.capabilities import Backbone, Guide, VisionLanguageModel
 
 
 def load_model(name: str, *, cache: Path | None = None, **options: Any) -> VisionLanguageModel:
@@ -63,7 +63,7 @@ def load_backbone(
     cache: Path | None = None,
     progress: Callable[[str], None] = lambda _: None,
     **options: Any,
-) -> VisionBackbone:
+) -> Backbone:
     """Load a frozen vision transformer by zoo name (``tiny-vit``, ``clip-vit-b16``), folder or Hub
     id.
 
