@@ -16,9 +16,9 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 
 from matboard.errors import ModelError, PreprocessingMismatch
-from matboard.models.processors import preprocessor as preprocessing
 from matboard.models.families import FAMILIES as FACTS
 from matboard.models.families import Family, Picture, merged_patch
+from matboard.models.processors import preprocessor as preprocessing
 from matboard.models.processors.preprocessor import probe, to_tensor
 from matboard.models.vlm.adapter import HuggingFaceVLM, load
 from matboard.models.vlm.prompt import Wording

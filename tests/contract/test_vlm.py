@@ -17,9 +17,9 @@ from transformers.models.mllama.processing_mllama import (
 )
 
 from matboard.errors import UnknownName
-from matboard.models.vlm import adapter as huggingface
 from matboard.models.processors.differentiable import Twin
 from matboard.models.processors.preprocessor import PROBES, disagreement, probe, to_tensor, twin
+from matboard.models.vlm import adapter as huggingface
 from matboard.models.vlm.adapter import HuggingFaceVLM
 
 QUESTIONS = ["what is this?", "how many cats are in the picture?", "a"]

@@ -20,7 +20,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from matboard.models.capabilities import VisionBackbone
+from matboard.models.capabilities import Backbone
 from matboard.tasks.task import Sample
 
 
@@ -52,9 +52,7 @@ class FrozenEye:
             keeping them saves).
     """
 
-    def __init__(
-        self, backbone: VisionBackbone, *, batch_size: int = 32, keep: bool = True
-    ) -> None:
+    def __init__(self, backbone: Backbone, *, batch_size: int = 32, keep: bool = True) -> None:
         self.backbone, self.batch_size, self.keep = backbone, batch_size, keep
         self._images: dict[str, Tensor] = {}
         self._queries: dict[str, Tensor] = {}

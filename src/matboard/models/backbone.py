@@ -26,12 +26,12 @@ from torch import Tensor, nn
 
 from matboard.errors import ConfigError, ModelError
 from matboard.models.capabilities import (
+    Backbone,
     Entering,
     Images,
     Outputs,
     Tokens,
     TokensOut,
-    VisionBackbone,
 )
 from matboard.models.vlm.adapter import load_part
 
@@ -53,7 +53,7 @@ is taken to mean.
 """
 
 
-class TransformerBackbone(VisionBackbone):
+class TransformerBackbone(Backbone):
     """A frozen transformers vision tower.
 
     Args:
@@ -112,7 +112,7 @@ class TransformerBackbone(VisionBackbone):
         )
 
     def embed(self, images: Images) -> Tokens:
-        """See `VisionBackbone.embed`. Raises ConfigError for pictures of another size."""
+        """See `Backbone.embed`. Raises ConfigError for pictures of another size."""
         if tuple(images.shape[-2:]) != (self.side, self.side):
             raise ConfigError(
                 f"{self.name} takes pictures of {self.side}×{self.side} here, but"
@@ -125,7 +125,7 @@ class TransformerBackbone(VisionBackbone):
         return tokens
 
     def patch_embed(self, images: Images) -> Tokens:
-        """See `VisionBackbone.patch_embed`; CLIP's norm before block 0 is included."""
+        """See `Backbone.patch_embed`; CLIP's norm before block 0 is included."""
         embeddings: Any = self.tower.embeddings
         project = (
             embeddings.patch_embedding
@@ -138,11 +138,11 @@ class TransformerBackbone(VisionBackbone):
     def advance(
         self, tokens: Tokens, prompts: Entering = None, *, start: int = 0, stop: int | None = None
     ) -> TokensOut:
-        """See `VisionBackbone.advance`."""
+        """See `Backbone.advance`."""
         return self._advance(tokens, prompts or {}, start, self.depth if stop is None else stop)[0]
 
     def forward(self, tokens: Tokens, prompts: Entering = None, *, start: int = 0) -> Outputs:
-        """See `VisionBackbone.forward`."""
+        """See `Backbone.forward`."""
         hidden, count = self._advance(tokens, prompts or {}, start, self.depth)
         hidden = self._after(hidden)
         first, last = self.special, self.special + count
@@ -153,7 +153,7 @@ class TransformerBackbone(VisionBackbone):
 
     @torch.no_grad()
     def query(self, images: Images) -> Float[Tensor, "batch dim"]:
-        """See `VisionBackbone.query`."""
+        """See `Backbone.query`."""
         return self.forward(self.embed(images)).pooled.float()
 
     def _advance(

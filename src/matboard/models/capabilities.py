@@ -1,10 +1,22 @@
-"""What a frozen model must offer, whatever it is inside.
+"""What frozen models can do, each ability a small contract of its own.
+
+============  =========================================================================  ==========
+ability       what it offers                                                             who has it
+============  =========================================================================  ==========
+`Learnable`   the likelihood of answers, with gradients to the pixels                    open models
+`Ranks`       scores for candidate answers                                               open models, classifiers, CLIP
+`Generates`   free answers                                                               open models, models behind an API
+`HasFeatures` visual features at named taps                                              open models
+============  =========================================================================  ==========
+
+A `VisionLanguageModel` has all four. Whoever needs an ability asks for it with `require`, which
+says in a sentence what a model lacks.
 
 Pictures come in one of two forms, and the form decides the route they take:
 
-* a tensor, ``Float[Tensor, "batch 3 height width"]`` in [0, 1]: matboard's differentiable twin of
-  the model's image processor. Gradients reach the pixels. This is how prompts are learned. A model
-  without a faithful twin says so in ``refusal`` and raises PreprocessingMismatch.
+* a tensor, ``Float[Tensor, "batch 3 height width"]`` in [0, 1]: matboard's differentiable version
+  of the model's image processor. Gradients reach the pixels. This is how prompts are learned. A
+  model without a faithful one says so in ``refusal`` and raises PreprocessingMismatch.
 * a sequence of PIL pictures: the model's *official* image processor. This is how prompts are
   judged.
 
@@ -15,13 +27,15 @@ a batch of N gives what N batches of one give.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias, TypeVar, cast
 
 from jaxtyping import Float, Int
 from PIL.Image import Image
 from torch import Tensor
+
+from matboard.errors import ModelError
 
 Images: TypeAlias = Float[Tensor, "batch 3 height width"]
 Pictures: TypeAlias = Images | Sequence[Image]
@@ -29,8 +43,8 @@ Tokens: TypeAlias = Float[Tensor, "batch token dim"]
 TokensOut: TypeAlias = Float[Tensor, "batch tokens_out dim"]
 Entering: TypeAlias = Mapping[int, Tensor] | None
 """Block → prompt tokens ``batch prompt dim`` that enter before it, behind the special tokens, in
-place of any that entered earlier
-(VPT-deep, arXiv 2203.12119)."""
+place of any that entered earlier (VPT-deep, arXiv 2203.12119).
+"""
 
 
 @dataclass(frozen=True)
@@ -48,25 +62,28 @@ class Answers:
     features: dict[str, Float[Tensor, "batch token dim"]] = field(default_factory=dict)
 
 
-class VisionLanguageModel(ABC):
-    """A frozen model that answers questions about pictures.
+class FrozenModel(ABC):
+    """A model that is only used. What it can do, its abilities say.
 
     Attributes:
         name: as the user gave it.
         encoder: fingerprint of the vision encoder's weights; equal fingerprints mean a shared eye.
-        taps: names under which visual features can be had: always ``"vision"`` (the encoder's token
-            output) and ``"projector"`` (what enters the language model); ``"qformer"`` where there
-            is one.
+            Empty where nobody knows, as behind an API.
     """
 
     name: str
-    encoder: str
-    taps: tuple[str, ...]
+    encoder: str = ""
+
+
+class Learnable(FrozenModel):
+    """Prompts can be learned on it: the likelihood of an answer has a gradient to the pixels."""
+
+    ability: ClassVar[str] = "give a gradient to the pixels"
 
     @property
     def refusal(self) -> str | None:
-        """Why no prompt can be learned on this model, as a sentence; None where one can. Known as
-        soon as it is loaded.
+        """Why no prompt can be learned on this very model, as a sentence; None where one can.
+        Known as soon as it is loaded.
         """
         return None
 
@@ -82,8 +99,11 @@ class VisionLanguageModel(ABC):
     ) -> Answers:
         """Teacher-forced likelihood of the answers, and the visual features of the same pass.
 
-        Each picture is encoded once, features included. ``terminator`` appends the end-of-sequence
-        token to every answer.
+        Each picture is encoded once, features included.
+
+        Args:
+            taps: where features are wanted; a model without `HasFeatures` knows none.
+            terminator: append the end-of-sequence token to every answer.
         """
 
     def answer_loss(
@@ -93,6 +113,12 @@ class VisionLanguageModel(ABC):
         before the mean).
         """
         return self.answer(images, questions, answers).negative_log_likelihood
+
+
+class Ranks(FrozenModel):
+    """It scores candidate answers against one another."""
+
+    ability: ClassVar[str] = "rank candidate answers"
 
     @abstractmethod
     def candidate_log_likelihoods(
@@ -112,11 +138,30 @@ class VisionLanguageModel(ABC):
                 sum. No terminator is scored.
         """
 
+
+class Generates(FrozenModel):
+    """It answers in its own words."""
+
+    ability: ClassVar[str] = "generate answers"
+
     @abstractmethod
     def generate(
         self, images: Pictures, questions: Sequence[str], *, max_new_tokens: int = 16
     ) -> list[str]:
         """Greedy answers, special tokens and outer white space removed."""
+
+
+class HasFeatures(FrozenModel):
+    """It shows what its eye makes of a picture.
+
+    Attributes:
+        taps: names under which visual features can be had: always ``"vision"`` (the encoder's token
+            output) and ``"projector"`` (what enters the language model); ``"qformer"`` where there
+            is one.
+    """
+
+    ability: ClassVar[str] = "show its visual features"
+    taps: tuple[str, ...]
 
     @abstractmethod
     def visual_features(
@@ -125,6 +170,38 @@ class VisionLanguageModel(ABC):
         """Visual features at a named tap; ``questions`` matter only where the encoder reads them
         (InstructBLIP). Raises UnknownName.
         """
+
+
+class VisionLanguageModel(Learnable, Ranks, Generates, HasFeatures):
+    """A frozen open model that answers questions about pictures; it has every ability."""
+
+
+ABILITIES: tuple[type[FrozenModel], ...] = (Learnable, Ranks, Generates, HasFeatures)
+
+Able = TypeVar("Able", bound=FrozenModel)
+
+
+def require(model: FrozenModel, ability: Callable[..., Able], *, doing: str) -> Able:
+    """The model itself, known to have an ability.
+
+    Args:
+        ability: one of `ABILITIES`; typed as a callable because mypy takes an abstract class for
+            one, and not for a ``type``.
+        doing: what needs it, as the subject of a sentence: ``"judging by ranking"``.
+
+    Raises:
+        ModelError: it lacks the ability; the sentence says what it can do instead.
+    """
+    wanted = cast(type[Able], ability)
+    if isinstance(model, wanted):
+        return model
+    able = [_said(kind) for kind in ABILITIES if isinstance(model, kind)]
+    lacking = f"{model.name} ({type(model).__name__}) cannot {_said(wanted)}"
+    raise ModelError(f"{lacking}, which {doing} needs. It can {' and '.join(able) or 'nothing'}.")
+
+
+def _said(kind: type[FrozenModel]) -> str:
+    return str(getattr(kind, "ability", kind.__name__))
 
 
 class Guide(ABC):
@@ -169,7 +246,7 @@ class Outputs:
     pooled: Float[Tensor, "batch dim"]
 
 
-class VisionBackbone(ABC):
+class Backbone(ABC):
     """A frozen vision transformer with a place where token prompts enter.
 
     Attributes:

@@ -59,13 +59,6 @@ def folder(name: str, cache: Path) -> Path:
     return cache / "zoo" / name
 
 
-def facts(name: str) -> dict[str, object]:
-    """How a shipped connector was trained and what it measured. Raises UnknownName."""
-    folder(name, WEIGHTS)
-    found: dict[str, object] = json.loads((WEIGHTS / name / "facts.json").read_text())
-    return found
-
-
 def build(
     names: Sequence[str], out: Path, progress: Progress, *, cache: Path | None = None
 ) -> list[Path]:

@@ -14,8 +14,8 @@ import torch
 
 from matboard.models.capabilities import VisionLanguageModel
 from matboard.models.vlm.adapter import load
-from matboard.zoo.mini_features import Packed, framed
-from matboard.zoo.mini_questions import PRESENCE
+from recipes.mini.pictures import Packed, framed
+from recipes.mini.questions import PRESENCE
 
 QUESTION = "This is a photo of a"
 SETS = ("cifar10_test", "imagenette_val")

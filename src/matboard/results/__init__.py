@@ -1,0 +1,28 @@
+"""What a run writes, as frozen models: writers build them, the report and every reader take them.
+
+Each file has one model and bears its schema's number; ``docs/schema/`` holds the JSON schemas.
+"""
+
+from matboard.results.fits import FitResults, StreamFitResults
+from matboard.results.parts import SCHEMA, Difference, Interval
+from matboard.results.reading import Results, json_schemas, read
+from matboard.results.selection import SelectionResults
+from matboard.results.steps import StepRow, read_step
+from matboard.results.stream import StreamResults
+from matboard.results.transfer import TransferResults
+
+__all__ = [
+    "SCHEMA",
+    "Difference",
+    "FitResults",
+    "Interval",
+    "Results",
+    "SelectionResults",
+    "StepRow",
+    "StreamFitResults",
+    "StreamResults",
+    "TransferResults",
+    "json_schemas",
+    "read",
+    "read_step",
+]

@@ -1,0 +1,60 @@
+"""``results.json`` in a fit's own folder: what it leaves to the study that it belongs to."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from matboard.results.parts import Number, Part
+from matboard.results.stream import Outcome
+
+
+class FitResults(Part):
+    """A pixel prompt that was learned.
+
+    Attributes:
+        variant: the study's name for how it was learned.
+        method: name of the registered method.
+        skipped: steps skipped because their gradient was not finite.
+        converged: whether it was no longer learning at the end; None where nobody looked.
+        prompt: the saved prompt's folder, inside the study's folder.
+    """
+
+    version: Literal[2] = Field(default=2, alias="schema")
+    kind: Literal["fit"] = "fit"
+    variant: str
+    method: str
+    seed: int
+    steps: int
+    skipped: int = 0
+    seconds: Number = None
+    converged: bool | None = None
+    prompt: str
+
+
+class StreamFitResults(Part):
+    """A learner that went through its stream.
+
+    Attributes:
+        parameters: how many numbers gradient descent changed.
+        state_bytes: what it must keep from task to task.
+        flags: what a reader of its results must know, as sentences.
+        picture_form: what its prompts' pictures are; None where there are none.
+        outcome: what was measured; its files lie in the study's folder.
+    """
+
+    version: Literal[2] = Field(default=2, alias="schema")
+    kind: Literal["stream-fit"] = "stream-fit"
+    parameters: int
+    state_bytes: int
+    flags: tuple[str, ...] = ()
+    picture_form: Literal["kept", "reshaped"] | None = None
+    outcome: Outcome
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Everything it left behind."""
+        said = self.outcome
+        chosen = () if said.selection is None else (said.selection,)
+        return (said.matrix, *chosen, *said.pictures)

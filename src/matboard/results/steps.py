@@ -1,0 +1,60 @@
+"""One line of ``metrics.jsonl``: what a step of learning did, for fits and streams alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import Field, ValidationError
+
+from matboard.errors import RunError
+from matboard.results.parts import Number, Part
+
+
+class StepRow(Part):
+    """One step.
+
+    Attributes:
+        run: name of the fit's folder.
+        variant: the study's name for what is learned: a variant of a method, or a learner.
+        step: counted from 1; in a stream over all tasks.
+        task: in a stream, which task is being learned, counted from 1.
+        loss: the whole loss; None where it was not finite.
+        losses: each term before its weight.
+        skipped: steps of this fit skipped so far because their gradient was not finite.
+        gradient_norms: L2 norms at the pixels of each weighted term and of their sum.
+        gradient_cosines: pair of terms, ``a~b`` → cosine between their gradients.
+        per_model: source model → its own quantities.
+    """
+
+    run: str = ""
+    variant: str = ""
+    seed: int | None = None
+    step: int
+    task: int | None = None
+    loss: Number
+    losses: dict[str, Number] = Field(default={})
+    lr: float | None = None
+    skipped: int = 0
+    seconds: float | None = None
+    gradient_norms: dict[str, Number] = Field(default={})
+    gradient_cosines: dict[str, Number] = Field(default={})
+    per_model: dict[str, dict[str, Number]] = Field(default={})
+
+    def as_line(self) -> dict[str, Any]:
+        """Plain values for the log, without what says nothing."""
+        return self.model_dump(mode="json", exclude_defaults=True)
+
+
+def read_step(line: Mapping[str, Any]) -> StepRow:
+    """A line of the log. Raises RunError where it is none that this matboard writes."""
+    try:
+        return StepRow.model_validate(line)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise RunError(
+            f"metrics.jsonl holds a line that this matboard does not write ({where}:"
+            f" {first['msg']}), so no curves can be drawn. matboard 0.1.0 wrote other lines;"
+            " to see them, use that version."
+        ) from error

@@ -1,0 +1,259 @@
+"""A transfer table and what belongs to it: ``results.json`` of a study of pixel prompts.
+
+Names join the parts: a cell names its model, its task and its condition. Nothing is to be read out
+of a name; what is known of a thing stands in its own fields.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Literal, TypeAlias
+
+from pydantic import Field, model_validator
+
+from matboard.results.parts import Difference, Number, Part
+
+Baseline: TypeAlias = Literal["full", "shrunk", "random", "flat"]
+Group: TypeAlias = Literal["source", "same", "other", "unknown"]
+Scorer: TypeAlias = Literal["ranking", "generation"]
+
+GROUPS: tuple[Group, ...] = ("source", "same", "other", "unknown")
+TARGETS: tuple[Group, ...] = GROUPS[1:]
+SCORERS: tuple[Scorer, ...] = ("ranking", "generation")
+
+
+class Model(Part):
+    """One measured model.
+
+    Attributes:
+        encoder: fingerprint of its vision encoder; empty where nobody knows it.
+        shares_encoder: whether a source has the same encoder; None where it is not known of both.
+    """
+
+    name: str
+    encoder: str = ""
+    is_source: bool = False
+    shares_encoder: bool | None = None
+
+    @property
+    def group(self) -> Group:
+        """Sources and targets are reported apart, and targets by whose encoder they have."""
+        if self.is_source:
+            return "source"
+        if self.shares_encoder is None:
+            return "unknown"
+        return "same" if self.shares_encoder else "other"
+
+
+class TaskFacts(Part):
+    """One task.
+
+    Attributes:
+        metric: what its samples are scored with, in [0, 1].
+        n: test samples.
+        chance: what guessing scores.
+        held_out: share of the training samples that it was judged on; None for the test part.
+        fingerprint: of its data.
+    """
+
+    name: str
+    metric: str
+    n: int
+    chance: Number = None
+    held_out: float | None = None
+    fingerprint: str = ""
+
+
+class Condition(Part):
+    """A way of showing a picture: untouched, behind an unlearned border, or with learned prompts.
+
+    Attributes:
+        name: what cells call it; for a method the variant's name in the configuration.
+        label: what people read.
+        baseline: which one it is; None for a method.
+        method: name of the registered method; None for baselines and for prompts of unknown origin.
+        geometry: form of the border in words, such as ``border 30 of 224``; None for the full
+            picture. Conditions of one geometry bear the same words.
+        seeds: one for each prompt; empty where there is nothing random.
+        compared_with: names of the conditions it is paired with.
+    """
+
+    name: str
+    label: str
+    role: Literal["baseline", "method"]
+    baseline: Baseline | None = None
+    method: str | None = None
+    geometry: str | None = None
+    seeds: tuple[int, ...] = ()
+    compared_with: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _role_fits(self) -> Condition:
+        if (self.role == "baseline") != (self.baseline is not None):
+            raise ValueError(
+                f"condition {self.name!r} has role {self.role!r} and baseline {self.baseline!r}:"
+                " a baseline says which one it is, and a method is none"
+            )
+        return self
+
+
+class Cell(Part):
+    """One model on one task under one condition, read by one scorer.
+
+    Attributes:
+        value: in the metric's unit, [0, 1]; mean over seeds.
+        low, high: 95 % interval; None where there are too few samples for one.
+        seeds: the value with each seed of the condition, in its order.
+        versus: name of a condition → this one minus that one, paired.
+        unparsable: share of generated answers that name no candidate.
+        failed: the sentence that says why there is no value.
+    """
+
+    model: str
+    task: str
+    condition: str
+    scorer: Scorer = "ranking"
+    metric: str
+    n: int
+    value: Number = None
+    low: Number = None
+    high: Number = None
+    seeds: tuple[Number, ...] = ()
+    versus: dict[str, Difference] = Field(default={})
+    unparsable: Number = None
+    failed: str | None = None
+
+    @property
+    def too_few(self) -> bool:
+        """Whether it was measured on too few samples for an interval."""
+        return self.value is not None and (self.low is None or self.high is None)
+
+
+class Shown(Part):
+    """A picture as a model saw it under a condition, and what the model said.
+
+    Attributes:
+        picture: a file in the run folder.
+        right: whether the answer counts as right.
+    """
+
+    condition: str
+    picture: str
+    said: str
+    right: bool
+
+
+class Example(Part):
+    """One test sample as one model saw it: under the first condition untouched, then prompted.
+
+    Attributes:
+        answers: those that count as right.
+    """
+
+    model: str
+    task: str
+    question: str
+    answers: tuple[str, ...]
+    shown: tuple[Shown, ...]
+
+
+class PromptFacts(Part):
+    """Where a learned prompt lies, and how it was learned.
+
+    Attributes:
+        condition: the name of the condition that it belongs to.
+        run: what its lines in ``metrics.jsonl`` are called.
+        folder: the saved prompt, inside the run folder.
+        skipped_terms: terms of the method's objective that this prompt was learned without.
+    """
+
+    condition: str
+    method: str | None = None
+    seed: int | None = None
+    run: str = ""
+    folder: str
+    geometry: str
+    skipped_terms: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class TransferResults(Part):
+    """``results.json`` of a study of pixel prompts, and of judging a prompt that exists."""
+
+    version: Literal[2] = Field(default=2, alias="schema")
+    kind: Literal["transfer"] = "transfer"
+    title: str = ""
+    sources: tuple[str, ...] = ()
+    models: tuple[Model, ...] = ()
+    tasks: tuple[TaskFacts, ...] = ()
+    conditions: tuple[Condition, ...] = ()
+    cells: tuple[Cell, ...] = ()
+    prompts: tuple[PromptFacts, ...] = ()
+    examples: tuple[Example, ...] = ()
+    notes: tuple[str, ...] = ()
+    seconds: Number = None
+
+    @model_validator(mode="after")
+    def _names_fit(self) -> TransferResults:
+        models = _distinct("model", (model.name for model in self.models))
+        tasks = _distinct("task", (task.name for task in self.tasks))
+        conditions = _distinct("condition", (c.name for c in self.conditions))
+        _known("model", (cell.model for cell in self.cells), models)
+        _known("task", (cell.task for cell in self.cells), tasks)
+        _known("condition", (cell.condition for cell in self.cells), conditions)
+        _known("condition", (name for cell in self.cells for name in cell.versus), conditions)
+        _known("condition", (n for c in self.conditions for n in c.compared_with), conditions)
+        _known("condition", (prompt.condition for prompt in self.prompts), conditions)
+        return self
+
+    @model_validator(mode="after")
+    def _cells_are_distinct(self) -> TransferResults:
+        places = Counter((c.model, c.task, c.condition, c.scorer) for c in self.cells)
+        for place, count in places.items():
+            if count > 1:
+                raise ValueError(f"the cell {' · '.join(place)} stands there {count} times")
+        return self
+
+    @property
+    def methods(self) -> tuple[Condition, ...]:
+        """The learned prompts among the conditions."""
+        return tuple(c for c in self.conditions if c.role == "method")
+
+    @property
+    def baselines(self) -> tuple[Condition, ...]:
+        """Everything else, in the file's order."""
+        return tuple(c for c in self.conditions if c.role == "baseline")
+
+    @property
+    def scorers(self) -> tuple[Scorer, ...]:
+        """How answers were read, ``ranking`` first."""
+        used = {cell.scorer for cell in self.cells}
+        return tuple(scorer for scorer in SCORERS if scorer in used)
+
+    def group(self, group: Group) -> tuple[Model, ...]:
+        """The models of one group, in the file's order."""
+        return tuple(model for model in self.models if model.group == group)
+
+    def condition(self, name: str) -> Condition:
+        """The condition of that name."""
+        return next(c for c in self.conditions if c.name == name)
+
+    def by_place(self, scorer: Scorer) -> dict[tuple[str, str, str], Cell]:
+        """(model, task, condition) → cell."""
+        chosen = (cell for cell in self.cells if cell.scorer == scorer)
+        return {(cell.model, cell.task, cell.condition): cell for cell in chosen}
+
+
+def _distinct(what: str, names: Iterable[str]) -> set[str]:
+    counts = Counter(names)
+    for name, count in counts.items():
+        if count > 1:
+            raise ValueError(f"{count} {what}s are called {name!r}")
+    return set(counts)
+
+
+def _known(what: str, named: Iterable[str], known: set[str]) -> None:
+    strange = sorted(set(named) - known)
+    if strange:
+        raise ValueError(f"the {what} {strange[0]!r} is named, which is not among the {what}s")
