@@ -26,7 +26,7 @@ def _weighted(scores: Array, labels: Array) -> Weighted:
         wins = (positives * (below + negatives / 2)).sum(axis=1)
         pairs = positives.sum(axis=1) * negatives.sum(axis=1)
         undefined = np.full(len(pairs), np.nan)
-        return np.divide(wins, pairs, out=undefined, where=pairs > 0)
+        return np.asarray(np.divide(wins, pairs, out=undefined, where=pairs > 0))
 
     return area
 
