@@ -123,7 +123,7 @@ def _decode(
 
 def _upright(picture: Image.Image) -> Image.Image:
     try:
-        turn = _TURNS.get(picture.getexif().get(_ORIENTATION))
+        turn = _TURNS.get(picture.getexif().get(_ORIENTATION, 1))
     except Exception:  # as it is stored: browsers show a picture with damaged EXIF data so too
         return picture
     if turn is None:

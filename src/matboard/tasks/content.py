@@ -22,9 +22,10 @@ MISSING = "missing"
 def digests(files: Iterable[Path | None]) -> dict[Path | None, str]:
     """File → SHA-256 (hex) of its content, each read once; None has an empty one."""
     distinct = [file for file in dict.fromkeys(files) if file is not None]
+    found: dict[Path | None, str] = {None: ""}
     with ThreadPoolExecutor() as pool:
-        found = dict(zip(distinct, pool.map(digest, distinct)))
-    return {None: "", **found}
+        found.update(zip(distinct, pool.map(digest, distinct), strict=True))
+    return found
 
 
 def digest(file: Path) -> str:

@@ -4,65 +4,41 @@ many are had as were asked for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from typing import Protocol, TypeVar
-
-from PIL.Image import Image
+from dataclasses import replace
+from typing import TypeAlias
 
 from matboard.errors import ImageError, TaskError
-from matboard.tasks.draws import balanced_indices
-from matboard.tasks.records import Records
+from matboard.tasks.draws import in_turns, shuffled_groups
+from matboard.tasks.records import Record, Records
 from matboard.tasks.task import Sample, Skipped, Task
 
 NAMED = 20
 """So many skipped files a note names; `Task.skipped` has them all."""
 
 
-class Picture(Protocol):
-    """A record or a sample."""
-
-    @property
-    def id(self) -> str: ...
-
-    @property
-    def load(self) -> Callable[[], Image]: ...
-
-
-P = TypeVar("P", bound=Picture)
-
-
-@dataclass(frozen=True)
-class Looked:
-    """What decoding showed.
-
-    Attributes:
-        readable: positions, in the order they were looked at.
-        skipped: the others that were looked at.
-    """
-
-    readable: list[int]
-    skipped: list[Skipped]
+Picture: TypeAlias = Record | Sample
 
 
 def readable_records(records: Records) -> Records:
     """The records whose picture can be decoded; all are looked at."""
-    looked = _look(records.found, range(len(records.found)))
-    found = [records.found[position] for position in looked.readable]
+    skipped = _unreadable(records.found)
+    bad = {skip.id for skip in skipped}
+    found = [record for record in records.found if record.id not in bad]
     if records.found and not found:
         raise TaskError(
-            f"None of the {len(records.found)} pictures can be read. {looked.skipped[0].reason}"
+            f"None of the {len(records.found)} pictures can be read. {skipped[0].reason}"
         )
-    return replace(records, found=found, skipped=[*records.skipped, *looked.skipped])
+    return replace(records, found=found, skipped=[*records.skipped, *skipped])
 
 
 def readable_task(task: Task, train: int | None, test: int | None, seed: int) -> Task:
     """At most so many samples of each part, drawn like `Task.limited`; where a picture cannot be
-    decoded, the next one drawn takes its place.
+    decoded, the next one of its group takes its place.
 
-    No more are decoded than are wanted, and each is forgotten again. Raises TaskError where none of
-    a part can be.
+    Hardly more are decoded than are wanted, and each is forgotten again. Raises TaskError where
+    none of a part can be.
     """
     trained, left_out = _drawn(task, "train", task.train, train, seed)
     tested, left_out_too = _drawn(task, "test", task.test, test, seed)
@@ -73,35 +49,34 @@ def readable_task(task: Task, train: int | None, test: int | None, seed: int) ->
 def _drawn(
     task: Task, part: str, samples: tuple[Sample, ...], count: int | None, seed: int
 ) -> tuple[tuple[Sample, ...], list[Skipped]]:
-    wanted = len(samples) if count is None else min(count, len(samples))
-    order: Sequence[int] = range(len(samples))
-    if wanted < len(samples):
-        order = balanced_indices([s.group for s in samples], len(samples), seed)
-    looked = _look(samples, order, wanted)
-    if not looked.readable:
+    groups = shuffled_groups([sample.group for sample in samples], seed)
+    skipped: list[Skipped] = []
+    readable: set[int] = set()
+    bad: set[str] = set()
+    while True:
+        left = [[i for i in group if samples[i].id not in bad] for group in groups]
+        drawn = in_turns(left)[:count]
+        unseen = [index for index in sorted(drawn) if index not in readable]
+        found = _unreadable([samples[index] for index in unseen])
+        readable.update(unseen)
+        if not found:
+            break
+        skipped += found
+        bad.update(skip.id for skip in found)
+    if not drawn:
         raise TaskError(
             f"None of the {len(samples)} {part} pictures of task {task.name!r} can be read."
-            f" {looked.skipped[0].reason}"
+            f" {skipped[0].reason}"
         )
-    return tuple(samples[position] for position in sorted(looked.readable)), looked.skipped
+    return tuple(samples[index] for index in sorted(drawn)), skipped
 
 
-def _look(pictures: Sequence[P], order: Sequence[int], wanted: int | None = None) -> Looked:
-    """Decode in this order until as many are readable as are wanted; without a number, all."""
-    looked = Looked([], [])
-    wanted = len(order) if wanted is None else wanted
-    start = 0
+def _unreadable(pictures: Sequence[Picture]) -> list[Skipped]:
+    """Those that cannot be decoded, in order."""
     with ThreadPoolExecutor() as pool:
-        while len(looked.readable) < wanted and start < len(order):
-            chunk = order[start : start + wanted - len(looked.readable)]
-            start += len(chunk)
-            reasons = pool.map(_trouble, (pictures[position] for position in chunk))
-            for position, reason in zip(chunk, reasons, strict=True):
-                if reason is None:
-                    looked.readable.append(position)
-                else:
-                    looked.skipped.append(Skipped(pictures[position].id, reason))
-    return looked
+        reasons = list(pool.map(_trouble, pictures))
+    pairs = zip(pictures, reasons, strict=True)
+    return [Skipped(picture.id, reason) for picture, reason in pairs if reason is not None]
 
 
 def _trouble(picture: Picture) -> str | None:

@@ -75,7 +75,7 @@ class Sample:
         if not self.candidates:
             return None
         if len(self.candidates) == 1:
-            return f"has one candidate, {self.candidates[0]!r}; ranking needs at least two."
+            return f"has one candidate, {shown(self.candidates[0])}; ranking needs at least two."
         for position, candidate in enumerate(self.candidates, start=1):
             if not candidate.strip():
                 return f"has an empty candidate at position {position}; remove it."
@@ -266,5 +266,5 @@ def shown(value: object, most: int = 80) -> str:
 
 
 def _listed(names: Sequence[str]) -> str:
-    few = ", ".join(names[:10])
+    few = ", ".join(shown(name, 40) for name in names[:10])
     return f"{few} … ({len(names)} in all)" if len(names) > 10 else few

@@ -24,9 +24,7 @@ from matboard.tasks.task import Task, check_limits
 PACKED = (".npz", ".parquet")
 
 
-def read(
-    path: Path, *, train: int | None = None, test: int | None = None, seed: int = 0
-) -> Task:
+def read(path: Path, *, train: int | None = None, test: int | None = None, seed: int = 0) -> Task:
     """The task in a folder or file, whatever its format, without pictures that cannot be decoded.
 
     A folder holds class folders; or ``train/`` and ``test/`` (``val/``, ``valid/``) with class

@@ -22,7 +22,7 @@ from functools import partial
 from itertools import pairwise
 from math import prod
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.lib import format as npy
@@ -156,8 +156,13 @@ def _unpacked(archive: zipfile.ZipFile, file_size: int) -> Iterator[tuple[str, N
             yield key, npy.read_array(stream, allow_pickle=False)
 
 
-def _check_header(stream: IO[bytes], key: str, size: int) -> None:
-    """See that an array is what its name says, and no larger than the bytes there are for it."""
+def _check_header(stream: Any, key: str, size: int) -> None:
+    """See that an array is what its name says, and no larger than the bytes there are for it.
+
+    Args:
+        stream: the array's file in the archive.
+        size: what the archive says of that file's bytes.
+    """
     version = npy.read_magic(stream)
     if version not in ((1, 0), (2, 0)):
         raise _Broken(f"its array {key!r} is of the npy version {version}, 1 or 2 is expected")
@@ -174,9 +179,7 @@ def _check_header(stream: IO[bytes], key: str, size: int) -> None:
 def _check_lengths(arrays: Arrays) -> None:
     labels, names, offsets = (len(arrays[key]) for key in ("labels", "names", "offsets"))
     if not labels == names == offsets - 1:
-        raise _Broken(
-            f"its arrays disagree: {labels} labels, {names} names, {offsets} offsets"
-        )
+        raise _Broken(f"its arrays disagree: {labels} labels, {names} names, {offsets} offsets")
     bounds = arrays["offsets"].astype(object)  # Python's numbers do not overflow
     if min(bounds) < 0 or max(bounds) > len(arrays["data"]) or (np.diff(bounds) < 0).any():
         raise _Broken(

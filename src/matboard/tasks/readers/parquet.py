@@ -65,8 +65,7 @@ def _rows(path: Path, split: Split | None, columns: Columns) -> Iterator[Record]
     except MatboardError:
         raise
     except Exception as error:  # what pyarrow raises on a damaged table is no closed list
-        reason = str(error).partition("\n")[0].rstrip(".") or type(error).__name__
-        raise TaskError(f"{path} cannot be read as parquet: {reason}.") from error
+        raise TaskError(f"{path} cannot be read as parquet: {_reason(error)}.") from error
     for number, fields in enumerate(said):
         where = f"{path.name}, row {number}"
         id = f"{split + '/' if split else ''}{path.stem}#{number}"
@@ -140,9 +139,16 @@ def _class_name(label: Any, names: Sequence[str], where: str) -> str:
     return names[label]
 
 
+def _reason(error: Exception) -> str:
+    return str(error).partition("\n")[0].rstrip(".") or type(error).__name__
+
+
 def _decode(column: Any, number: int, path: Path) -> Image:
     name = f"Row {number} of {path}"
-    value = column[number].as_py()
+    try:
+        value = column[number].as_py()
+    except Exception as error:  # such as text that is not UTF-8, or a date outside of Python's
+        raise ImageError(f"{name} cannot be read: {_reason(error)}.") from error
     if isinstance(value, dict):
         value = value.get("bytes") or value.get("path")
     if isinstance(value, bytes):
