@@ -60,7 +60,7 @@ class VisualPrompt(ModelHubMixin):  # type: ignore[misc]
     def __init__(
         self,
         canvas: Canvas,
-        perturbation: NDArray[np.floating],
+        perturbation: NDArray[Any],
         layout: str = "border",
         range: str = "clamped",
         patch: Patch | None = None,
@@ -283,7 +283,7 @@ def as_picture(source: Picture) -> Image.Image:
         return decode(Path(source))
     if not isinstance(source, np.ndarray):
         raise ImageError(
-            f"A {type(source).__name__} came; expected a PIL picture, a picture's file, or an"
+            f"A value of type {type(source).__name__} came; expected a PIL picture, a picture's file, or an"
             " array of pixels."
         )
     if source.dtype == np.uint8 and source.ndim == 3 and source.shape[2] == 3 and source.size:

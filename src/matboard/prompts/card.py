@@ -52,16 +52,16 @@ def model_card(description: Mapping[str, Any]) -> str:
 def _front_matter(description: Mapping[str, Any], scores: Sequence[Score]) -> str:
     front: dict[str, Any] = {
         "library_name": "matboard",
-        "license": description.get("license") or UNKNOWN_LICENSE,
+        "license": _line(description.get("license") or UNKNOWN_LICENSE),
         "tags": ["visual-prompt"],
     }
     bases = [name for name in source_names(description) if _HUB_ID.fullmatch(name)]
     if bases:
         front["base_model"] = bases
     if description.get("task"):
-        front["datasets"] = [description["task"]]
+        front["datasets"] = [_line(description["task"])]
     if scores:
-        front["metrics"] = sorted({score.metric for score in scores})
+        front["metrics"] = sorted({_line(score.metric) for score in scores})
         results = [_result(score) for score in scores]
         front["model-index"] = [{"name": "visual prompt", "results": results}]
     return str(yaml.safe_dump(front, sort_keys=False, allow_unicode=True))
@@ -75,13 +75,13 @@ def source_names(description: Mapping[str, Any]) -> list[str]:
 def _result(score: Score) -> dict[str, Any]:
     """A score in the Hub's form."""
     metric = {
-        "type": score.metric,
+        "type": _line(score.metric),
         "value": score.value,
-        "name": f"{score.metric} of {score.model} with the prompt, by {score.scorer}",
+        "name": _line(f"{score.metric} of {score.model} with the prompt, by {score.scorer}"),
     }
     return {
         "task": {"type": "image-text-to-text"},
-        "dataset": {"name": score.task, "type": score.task},
+        "dataset": {"name": _line(score.task), "type": _line(score.task)},
         "metrics": [metric],
     }
 
@@ -95,7 +95,7 @@ def _origin(description: Mapping[str, Any]) -> str:
     without = f" without {', '.join(missing)}" if missing else ""
     models = ", ".join(source_names(description)) or "models that are not recorded"
     task = description.get("task") or "a task that is not recorded"
-    return f"Learned by {method}{without} on {models} for {task}."
+    return _cell(f"Learned by {method}{without} on {models} for {task}.")
 
 
 def _scores(scores: Sequence[Score]) -> str:
@@ -135,5 +135,8 @@ def _cell(value: object) -> str:
     """One line of Markdown that nothing can leave; characters that mean something are escaped."""
     if isinstance(value, Mapping):
         value = ", ".join(f"{key} {inner}" for key, inner in value.items())
-    line = " ".join(str(value).split())
-    return re.sub(r"([|\[\]<>`])", r"\\\1", line)
+    return re.sub(r"([|\[\]<>`])", r"\\\1", _line(value))
+
+
+def _line(value: object) -> str:
+    return " ".join(str(value).split())

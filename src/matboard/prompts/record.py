@@ -22,6 +22,7 @@ _DEEPEST = 20
 """Levels of nesting; our own descriptions have three."""
 
 _Text: TypeAlias = str | None
+_Word: TypeAlias = Annotated[str, Field(max_length=40)]
 _Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -56,9 +57,9 @@ class _Source(BaseModel):
 
 class _Canvas(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
-    size: int
-    width: int
-    policy: str = "crop"
+    size: int = 224
+    width: int = 30
+    policy: _Word = "crop"
 
 
 class _Patch(BaseModel):
@@ -79,8 +80,8 @@ class Described(BaseModel):
 
     model_config = ConfigDict(extra="allow", strict=True)
     kind: Literal["pixel"] = "pixel"
-    layout: str
-    range: str
+    layout: _Word
+    range: _Word
     canvas: _Canvas
     patch: _Patch | None = None
     tensor_sha256: _Text = None
@@ -110,8 +111,8 @@ def parse(content: bytes) -> dict[str, Any]:
         raise PromptError("states no schema version; it does not describe a prompt")
     if schema > SCHEMA_VERSION:
         raise PromptError(
-            f"has schema version {schema}; this matboard reads up to {SCHEMA_VERSION}. Upgrade"
-            " matboard"
+            f"has schema version {_brief(schema)}; this matboard reads up to {SCHEMA_VERSION}."
+            " Upgrade matboard"
         )
     check_plain(found)
     try:
