@@ -111,7 +111,7 @@ class PixelPrompt(nn.Module):
 
     def perturbation(self) -> Float[Tensor, "3 size size"]:
         """δ_p: what is added to the placed picture; exactly zero where the prompt does not act."""
-        values = self.delta
+        values: Tensor = self.delta
         if self.resolution:
             values = F.interpolate(values[None], size=self._side, mode="bilinear")[0]
         if self.range == "sigmoid":
