@@ -31,7 +31,9 @@ def check_models(models: Sequence[Learnable], guide: Guide | None, objective: Ob
     for model in models:
         for term in objective.terms:
             _check_ability(model, term)
-    learned_through = [*models] if guide is None else [*models, guide]
+    learned_through: list[Learnable | Guide] = [*models]
+    if guide is not None:
+        learned_through.append(guide)
     for part in learned_through:
         if part.refusal is not None:
             raise PreprocessingMismatch(f"No prompt can be learned on {part.name}. {part.refusal}")
