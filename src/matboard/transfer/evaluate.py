@@ -85,7 +85,7 @@ class Unit:
         parts = (
             self.model.name,
             self.model.encoder,
-            self.task.fingerprint + self.task.stamp,
+            self.task.test_fingerprint,
             shown,
             self.scorer,
         )
