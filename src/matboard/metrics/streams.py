@@ -21,6 +21,8 @@ from matboard.metrics.metric import Weighted
 
 Read: TypeAlias = Callable[[NDArray[Any]], NDArray[Any]]
 Quantity = Literal["accuracy", "average_incremental_accuracy", "forgetting"]
+Pattern = Literal["kept", "missed", "lost", "won"]
+"""An imagined sample: right at every stage, at none, at all but the last, at the last alone."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ QUANTITIES: dict[str, Read] = {
 def stream_estimate(quantity: Quantity, seeds: Sequence[StreamHits]) -> Estimate:
     """A learner's quantity, mean over seeds, with its 95 % interval over samples and seeds."""
     read = QUANTITIES[quantity]
-    patterns = ("kept", "missed", "lost", "won")
+    patterns: Sequence[Pattern] = ("kept", "missed", "lost", "won")
     measures = [_measure(read, _beside_imagined(seed, patterns)) for seed in seeds]
     return _over_seeds([_value(read, seed) for seed in seeds], measures, seeds[0], weight=1.0)
 
@@ -97,10 +99,6 @@ def stream_difference(
     values = [_value(read, second) - _value(read, first) for first, second in pairs]
     measures = [_measure_difference(read, *pair) for pair in pairs]
     return _over_seeds(values, measures, a[0], weight=0.5)
-
-
-Pattern = Literal["kept", "missed", "lost", "won"]
-"""An imagined sample: right at every stage, at none, at all but the last, at the last alone."""
 
 
 def _beside_imagined(seed: StreamHits, patterns: Sequence[Pattern]) -> StreamHits:
