@@ -33,6 +33,9 @@ SUFFIXES = frozenset(
 
 WHITE = (255, 255, 255)
 
+_PREMULTIPLIED = {"La": "LA", "RGBa": "RGBA"}
+"""Modes whose colours are multiplied by their opacity → the same where they are not."""
+
 _ORIENTATION = 0x0112
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -142,8 +145,8 @@ def _to_rgb(picture: Image.Image, name: str, background: tuple[int, int, int]) -
             f"{name} has 32-bit float pixels, which state no range; expected 8 or 16 bits. Save it"
             " as an 8-bit picture first."
         )
-    if picture.mode in ("La", "RGBa"):
-        picture = picture.convert({"La": "LA", "RGBa": "RGBA"}[picture.mode])
+    if picture.mode in _PREMULTIPLIED:
+        picture = picture.convert(_PREMULTIPLIED[picture.mode])
     if picture.has_transparency_data:
         layer = picture.convert("RGBA")
         ground = Image.new("RGBA", layer.size, (*background, 255))

@@ -13,8 +13,8 @@ WHOLE = 2**26
 """Files up to so many bytes are hashed whole; 64 MiB take some 0.1 s."""
 BLOCK = 2**20
 BLOCKS = 64
-"""Of a larger file so many blocks are hashed, evenly spaced, the first and the last among them: in a
-zip archive (npz) the last holds the checksum of everything, in parquet the statistics.
+"""Of a larger file so many blocks are hashed, evenly spaced, the first and the last among them: in
+a zip archive (npz) the last holds the checksum of everything, in parquet the statistics.
 """
 MISSING = "missing"
 

@@ -22,14 +22,18 @@ def shuffled_groups(groups: Sequence[str], seed: int) -> list[list[int]]:
     members: dict[str, list[int]] = {group: [] for group in sorted(set(groups))}
     for index, group in enumerate(groups):
         members[group].append(index)
-    shuffled = [rng.permutation(indices).tolist() for indices in members.values()]
-    return [shuffled[position] for position in rng.permutation(len(shuffled))]
+    shuffled = []
+    for indices in members.values():
+        shuffled.append(rng.permutation(indices).tolist())
+    order = rng.permutation(len(shuffled))
+    return [shuffled[position] for position in order]
 
 
 def in_turns(groups: Sequence[Sequence[int]]) -> list[int]:
     """The first of every group, then the second of every group, and so on."""
     drawn = []
-    for turn in range(max(map(len, groups), default=0)):
+    longest = max(map(len, groups), default=0)
+    for turn in range(longest):
         for group in groups:
             if turn < len(group):
                 drawn.append(group[turn])

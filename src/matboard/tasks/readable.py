@@ -51,32 +51,34 @@ def _drawn(
 ) -> tuple[tuple[Sample, ...], list[Skipped]]:
     groups = shuffled_groups([sample.group for sample in samples], seed)
     skipped: list[Skipped] = []
-    readable: set[int] = set()
-    bad: set[str] = set()
+    looked_at: set[int] = set()
     while True:
-        left = [[i for i in group if samples[i].id not in bad] for group in groups]
-        drawn = in_turns(left)[:count]
-        unseen = [index for index in sorted(drawn) if index not in readable]
+        drawn = sorted(in_turns(groups)[:count])
+        if not drawn:
+            raise TaskError(
+                f"None of the {len(samples)} {part} pictures of task {task.name!r} can be read."
+                f" {skipped[0].reason}"
+            )
+        unseen = [index for index in drawn if index not in looked_at]
+        looked_at.update(unseen)
         found = _unreadable([samples[index] for index in unseen])
-        readable.update(unseen)
         if not found:
-            break
+            return tuple(samples[index] for index in drawn), skipped
         skipped += found
-        bad.update(skip.id for skip in found)
-    if not drawn:
-        raise TaskError(
-            f"None of the {len(samples)} {part} pictures of task {task.name!r} can be read."
-            f" {skipped[0].reason}"
-        )
-    return tuple(samples[index] for index in sorted(drawn)), skipped
+        bad = {skip.id for skip in found}
+        for number, group in enumerate(groups):
+            groups[number] = [index for index in group if samples[index].id not in bad]
 
 
 def _unreadable(pictures: Sequence[Picture]) -> list[Skipped]:
     """Those that cannot be decoded, in order."""
     with ThreadPoolExecutor() as pool:
         reasons = list(pool.map(_trouble, pictures))
-    pairs = zip(pictures, reasons, strict=True)
-    return [Skipped(picture.id, reason) for picture, reason in pairs if reason is not None]
+    skipped = []
+    for picture, reason in zip(pictures, reasons, strict=True):
+        if reason is not None:
+            skipped.append(Skipped(picture.id, reason))
+    return skipped
 
 
 def _trouble(picture: Picture) -> str | None:

@@ -111,7 +111,7 @@ def record_of(
 
 
 def text_of(said: Mapping[str, Any], key: str, where: str) -> str:
-    """The field as text, numbers included. Raises TaskError where it is missing or anything else."""
+    """The field as text, numbers included. Raises TaskError where it is anything else."""
     return _text(said.get(key), key, where)
 
 

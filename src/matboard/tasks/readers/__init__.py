@@ -8,8 +8,9 @@ wrong with one is a TaskError, and none of them takes unbounded time or memory.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 from matboard.disk import regular_size
 from matboard.errors import TaskError
@@ -21,7 +22,11 @@ from matboard.tasks.readers.parquet import parquet_records
 from matboard.tasks.records import SPLITS, Records, Split, assemble
 from matboard.tasks.task import Task, check_limits
 
-PACKED = (".npz", ".parquet")
+Files: TypeAlias = Mapping[Split | None, Sequence[Path]]
+"""Split → its files; None for files of no stated split."""
+
+PACKED: dict[str, Callable[[Files], Records]] = {".npz": npz_records, ".parquet": parquet_records}
+"""Readers of files that hold many pictures."""
 
 
 def read(path: Path, *, train: int | None = None, test: int | None = None, seed: int = 0) -> Task:
@@ -52,33 +57,30 @@ def read(path: Path, *, train: int | None = None, test: int | None = None, seed:
 
 def _records(path: Path) -> Records:
     if path.is_dir():
-        packed = [p for p in path.iterdir() if p.suffix in PACKED and _first_word(p) in SPLITS]
+        packed = sorted(filter(_is_packed_part, path.iterdir()))
         if not packed:
             return folder_records(path)
-        first = min(packed)
-        alike = sorted(p for p in packed if p.suffix == first.suffix)
-        return _packed(first.suffix, by_split(alike))
+        suffix = packed[0].suffix
+        alike = [file for file in packed if file.suffix == suffix]
+        return PACKED[suffix](by_split(alike))
     regular_size(path)
     if path.suffix == ".jsonl":
         return jsonl_records(path)
     if path.suffix in PACKED:
-        return _packed(path.suffix, {None: [path]})
+        return PACKED[path.suffix]({None: [path]})
     raise TaskError(
         f"{path} is not a task: expected a folder of class folders, or a .jsonl, .npz or .parquet"
         " file."
     )
 
 
-def _packed(suffix: str, files: dict[Split | None, list[Path]]) -> Records:
-    return npz_records(files) if suffix == ".npz" else parquet_records(files)
-
-
 def _name(path: Path) -> str:
     return path.name if path.is_dir() else path.stem
 
 
-def _first_word(path: Path) -> str:
-    return re.split(r"[^a-z]", path.stem.lower())[0]
+def _is_packed_part(path: Path) -> bool:
+    first_word = re.split(r"[^a-z]", path.stem.lower())[0]
+    return path.suffix in PACKED and first_word in SPLITS
 
 
 def by_split(paths: Sequence[Path]) -> dict[Split | None, list[Path]]:
@@ -97,5 +99,8 @@ def by_split(paths: Sequence[Path]) -> dict[Split | None, list[Path]]:
 
 
 def _split_of(path: Path) -> Split | None:
-    words = re.split(r"[^a-z]+", f"{path.stem}/{path.parent.name}".lower())
-    return next((SPLITS[word] for word in words if word in SPLITS), None)
+    place = f"{path.stem}/{path.parent.name}".lower()
+    for word in re.split(r"[^a-z]+", place):
+        if word in SPLITS:
+            return SPLITS[word]
+    return None

@@ -36,8 +36,15 @@ def folder_records(root: Path) -> Records:
 
 def _record(file: Path, root: Path, class_folder: Path, split: Split | None) -> Record:
     id = file.relative_to(root).as_posix()
-    load = partial(decode, file)
-    return Record(str(file), id, id, load, _class_name(class_folder), split, file=file)
+    return Record(
+        where=str(file),
+        id=id,
+        picture=id,
+        load=partial(decode, file),
+        answer=_class_name(class_folder),
+        split=split,
+        file=file,
+    )
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -67,33 +74,48 @@ def class_folders(root: Path) -> list[str]:
     """The classes that ``folder_records`` finds in part folders; none where there are no part
     folders.
     """
-    parts = [folder for folder in _folders(root) if folder.name.lower() in SPLITS]
-    return [_class_name(folder) for part in parts for folder in _folders(part)]
+    names = []
+    for part in _folders(root):
+        if part.name.lower() in SPLITS:
+            names += [_class_name(folder) for folder in _folders(part)]
+    return names
 
 
 def _part_folders(root: Path) -> tuple[dict[Split | None, Path], list[str]]:
-    folders = _folders(root)
-    found = {f.name.lower(): f for f in folders if f.name.lower() in SPLITS}
-    if not found:
-        if len(folders) < 2:
+    trains = _named(root, "train")
+    tests = _named(root, "test")
+    if not trains and not tests:
+        if len(_folders(root)) < 2:
             raise TaskError(
                 f"{root} is not a task: expected at least two class folders, or train/ and test/"
                 " folders that hold them."
             )
         return {None: root}, []
-    train = found.get("train", found.get("training"))
-    tests = [found[name] for name in SPLITS if name in found and SPLITS[name] == "test"]
-    if train is None:
+    if not trains:
         raise TaskError(
             f"{root} holds {tests[0].name}/ but no train/; both are needed (or class folders alone,"
             " to be split)."
         )
     if not tests:
-        return {None: train}, []
-    kept = tests[0].name
-    notes = [f"{folder.name}/ was left aside: {kept}/ is the test part." for folder in tests[1:]]
-    return {"train": train, "test": tests[0]}, notes
+        return {None: trains[0]}, []
+    notes = []
+    for split, (kept, *others) in (("training", trains), ("test", tests)):
+        for folder in others:
+            notes.append(f"{folder.name}/ was left aside: {kept.name}/ is the {split} part.")
+    return {"train": trains[0], "test": tests[0]}, notes
+
+
+def _named(root: Path, split: Split) -> list[Path]:
+    """Folders of a split, in the order of ``SPLITS``."""
+    there = {folder.name.lower(): folder for folder in _folders(root)}
+    words = [word for word, meant in SPLITS.items() if meant == split]
+    return [there[word] for word in words if word in there]
 
 
 def _folders(root: Path) -> list[Path]:
-    return sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith((".", "__")))
+    """Visible folders; ``__MACOSX`` and its like are none of ours."""
+    found = []
+    for path in root.iterdir():
+        if path.is_dir() and not path.name.startswith((".", "__")):
+            found.append(path)
+    return sorted(found)

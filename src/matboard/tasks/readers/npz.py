@@ -65,28 +65,28 @@ def npz_records(files: Mapping[Split | None, Sequence[Path]]) -> Records:
 
 
 def _classes(path: Path, arrays: Arrays, split: Split | None) -> Iterator[Record]:
-    classes = clean_class_names([str(name) for name in arrays["classes"].tolist()])
+    classes = clean_class_names(_texts(arrays["classes"]))
     candidates = tuple(dict.fromkeys(classes))
-    names = [str(name) for name in arrays["names"].tolist()]
+    names = _texts(arrays["names"])
     loads = _loads(path, arrays, names)
     for number, label in enumerate(arrays["labels"].tolist()):
         where = f"{path.name}, picture {number}"
         if not 0 <= label < len(classes):
             raise TaskError(f"{where}: label {label} names none of the {len(classes)} classes.")
         yield Record(
-            where,
-            _id(split, names[number]),
-            names[number],
-            loads[number],
-            text_of({"class": classes[label]}, "class", where),
-            split,
+            where=where,
+            id=_id(split, names[number]),
+            picture=names[number],
+            load=loads[number],
+            answer=text_of({"class": classes[label]}, "class", where),
+            split=split,
             candidates=candidates,
             file=path,
         )
 
 
 def _questions(path: Path, arrays: Arrays, split: Split | None) -> Iterator[Record]:
-    names = [str(name) for name in arrays["names"].tolist()]
+    names = _texts(arrays["names"])
     loads = _loads(path, arrays, names)
     columns = [arrays[key].tolist() for key in QUESTIONS]
     for number, (question, answer, picture) in enumerate(zip(*columns, strict=True)):
@@ -94,15 +94,19 @@ def _questions(path: Path, arrays: Arrays, split: Split | None) -> Iterator[Reco
         if not 0 <= picture < len(names):
             raise TaskError(f"{where}: asks about picture {picture}, but there are {len(names)}.")
         yield Record(
-            where,
-            _id(split, f"{names[picture]}#{number}"),
-            names[picture],
-            loads[picture],
-            text_of({"answer": answer}, "answer", where),
-            split,
-            text_of({"question": question}, "question", where),
+            where=where,
+            id=_id(split, f"{names[picture]}#{number}"),
+            picture=names[picture],
+            load=loads[picture],
+            answer=text_of({"answer": answer}, "answer", where),
+            split=split,
+            question=text_of({"question": question}, "question", where),
             file=path,
         )
+
+
+def _texts(array: NDArray[Any]) -> list[str]:
+    return [str(entry) for entry in array.tolist()]
 
 
 def _id(split: Split | None, name: str) -> str:
@@ -137,22 +141,21 @@ def _arrays(path: Path) -> dict[str, NDArray[Any]]:
 
 
 def _unpacked(archive: zipfile.ZipFile, file_size: int) -> Iterator[tuple[str, NDArray[Any]]]:
-    there = {entry.filename: entry for entry in archive.infolist()}
-    names = sorted(name.removesuffix(".npy") for name in there)
+    there = {entry.filename.removesuffix(".npy"): entry for entry in archive.infolist()}
     for key in PICTURES:
-        if f"{key}.npy" not in there:
-            few = ", ".join(names[:20]) or "none"
+        if key not in there:
+            few = ", ".join(sorted(there)[:20]) or "none"
             raise _Broken(f"it has no array {key!r}, only {few}")
-    wanted = [f"{key}.npy" for key in (*PICTURES, *QUESTIONS) if f"{key}.npy" in there]
-    size = sum(there[name].file_size for name in wanted)
+    wanted = [key for key in (*PICTURES, *QUESTIONS) if key in there]
+    size = sum(there[key].file_size for key in wanted)
     most = max(MOST_BYTES, MOST_TIMES * file_size)
     if size > most:
         raise _Broken(f"unpacked it would have {size} bytes, at most {most} are expected")
-    for name in wanted:
-        key = name.removesuffix(".npy")
-        with archive.open(name) as stream:
-            _check_header(stream, key, there[name].file_size)
-        with archive.open(name) as stream:
+    for key in wanted:
+        entry = there[key]
+        with archive.open(entry) as stream:
+            _check_header(stream, key, entry.file_size)
+        with archive.open(entry) as stream:
             yield key, npy.read_array(stream, allow_pickle=False)
 
 
@@ -170,23 +173,25 @@ def _check_header(stream: Any, key: str, size: int) -> None:
     shape, _, dtype = read(stream)
     if len(shape) != 1:
         raise _Broken(f"its array {key!r} has the shape {shape}, one dimension is expected")
-    if dtype.kind not in KINDS.get(key, _TEXT) or (key == "data" and dtype.itemsize != 1):
+    no_bytes = key == "data" and dtype.itemsize != 1
+    if no_bytes or dtype.kind not in KINDS.get(key, _TEXT):
         raise _Broken(f"its array {key!r} is of the type {dtype}, which it cannot be")
     if prod(shape) * dtype.itemsize > size:
         raise _Broken(f"its array {key!r} claims {shape[0]} entries, more than the file holds")
 
 
 def _check_lengths(arrays: Arrays) -> None:
-    labels, names, offsets = (len(arrays[key]) for key in ("labels", "names", "offsets"))
+    labels = len(arrays["labels"])
+    names = len(arrays["names"])
+    offsets = len(arrays["offsets"])
     if not labels == names == offsets - 1:
         raise _Broken(f"its arrays disagree: {labels} labels, {names} names, {offsets} offsets")
-    bounds = arrays["offsets"].astype(object)  # Python's numbers do not overflow
-    if min(bounds) < 0 or max(bounds) > len(arrays["data"]) or (np.diff(bounds) < 0).any():
-        raise _Broken(
-            f"its offsets do not rise from 0 to the {len(arrays['data'])} bytes of its data"
-        )
+    bounds = arrays["offsets"].tolist()  # Python's numbers do not overflow
+    size = len(arrays["data"])
+    if bounds != sorted(bounds) or bounds[0] < 0 or bounds[-1] > size:
+        raise _Broken(f"its offsets do not rise from 0 to the {size} bytes of its data")
     asked = [len(arrays[key]) for key in QUESTIONS if key in arrays]
-    if asked and (len(asked) < len(QUESTIONS) or len(set(asked)) > 1):
+    if asked and asked != [asked[0]] * len(QUESTIONS):
         raise _Broken("question, answer and question_image must all be there, of one length")
 
 

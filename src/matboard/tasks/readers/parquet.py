@@ -68,7 +68,9 @@ def _rows(path: Path, split: Split | None, columns: Columns) -> Iterator[Record]
         raise TaskError(f"{path} cannot be read as parquet: {_reason(error)}.") from error
     for number, fields in enumerate(said):
         where = f"{path.name}, row {number}"
-        id = f"{split + '/' if split else ''}{path.stem}#{number}"
+        id = f"{path.stem}#{number}"
+        if split:
+            id = f"{split}/{id}"
         if fields.get("answer") is None and fields.get("answers") is None:
             fields["answer"] = _class_name(fields.get(columns.label), names, where)
             fields["candidates"] = fields.get("candidates") or names or None
@@ -95,21 +97,22 @@ def _table(path: Path) -> Any:
 
 def _image_column(path: Path, table: Any, columns: Columns) -> str:
     names: list[str] = table.column_names
-    found = next((name for name in (columns.image, "image", "img") if name in names), None)
-    if found is None:
+    found = [name for name in (columns.image, "image", "img") if name in names]
+    if not found:
         raise TaskError(
             f"{path} has no picture column: expected {columns.image or 'image or img'}, found"
             f" {', '.join(names[:20])}."
         )
-    for name in (found, columns.label, *FIELDS):
+    image = str(found[0])
+    for name in (image, columns.label, *FIELDS):
         if names.count(name) > 1:
             raise TaskError(f"{path} has the column {name!r} more than once.")
-    return found
+    return image
 
 
 def _said(table: Any, image: str, columns: Columns) -> list[dict[str, Any]]:
-    wanted = [name for name in (*FIELDS, columns.label) if name in table.column_names]
-    wanted = [name for name in dict.fromkeys(wanted) if name != image]
+    there = set(table.column_names) - {image}
+    wanted = [name for name in (*FIELDS, columns.label) if name in there]
     said: list[dict[str, Any]] = table.select(wanted).to_pylist()
     return said or [{} for _ in range(table.num_rows)]
 

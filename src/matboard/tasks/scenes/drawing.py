@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,19 +17,32 @@ Points: TypeAlias = NDArray[np.float64]
 Colour: TypeAlias = tuple[int, ...]
 
 
+class Contrasts(NamedTuple):
+    """Of stripes, in grey levels; 0 draws none."""
+
+    ground: float
+    things: float
+
+
+STRIPES = Contrasts(40.0, 90.0)
+NO_STRIPES = Contrasts(0.0, 0.0)
+
+
 def draw(scene: Scene, shift: str | None = None, size: int = 128) -> Image.Image:
     """The scene as an RGB picture of ``size`` × ``size``, drawn at twice the size and averaged
     down.
     """
     rng = np.random.default_rng((*scene.key, 1))
     lots = np.random.default_rng((*scene.key, 2))
-    textured = shift == "textures"
+    side = 2 * size
+    stripes = STRIPES if shift == "textures" else NO_STRIPES
     ground = _near(rng.uniform(70, 220), 18, rng)
-    picture = _filled(ground, lots, 2 * size, 40.0 if textured else 0.0)
+    picture = _filled(ground, lots, side, stripes.ground)
     for thing in scene.things:
-        colour = _near(np.array(COLOURS[thing.colour]), 20, rng)
-        sheet = _filled(colour, lots, 2 * size, 90.0 if textured else 0.0)
-        picture.paste(sheet, mask=_mask(thing, 2 * size))
+        plain = np.array(COLOURS[thing.colour])
+        colour = _near(plain, 20, rng)
+        sheet = _filled(colour, lots, side, stripes.things)
+        picture.paste(sheet, mask=_mask(thing, side))
     if shift == "clutter":
         _scatter(picture, lots)
     picture = picture.reduce(2)
@@ -49,7 +62,8 @@ def silhouette(scene: Scene, size: int = 128) -> Image.Image:
 def _near(levels: float | NDArray[np.int64], most: float, rng: np.random.Generator) -> Colour:
     """A colour whose channels differ from the given levels by at most so many."""
     wanted = levels + rng.uniform(-most, most, 3)
-    return tuple(int(level) for level in np.clip(wanted, 0, 255))
+    clipped = np.clip(wanted, 0, 255)
+    return tuple(clipped.astype(int).tolist())
 
 
 def _filled(colour: Colour, rng: np.random.Generator, side: int, contrast: float) -> Image.Image:
@@ -62,7 +76,8 @@ def _filled(colour: Colour, rng: np.random.Generator, side: int, contrast: float
     pitch = rng.uniform(0.06, 0.14) * side
     x, y = np.meshgrid(np.arange(side), np.arange(side))
     along = x * np.cos(angle) + y * np.sin(angle)
-    stripe = np.where(np.sin(2 * np.pi * along / pitch) > 0, contrast, -contrast)
+    wave = np.sin(2 * np.pi * along / pitch)
+    stripe = np.where(wave > 0, contrast, -contrast)
     tint = rng.uniform(0.4, 1, 3)
     levels = np.array(colour) + stripe[..., None] * tint
     return Image.fromarray(np.clip(levels, 0, 255).astype(np.uint8))
@@ -72,24 +87,33 @@ def _mask(thing: Thing, side: int) -> Image.Image:
     mask = Image.new("L", (side, side))
     pen = ImageDraw.Draw(mask)
     centre = [thing.x, thing.y]
-    cos, sin = np.cos(thing.angle), np.sin(thing.angle)
-    turn = np.array([[cos, sin], [-sin, cos]])
-    corners = OUTLINES[thing.shape] @ turn * thing.radius + centre
+    outline = OUTLINES[thing.shape] @ _turned_by(thing.angle)
+    corners = outline * thing.radius + centre
     _fill(pen, corners * side, 255)
     if thing.shape == "ring":
-        hole = OUTLINES["circle"] * thing.radius * 0.55 + centre
+        circle = OUTLINES["circle"]
+        hole = circle * thing.radius * 0.55 + centre
         _fill(pen, hole * side, 0)
     return mask
 
 
+def _turned_by(angle: float) -> Points:
+    cos = np.cos(angle)
+    sin = np.sin(angle)
+    return np.array([[cos, sin], [-sin, cos]])
+
+
 def _fill(pen: ImageDraw.ImageDraw, corners: Points, level: int) -> None:
-    pen.polygon([(x, y) for x, y in corners.tolist()], fill=level)
+    points = [(x, y) for x, y in corners.tolist()]
+    pen.polygon(points, fill=level)
 
 
 def _regular(corners: int, start: float, radii: tuple[float, ...] = (1.0,)) -> Points:
-    angles = start + 2 * np.pi * np.arange(corners) / corners
+    turns = 2 * np.pi * np.arange(corners) / corners
+    angles = start + turns
     around = np.stack([np.cos(angles), np.sin(angles)], 1)
-    return np.asarray(around * np.resize(radii, corners)[:, None])
+    lengths = np.resize(radii, corners)
+    return np.asarray(around * lengths[:, None])
 
 
 def _heart() -> Points:
@@ -123,20 +147,23 @@ def _scatter(picture: Image.Image, rng: np.random.Generator) -> None:
     for _ in range(14):
         near = rng.uniform(0, side, 2)
         far = near + rng.normal(0, 0.3 * side, 2)
-        pen.line([*near, *far], fill=_any_colour(rng), width=side // 64)
-    for x, y in rng.uniform(0, side, (40, 2)):
-        r = rng.uniform(0.006, 0.02) * side
-        pen.ellipse([x - r, y - r, x + r, y + r], fill=_any_colour(rng))
+        ends = [*near, *far]
+        pen.line(ends, fill=_any_colour(rng), width=side // 64)
+    for centre in rng.uniform(0, side, (40, 2)):
+        radius = rng.uniform(0.006, 0.02) * side
+        box = [*(centre - radius), *(centre + radius)]
+        pen.ellipse(box, fill=_any_colour(rng))
 
 
 def _any_colour(rng: np.random.Generator) -> Colour:
-    return tuple(int(level) for level in rng.integers(0, 256, 3))
+    return tuple(rng.integers(0, 256, 3).tolist())
 
 
 def _noisy(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
     """Less contrast, Gaussian noise, and one pixel in twelve black or white."""
-    pixels = 128 + 0.6 * (np.asarray(picture, dtype=np.float32) - 128)
-    pixels = pixels + rng.normal(0, 35, (*picture.size, 3))
+    levels = np.asarray(picture, dtype=np.float32)
+    faint = 128 + 0.6 * (levels - 128)
+    pixels = faint + rng.normal(0, 35, levels.shape)
     salt = rng.random(picture.size)
     pixels[salt < 1 / 24] = 0
     pixels[salt > 23 / 24] = 255
