@@ -30,7 +30,7 @@ from huggingface_hub import constants
 from matboard.disk import publish
 from matboard.errors import ModelError, UnknownName
 from matboard.hub import first_line, why
-from matboard.models.vlm.adapter import LOADING_ERRORS
+from matboard.models.vlm.loading import LOADING_ERRORS
 from matboard.zoo.efficientnet import EfficientNetLite, EfficientNetLiteConfig
 
 Progress = Callable[[str], None]
