@@ -9,6 +9,7 @@ MatboardError                 what came, what was expected, what to do
     ├── PromptError           a prompt artefact
     ├── ModelError            a model that cannot be loaded or driven
     │   └── PreprocessingMismatch   our differentiable twin differs from the official processor
+    ├── FitError              a fit that learned nothing
     ├── HubError              a repository that the Hugging Face Hub does not give or take
     ├── RunError              a run folder that cannot be created, resumed or read
     └── MissingExtra          a library that is installed only when asked for
@@ -18,6 +19,19 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text; its kind where it has none."""
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__
+
+
+def shown(value: object, most: int = 80) -> str:
+    """A value as an error shows it: its repr, cut in the middle where it is long."""
+    text = repr(value)
+    half = most // 2
+    return text if len(text) <= most else f"{text[:half]} … {text[-half:]}"
 
 
 class MatboardError(Exception):
@@ -45,8 +59,10 @@ class UnknownName(ConfigError):
         names = sorted(known)
         near = difflib.get_close_matches(name, names, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
-        super().__init__(f"Unknown {kind} {name!r}.{hint} Known: {', '.join(names)}.")
-        self.kind, self.name, self.known = kind, name, names
+        super().__init__(f"Unknown {kind} {shown(name)}.{hint} Known: {', '.join(names)}.")
+        self.kind = kind
+        self.name = name
+        self.known = names
 
 
 class ImageError(InputError):
@@ -69,8 +85,14 @@ class PreprocessingMismatch(ModelError):
     """The differentiable twin of an image processor differs from the official one."""
 
 
+class FitError(InputError):
+    """A fit learned nothing."""
+
+
 class HubError(InputError):
-    """The Hugging Face Hub does not give or take a repository; the text is a clause that says why."""
+    """The Hugging Face Hub does not give or take a repository; the text is a clause that says
+    why.
+    """
 
 
 class RunError(InputError):

@@ -16,6 +16,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from matboard.errors import ConfigError
+from matboard.transfer.methods import METHODS
 
 MethodName = Literal["vp", "evp", "tvp"]
 Model = TypeVar("Model", bound=BaseModel)
@@ -55,9 +56,7 @@ class MethodConfig(_Strict):
 
 
 class ObjectiveConfig(_Strict):
-    """Forms of the three losses: a preset, and single switches over it (see
-    ``transfer.objectives.Objective``).
-    """
+    """Forms of the three losses: a preset, and single switches over it (see ``transfer.terms``)."""
 
     preset: Literal["paper", "authors-code"] = "paper"
     task_form: Literal["sample_sum", "token_mean"] | None = None
@@ -190,30 +189,6 @@ class ContinualConfig(_Strict):
                 "stream.domains names the tasks of a domain-incremental stream, and of no other"
             )
         return self
-
-
-METHODS: dict[str, dict[str, Any]] = {
-    # VP (Bahng et al.): lr 40, momentum 0.9, cosine per step; their warm-up is 1,000 of about
-    # 200,000 steps, here none.
-    "vp": {"optimiser": "gradient_descent", "lr": 40.0, "schedule": "cosine", "diversity": False},
-    # EVP (Wu et al.) as the TVP authors run it: lr 10, constant within an epoch, input diversity.
-    "evp": {
-        "optimiser": "normalised_gradient",
-        "lr": 10.0,
-        "schedule": "constant",
-        "diversity": True,
-    },
-    # TVP: EVP + FCA + TSE; 0.005 and 0.001 are the authors' for MiniGPT-4 on CIFAR-10 with their
-    # forms of the losses.
-    "tvp": {
-        "optimiser": "normalised_gradient",
-        "lr": 10.0,
-        "schedule": "constant",
-        "diversity": True,
-        "consistency_weight": 0.005,
-        "enrichment_weight": 0.001,
-    },
-}
 
 
 def load_config(path: Path, words: Sequence[str] = (), model: type[Model] = StudyConfig) -> Model:  # type: ignore[assignment]

@@ -10,52 +10,42 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import statistics
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from matboard import __version__, zoo
+from matboard.errors import ConfigError
 from matboard.models.capabilities import Guide, VisionLanguageModel
 from matboard.prompts.artifact import VisualPrompt, load_prompt
 from matboard.prompts.canvas import Canvas, Patch
 from matboard.prompts.pixel import PixelPrompt
 from matboard.runs import Checkpoint, Run, write_atomically
-from matboard.studies.config import METHODS, PromptConfig, StudyConfig, TaskConfig
+from matboard.studies.config import PromptConfig, StudyConfig, TaskConfig
 from matboard.studies.judge import judge_into
 from matboard.studies.progress import Progress
 from matboard.tasks import load_task
 from matboard.tasks.task import Task
-from matboard.transfer.fit import CONSISTENCY, ENRICHMENT, TASK, Fit, FitState, Processes, Step
-from matboard.transfer.objectives import PRESETS, Objective
-from matboard.transfer.optimisers import GradientDescent, NormalisedGradient, Optimiser, Schedule
+from matboard.transfer.balance import balance_notes
+from matboard.transfer.fit import Fit, FitState, Processes, Step
+from matboard.transfer.methods import METHODS, Method
+from matboard.transfer.terms import TASK, objective, resolve
 
-SLIGHT, DROWNING = 0.01, 10.0
-"""Below and above which share of the task's gradient a term is worth a note (guess)."""
-
-
-@dataclass(frozen=True)
-class Method:
-    """A method with everything filled in: what its prompt is trained for, and how."""
-
-    name: str
-    objective: Objective
-    optimiser: str
-    lr: float
-    schedule: str
-    warmup: int
-    diversity: bool
-    norm_scope: str
-
-    def build_optimiser(self, steps: int) -> Optimiser:
-        schedule = Schedule(self.lr, steps, self.schedule, self.warmup)  # type: ignore[arg-type]
-        if self.optimiser == "gradient_descent":
-            return GradientDescent(schedule)
-        return NormalisedGradient(schedule, self.norm_scope)  # type: ignore[arg-type]
+TERM_SETTINGS = {
+    "task_form": ("task_loss", "form"),
+    "terminator": ("task_loss", "terminator"),
+    "consistency_weight": ("feature_consistency", "weight"),
+    "consistency_form": ("feature_consistency", "form"),
+    "consistency_tap": ("feature_consistency", "tap"),
+    "consistency_reference": ("feature_consistency", "reference"),
+    "enrichment_weight": ("semantic_enrichment", "weight"),
+    "enrichment_form": ("semantic_enrichment", "form"),
+    "temperature": ("semantic_enrichment", "temperature"),
+}
+"""Setting of a study → the term and its option that it sets."""
 
 
 def study(
@@ -75,13 +65,14 @@ def study(
     task = _task(config.task, data_dir)
     judged = [_task(t, data_dir) for t in config.evaluate.tasks] or [task]
     zoo.look_up([*config.sources, *config.evaluate.models], cache=cache)
+    _refuse_without_guide(config)
     run = Run.open(out, config.model_dump(mode="json")) if processes.index == 0 else Run(out)
     started = time.perf_counter()
     loader = _Loader(config, cache)
     for name in config.methods:
         method = resolve_method(config, name)
         for seed in config.seeds:
-            yield from _fit(config, run, loader, task, method, seed, processes)
+            yield from _fit(config, run, loader, task, name, method, seed, processes)
     if processes.index == 0:
         yield from _judge(config, run, loader, judged, started)
 
@@ -91,23 +82,28 @@ def resolve_method(config: StudyConfig, name: str) -> Method:
     configuration says of the method.
     """
     asked = config.methods[name].model_dump(exclude_none=True)  # type: ignore[index]
-    merged: dict[str, Any] = {
-        "warmup": 0,
-        "norm_scope": "full",
-        "consistency_weight": 0.0,
-        "enrichment_weight": 0.0,
-        **METHODS[name],
-        **asked,
-    }
+    weights = {key: asked.pop(key) for key in list(asked) if key in TERM_SETTINGS}
     forms = config.objective.model_dump(exclude_none=True, exclude={"preset"})
-    weights = {key: merged.pop(key) for key in ("consistency_weight", "enrichment_weight")}
-    if config.guide is None:
-        weights["enrichment_weight"] = asked.get("enrichment_weight", 0.0)
-    return Method(
-        name=name,
-        objective=dataclasses.replace(PRESETS[config.objective.preset], **forms, **weights),
-        **merged,
-    )
+    default = METHODS[name]
+    terms = {term: dict(options) for term, options in default.objective.items()}
+    for key, value in {**weights, **forms}.items():
+        term, option = TERM_SETTINGS[key]
+        terms.setdefault(term, {} if term == TASK else {"weight": 0.0})[option] = value
+    resolved = resolve({"preset": config.objective.preset, **terms})
+    return dataclasses.replace(default, **asked, objective=resolved)
+
+
+def _refuse_without_guide(config: StudyConfig) -> None:
+    if config.guide is not None:
+        return
+    for name in config.methods:
+        asking = objective(resolve_method(config, name).objective).of_guide
+        if asking:
+            term = asking[0]
+            raise ConfigError(
+                f"Method {name!r} has {term.title}, but the study names no guide; add one, such as"
+                f" 'guide: tiny-guide', or set methods.{name}.enrichment_weight to 0."
+            )
 
 
 class _Loader:
@@ -150,11 +146,12 @@ def _fit(
     run: Run,
     loader: _Loader,
     task: Task,
+    method_name: str,
     method: Method,
     seed: int,
     processes: Processes,
 ) -> Iterator[Progress]:
-    name = f"{method.name}-s{seed}"
+    name = f"{method_name}-s{seed}"
     stage = f"learn {name}"
     child = Run(run.path(f"fits/{name}"))
     main = processes.index == 0
@@ -166,6 +163,7 @@ def _fit(
             child.folder,
             {
                 "study": config.model_dump(mode="json", exclude={"seeds", "methods", "evaluate"}),
+                "name": method_name,
                 **dataclasses.asdict(method),
                 "seed": seed,
             },
@@ -188,7 +186,7 @@ def _fit(
         if main and saved < fit.step < len(fit):
             child.save_checkpoint(_to_checkpoint(fit.state()))
     if main:
-        _finish_fit(config, run, child, fit, loader, task, method, seed)
+        _finish_fit(run, child, fit, loader, task, method_name, seed)
 
 
 def _prepare(
@@ -203,7 +201,7 @@ def _prepare(
         build_prompt(config.prompt),
         loader.sources(),
         task,
-        objective=method.objective,
+        objective=objective(method.objective),
         optimiser=method.build_optimiser(config.steps),
         guide=loader.guide(),
         batch_size=config.batch_size,
@@ -224,13 +222,12 @@ def build_prompt(config: PromptConfig) -> PixelPrompt:
 
 
 def _finish_fit(
-    config: StudyConfig,
     run: Run,
     child: Run,
     fit: Fit,
     loader: _Loader,
     task: Task,
-    method: Method,
+    method_name: str,
     seed: int,
 ) -> None:
     rows = child.metrics()
@@ -243,8 +240,8 @@ def _finish_fit(
     }
     record = {
         "sources": [{"model": m.name, "encoder": m.encoder} for m in loader.sources()],
-        "method": method.name,
-        "objective": dataclasses.asdict(method.objective),
+        "method": method_name,
+        "objective": fit.objective.record(),
         "task": task.name,
         "data_fingerprint": task.fingerprint,
         "seed": seed,
@@ -303,44 +300,20 @@ def _judge(
         for m in config.methods
     }
     next(reversed(prompts.values()))[0].save_pretrained(run.path("prompt"))
-    notes = [
-        note
-        for name in config.methods
-        for note in balance_notes(resolve_method(config, name), run.metrics())
-    ]
+    notes = [note for name in config.methods for note in _balance(config, run, name)]
     yield from judge_into(
         run, prompts, loader.targets, config.sources, tasks, config.evaluate, started, notes
     )
 
 
-def balance_notes(method: Method, rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What to know of the weights λ₁ and λ₂ (TVP Eq. 6): a sentence for each term that hardly pulls
-    on the prompt, or drowns the task.
-
-    Args:
-        rows: lines of the study's ``metrics.jsonl``; those of diagnosed steps hold each term's
-            gradient norm.
-    """
-    norms = [
-        r["gradient_norm"]
-        for r in rows
-        if r["run"].startswith(f"{method.name}-s") and TASK in r["gradient_norm"]
-    ]
-    notes = []
-    for term, words, key in (
-        (CONSISTENCY, "feature consistency", "consistency_weight"),
-        (ENRICHMENT, "enrichment", "enrichment_weight"),
-    ):
-        ratios = [n[term] / n[TASK] for n in norms if term in n and n[TASK] > 0]
-        if ratios and not SLIGHT <= (ratio := statistics.median(ratios)) <= DROWNING:
-            effect = "so it hardly counts" if ratio < SLIGHT else "so the task hardly counts"
-            weight = getattr(method.objective, key)
-            pull = f"{ratio:.2g} times the task's gradient (median over logged steps)"
-            notes.append(
-                f"{method.name}: {words} pulls on the prompt with {pull}, {effect};"
-                f" methods.{method.name}.{key} is {weight:g}."
-            )
-    return notes
+def _balance(config: StudyConfig, run: Run, name: str) -> list[str]:
+    rows = [row for row in run.metrics() if row["run"].startswith(f"{name}-s")]
+    return balance_notes(
+        objective(resolve_method(config, name).objective),
+        [row["gradient_norm"] for row in rows],
+        label=name,
+        key=f"methods.{name}",
+    )
 
 
 def _task(config: TaskConfig, data_dir: Path | None) -> Task:

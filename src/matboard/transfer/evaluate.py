@@ -85,7 +85,7 @@ class Unit:
         parts = (
             self.model.name,
             self.model.encoder,
-            self.task.fingerprint + self.task.stamp,
+            self.task.test_fingerprint,
             shown,
             self.scorer,
         )
@@ -259,7 +259,7 @@ class TransferTable:
         task: str,
         baseline: str,
         scorer: Scorer,
-    ) -> dict[str, float]:
+    ) -> dict[str, float | None]:
         other = [r.scores for r in self.scored[model, task, baseline, scorer]]
         difference = metrics.difference_over_seeds(
             self._metric(task, scorer), other, scores, labels

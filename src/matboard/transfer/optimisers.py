@@ -12,14 +12,24 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from matboard.errors import ConfigError
+from matboard.registry import Registry, check_options
+
+OPTIMISERS = Registry(
+    "optimiser",
+    {
+        "gradient_descent": "matboard.transfer.optimisers:GradientDescent",
+        "normalised_gradient": "matboard.transfer.optimisers:NormalisedGradient",
+    },
+)
 
 
 @dataclass(frozen=True)
@@ -27,7 +37,7 @@ class Schedule:
     """Learning rate over a run: linear warm-up from 0, then constant, or cosine down to 0.
 
     Attributes:
-        lr: the peak, > 0. For `NormalisedGradient` it is the L2 length of one step.
+        lr: the peak, finite and > 0. For `NormalisedGradient` it is the L2 length of one step.
         steps: length of the run.
         kind: ``constant`` or ``cosine``.
         warmup: steps of warm-up.
@@ -39,8 +49,10 @@ class Schedule:
     warmup: int = 0
 
     def __post_init__(self) -> None:
-        if not self.lr > 0:
-            raise ConfigError(f"lr is {self.lr}; expected a number above 0.")
+        if not 0 < self.lr < math.inf:
+            raise ConfigError(f"lr is {self.lr}; expected a finite number above 0.")
+        if self.steps < 1:
+            raise ConfigError(f"A run of {self.steps} steps came; expected at least 1.")
         if not 0 <= self.warmup <= self.steps:
             raise ConfigError(
                 f"warmup is {self.warmup} steps; expected 0 to the run's {self.steps} steps."
@@ -56,63 +68,75 @@ class Schedule:
         return self.lr * 0.5 * (1 + math.cos(math.pi * progress))
 
 
+@dataclass(frozen=True)
+class Slope:
+    """The gradient of one step.
+
+    Attributes:
+        values: of the loss, in the learned values.
+        canvas: of the loss at every pixel of the canvas, those that no prompt covers included.
+    """
+
+    values: Tensor
+    canvas: Float[Tensor, "3 size size"]
+
+
+@dataclass(frozen=True)
+class Update:
+    """What a step makes of the learned values.
+
+    Attributes:
+        values: the new ones.
+        memory: what the optimiser carries to the next step.
+    """
+
+    values: Tensor
+    memory: dict[str, Tensor]
+
+
 class Optimiser(ABC):
-    """Turns a gradient into an update of the learned values."""
+    """Turns a gradient into an update of the learned values; nothing is changed in place, and
+    nothing is kept between steps but the memory that is handed over.
+    """
 
     def __init__(self, schedule: Schedule) -> None:
         self.schedule = schedule
 
-    @abstractmethod
-    def update(
-        self,
-        values: Tensor,
-        gradient: Tensor,
-        canvas_gradient: Float[Tensor, "3 size size"],
-        step: int,
-    ) -> None:
-        """Change ``values`` in place.
-
-        Args:
-            gradient: of the loss, same shape as ``values``.
-            canvas_gradient: of the loss at every pixel of the canvas, those that no prompt covers
-                included.
-            step: counted from 0.
-        """
-
-    def state(self) -> dict[str, Tensor]:
-        """Tensors that a resumed run needs."""
+    def memory(self, values: Tensor) -> dict[str, Tensor]:
+        """What the first step finds, for learned values such as these."""
+        del values
         return {}
 
-    def load_state(self, state: dict[str, Tensor]) -> None:
-        """Take back what `state` gave."""
-        del state
+    @abstractmethod
+    def update(
+        self, values: Tensor, slope: Slope, step: int, memory: Mapping[str, Tensor]
+    ) -> Update:
+        """The next values.
+
+        Args:
+            step: counted from 0.
+            memory: what the step before gave.
+        """
 
 
 class GradientDescent(Optimiser):
     """SGD with momentum (VP: lr 40, momentum 0.9, cosine)."""
 
-    def __init__(self, schedule: Schedule, momentum: float = 0.9) -> None:
+    def __init__(self, schedule: Schedule, *, momentum: float = 0.9) -> None:
         super().__init__(schedule)
         self.momentum = momentum
-        self._velocity: Tensor | None = None
+
+    def memory(self, values: Tensor) -> dict[str, Tensor]:
+        """See `Optimiser.memory`."""
+        return {"velocity": torch.zeros_like(values)}
 
     def update(
-        self,
-        values: Tensor,
-        gradient: Tensor,
-        canvas_gradient: Float[Tensor, "3 size size"],
-        step: int,
-    ) -> None:
-        if self._velocity is None:
-            self._velocity = torch.zeros_like(values)
-        self._velocity = self.momentum * self._velocity.to(values) + gradient
-        values -= self.schedule.at(step) * self._velocity
-
-    def state(self) -> dict[str, Tensor]:
-        return {} if self._velocity is None else {"velocity": self._velocity}
-
-    def load_state(self, state: dict[str, Tensor]) -> None:
-        self._velocity = state.get("velocity")
+        self, values: Tensor, slope: Slope, step: int, memory: Mapping[str, Tensor]
+    ) -> Update:
+        """See `Optimiser.update`."""
+        velocity = self.momentum * memory["velocity"] + slope.values
+        moved = values - self.schedule.at(step) * velocity
+        return Update(moved, {"velocity": velocity})
 
 
 class NormalisedGradient(Optimiser):
@@ -124,18 +148,33 @@ class NormalisedGradient(Optimiser):
             say.
     """
 
-    def __init__(self, schedule: Schedule, norm_scope: Literal["full", "prompt"] = "full") -> None:
+    def __init__(
+        self, schedule: Schedule, *, norm_scope: Literal["full", "prompt"] = "full"
+    ) -> None:
         super().__init__(schedule)
         self.norm_scope = norm_scope
 
     def update(
-        self,
-        values: Tensor,
-        gradient: Tensor,
-        canvas_gradient: Float[Tensor, "3 size size"],
-        step: int,
-    ) -> None:
-        norm = (canvas_gradient if self.norm_scope == "full" else gradient).norm()
-        values -= (
-            self.schedule.at(step) * gradient / (norm + 1e-10)
-        )  # 1e-10 as in the authors' code
+        self, values: Tensor, slope: Slope, step: int, memory: Mapping[str, Tensor]
+    ) -> Update:
+        """See `Optimiser.update`."""
+        del memory
+        measured = slope.canvas if self.norm_scope == "full" else slope.values
+        length = measured.norm() + 1e-10  # as in the authors' code
+        return Update(values - self.schedule.at(step) * slope.values / length, {})
+
+
+def build_optimiser(name: str, schedule: Schedule, **options: Any) -> Optimiser:
+    """An optimiser by name.
+
+    Args:
+        options: keywords of its constructor.
+
+    Raises:
+        UnknownName: no such optimiser or option.
+        ConfigError: an option of the wrong kind.
+    """
+    owner = f"optimiser {name!r}"
+    checked = check_options(options, OPTIMISERS.options(name), owner)
+    optimiser: Optimiser = OPTIMISERS.load(name)(schedule, **checked)
+    return optimiser
