@@ -268,7 +268,7 @@ def _path(fits: Mapping[str, list[StreamFit]]) -> list[dict[str, Any]]:
         for name, each in fits.items()
         if "generator-pool" in each[0].options["learner"]
     }
-    found = [(float(options.get("logits", 0.0)), name) for name, options in alike.items()]
+    found = [(float(options.get("distillation", 0.0)), name) for name, options in alike.items()]
     return (
         [{"weight": weight, "learner": name} for weight, name in sorted(found)]
         if len(found) > 1

@@ -16,7 +16,7 @@ from matboard.analysis import selection
 from matboard.continual.build import build_learner
 from matboard.continual.eye import FrozenEye
 from matboard.continual.learner import Learner, LearnStep
-from matboard.continual.protocol import Row, choices, run_stream
+from matboard.continual.protocol import Stage, choices, run_stream
 from matboard.metrics import AccuracyMatrix, StreamHits
 from matboard.runs import Checkpoint, Run, write_atomically
 from matboard.studies.progress import Progress
@@ -166,10 +166,10 @@ class StreamFit:
             np.array(self.rows), [f"{t.index + 1}: {t.name}" for t in self.stream.tasks]
         )
 
-    def _note(self, row: Row) -> None:
-        self.rows.append(row.accuracies.tolist())
-        self.predictions.append(row.predictions)
-        self.seconds += row.seconds
+    def _note(self, stage: Stage) -> None:
+        self.rows.append(stage.accuracies.tolist())
+        self.predictions.append(stage.predictions)
+        self.seconds += stage.seconds
 
     def _checkpoint(self, learner: Learner, step: int) -> Checkpoint:
         state = {f"state.{name}": t.contiguous().numpy() for name, t in learner.state().items()}
@@ -205,14 +205,12 @@ class StreamFit:
         )
 
     def _select(self, learner: Learner) -> str | None:
-        chosen = choices(learner, self.stream)
-        if chosen is None:
+        made = choices(learner, self.stream)
+        if made is None:
             return None
         name = f"selection/{self.key}.json"
-        write_atomically(
-            self.run.path(name),
-            json.dumps(selection(*chosen, self.stream.classes).as_json()).encode(),
-        )
+        found = selection(made.chosen, made.similarity, made.labels, self.stream.classes)
+        write_atomically(self.run.path(name), json.dumps(found.as_json()).encode())
         return name
 
     def _draw(self, learner: Learner) -> Iterator[str]:
