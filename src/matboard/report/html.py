@@ -1,0 +1,65 @@
+"""What every page is made with: templates, pictures as data."""
+
+from __future__ import annotations
+
+import base64
+import json
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from matboard.errors import MatboardError
+from matboard.report import words
+from matboard.report.run_folder import RunFolder
+
+PICTURES = {
+    ".png": "image/png",
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".webp": "image/webp",
+}
+
+
+def need_libraries() -> None:
+    """Raise MatboardError where jinja2 or matplotlib is not installed."""
+    try:
+        for library in ("jinja2", "matplotlib"):
+            import_module(library)
+    except ImportError as error:
+        raise MatboardError(
+            f"A report needs {error.name}, which is not installed. Run: pip install"
+            " 'matboard[learn]'."
+        ) from error
+
+
+def render_template(name: str, run: RunFolder, **values: Any) -> str:
+    """A page as text: what every page says of its run, and ``values``."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    jinja = Environment(
+        loader=PackageLoader("matboard.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    jinja.filters["fixed"] = words.fixed
+    jinja.filters["signed"] = words.signed
+    jinja.filters["duration"] = words.duration
+    jinja.filters["size"] = words.size
+    jinja.filters["count"] = words.plural
+    environment = json.dumps(run.environment, indent=1, ensure_ascii=False)
+    common = {"run": run, "environment": environment, "title": run.title}
+    return jinja.get_template(name).render(common | values)
+
+
+def data_uri(folder: Path, name: str) -> str | None:
+    """A picture of the run as a data URI; None where there is none, or it lies outside the run
+    folder.
+    """
+    path = (folder / name).resolve()
+    kind = PICTURES.get(path.suffix.lower())
+    inside = path.is_relative_to(folder.resolve())
+    if kind is None or not inside or not path.is_file():
+        return None
+    return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
