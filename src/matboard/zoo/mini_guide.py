@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, no_type_check
 
@@ -39,7 +38,6 @@ from matboard.zoo.parts import Progress, fetch
 
 NAME = "mini-guide"
 EYE = "clip112"
-TEMPLATES = ("{}", "a photo of a {}.", "This is a photo of a {}", "a picture of a {}")
 
 
 @no_type_check  # transformers fills a configuration from whatever its JSON holds
@@ -96,49 +94,6 @@ def sentence(
     hidden = encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
     weight = attention_mask[..., None].to(hidden.dtype)
     return functional.normalize((hidden * weight).sum(1) / weight.sum(1), dim=-1)
-
-
-def fit_head(
-    captions: Float[Tensor, "caption wide"],
-    targets: Float[Tensor, "caption dim"],
-    weights: Float[Tensor, " caption"],
-    ridge: float,
-) -> tuple[Float[Tensor, "dim wide"], Float[Tensor, " dim"]]:
-    """Weight and bias of the weighted ridge regression from sentence embeddings to targets."""
-    share = (weights / weights.sum())[:, None]
-    middle, goal = (captions * share).sum(0), (targets * share).sum(0)
-    left, right = (
-        (captions - middle) * weights[:, None].sqrt(),
-        (targets - goal) * weights[:, None].sqrt(),
-    )
-    weight = torch.linalg.solve(
-        left.T @ left + ridge * torch.eye(captions.shape[1]), left.T @ right
-    ).T
-    return weight, goal - weight @ middle
-
-
-def text_targets(
-    pictures: Mapping[str, Float[Tensor, "picture dim"]],
-    texts: Mapping[str, Float[Tensor, " dim"]],
-    shared: Sequence[str],
-) -> dict[str, Float[Tensor, " dim"]]:
-    """Where each name's caption should lie: its real text embedding, else its pictures' mean moved
-    over the gap between modalities.
-
-    Args:
-        pictures: name → unit image embeddings of its training pictures.
-        texts: name → real unit text embedding.
-        shared: names among ``texts`` that set where texts lie and how far apart.
-    """
-    image_mean = torch.cat(list(pictures.values())).mean(0)
-    known = torch.stack([texts[name] for name in shared])
-    text_mean = known.mean(0)
-    spread = (known - text_mean).norm(dim=1).mean()
-    moved = {
-        name: functional.normalize(p.mean(0) - image_mean, dim=0) * spread + text_mean
-        for name, p in pictures.items()
-    }
-    return {**moved, **texts}
 
 
 def build(

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from matboard.zoo.mini_questions import Album, Example, Questions
+from recipes.mini.questions import Album, Example, Questions
 
 
 class CachedEye(nn.Module):
@@ -126,30 +126,6 @@ def answer_log_likelihood(
     each = functional.cross_entropy(logits.float(), targets[where], reduction="none")
     total = torch.zeros(targets.shape).masked_scatter(where, -each)
     return total.sum(1) / where.sum(1)
-
-
-@torch.no_grad()
-def ranking(
-    model: Any,
-    encoder: Encoder,
-    tokens: Float[Tensor, "picture token dim"],
-    question: str,
-    names: Sequence[str],
-    batch: int = 20,
-) -> Float[Tensor, "picture name"]:
-    """Mean token log-likelihood of every name as the answer for every picture, each picture seen
-    once.
-    """
-    rows = []
-    for part in tokens.split(batch):
-        seen = see(
-            model, encoder([question] * len(part), list(names[:1]) * len(part), end=False), part
-        )
-        again = [each for each in seen.pooler_output for _ in names]
-        seen.pooler_output = torch.stack(again) if isinstance(seen.pooler_output, Tensor) else again
-        asked = encoder([question] * len(part) * len(names), list(names) * len(part), end=False)
-        rows.append(answer_log_likelihood(model, asked, seen).view(len(part), -1))
-    return torch.cat(rows)
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from matboard.zoo.mini_features import Packed, Piece
-from matboard.zoo.mini_names import broad_names, cifar100_names, coco_names, imagenet_names
+from recipes.mini.names import broad_names, cifar100_names, coco_names, imagenet_names
+from recipes.mini.pictures import Packed, Piece
 
 NAMING = (
     "This is a photo of a",
@@ -186,18 +186,3 @@ class Questions:
 
     def _of(self, things: Sequence[T]) -> T:
         return things[int(self.rng.integers(len(things)))]
-
-
-def corpus(questions: Questions) -> list[str]:
-    """Text to learn a vocabulary from: every wording, every name, the broad ones most often."""
-    named = [f" {name}" for name in questions.everything for _ in range(3)] + [
-        f" {name}" for name in questions.broad for _ in range(30)
-    ]
-    asked = [f" {w.format(name)}" for name in questions.everything for w in (*PRESENCE, *COUNTING)]
-    return [
-        *named,
-        *asked,
-        *(f" {w}" for w in NAMING for _ in range(50)),
-        *(f" {n}" for n in range(30)),
-        *[" yes no"] * 50,
-    ]

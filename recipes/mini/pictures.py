@@ -8,10 +8,8 @@ at CIFAR's 32 pixels, so that neither is foreign later.
 
 from __future__ import annotations
 
-import fcntl
 import io
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -132,17 +130,6 @@ class Piece:
         return index[np.isin(labels[index], self.only)] if self.only else index
 
 
-@contextmanager
-def _alone(lock: Path | None) -> Iterator[None]:
-    """Hold a file lock, so that heavy work takes turns."""
-    if lock is None:
-        yield
-        return
-    with lock.open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-
-
 @torch.no_grad()
 def cache_piece(
     piece: Piece,
@@ -150,7 +137,6 @@ def cache_piece(
     processor: Any,
     data: Path,
     out: Path,
-    lock: Path | None = None,
 ) -> Path:
     """Tokens of a piece's pictures, float16 ``picture token dim``, in ``out/<piece>.npy``; kept if
     it is there already.
@@ -165,12 +151,10 @@ def cache_piece(
     packed = Packed.load(data / f"{piece.source}.npz")
     rng = np.random.default_rng([piece.number, *piece.source.encode()])
     index, rows = piece.indices(packed.labels), []
-    with _alone(lock):
-        for chunk in np.array_split(index, max(1, len(index) // 16)):
-            pictures = [piece.view(packed[i], rng) for i in chunk.tolist()]
-            rows.append(
-                eye(processor(pictures, return_tensors="pt")["pixel_values"]).half().numpy()
-            )
+    for chunk in np.array_split(index, max(1, len(index) // 16)):
+        pictures = [piece.view(packed[i], rng) for i in chunk.tolist()]
+        pixels = processor(pictures, return_tensors="pt")["pixel_values"]
+        rows.append(eye(pixels).half().numpy())
     out.mkdir(parents=True, exist_ok=True)
     np.save(target.with_suffix(".part.npy"), np.concatenate(rows))
     publish(target.with_suffix(".part.npy"), target)

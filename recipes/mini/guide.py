@@ -1,5 +1,6 @@
-"""The recipe of the guide's text head: ``python -m matboard.zoo.mini_guide_recipe DATA WORK``,
-after `mini_recipe` cached CLIP's tokens.
+"""``python -m recipes.mini.guide DATA WORK``: the text head of the mini guide.
+
+To be run after ``python -m recipes.mini DATA WORK``, which caches CLIP's tokens.
 """
 
 from __future__ import annotations
@@ -7,22 +8,26 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from safetensors.torch import save_file
+from torch import Tensor
 from torch.nn import functional
 from transformers import AutoModel, AutoTokenizer, CLIPVisionModelWithProjection
 
 from matboard.zoo import mini_guide
-from matboard.zoo.mini_features import Packed
-from matboard.zoo.mini_measure import QUESTION, accuracies
-from matboard.zoo.mini_questions import Album, open_album
-from matboard.zoo.mini_recipe import PIECES
 from matboard.zoo.parts import fetch
+from recipes.mini.measure import QUESTION, accuracies
+from recipes.mini.pictures import Packed
+from recipes.mini.questions import Album, open_album
+from recipes.mini.training import PIECES
+
+TEMPLATES = ("{}", "a photo of a {}.", "This is a photo of a {}", "a picture of a {}")
 
 
 def train_guide(data: Path, work: Path, parts: Path) -> tuple[torch.Tensor, torch.Tensor]:
@@ -39,23 +44,63 @@ def train_guide(data: Path, work: Path, parts: Path) -> tuple[torch.Tensor, torc
         torch.from_numpy(np.load(data / "clip_b16_text_cocostuff171_multi.npy")).float(), dim=-1
     )
     texts = dict(zip(Packed.load(data / "coco128.npz").classes, real))
-    targets = mini_guide.text_targets(pictures, texts, list(texts))
+    targets = text_targets(pictures, texts, list(texts))
     heavy = [
         50.0 if name in texts else 2.0 if len(pictures[name]) > 20 else 1.0 for name in targets
     ]
     captions = torch.cat(
-        [
-            _sentences([form.format(name) for name in targets], parts)
-            for form in mini_guide.TEMPLATES
-        ]
+        [_sentences([form.format(name) for name in targets], parts) for form in TEMPLATES]
     )
-    repeats = len(mini_guide.TEMPLATES)
-    return mini_guide.fit_head(
+    repeats = len(TEMPLATES)
+    return fit_head(
         captions,
         torch.stack([*targets.values()] * repeats),
         torch.tensor(heavy * repeats),
         ridge=100.0,
     )
+
+
+def fit_head(
+    captions: Float[Tensor, "caption wide"],
+    targets: Float[Tensor, "caption dim"],
+    weights: Float[Tensor, " caption"],
+    ridge: float,
+) -> tuple[Float[Tensor, "dim wide"], Float[Tensor, " dim"]]:
+    """Weight and bias of the weighted ridge regression from sentence embeddings to targets."""
+    share = (weights / weights.sum())[:, None]
+    middle, goal = (captions * share).sum(0), (targets * share).sum(0)
+    left, right = (
+        (captions - middle) * weights[:, None].sqrt(),
+        (targets - goal) * weights[:, None].sqrt(),
+    )
+    weight = torch.linalg.solve(
+        left.T @ left + ridge * torch.eye(captions.shape[1]), left.T @ right
+    ).T
+    return weight, goal - weight @ middle
+
+
+def text_targets(
+    pictures: Mapping[str, Float[Tensor, "picture dim"]],
+    texts: Mapping[str, Float[Tensor, " dim"]],
+    shared: Sequence[str],
+) -> dict[str, Float[Tensor, " dim"]]:
+    """Where each name's caption should lie: its real text embedding, else its pictures' mean moved
+    over the gap between modalities.
+
+    Args:
+        pictures: name → unit image embeddings of its training pictures.
+        texts: name → real unit text embedding.
+        shared: names among ``texts`` that set where texts lie and how far apart.
+    """
+    image_mean = torch.cat(list(pictures.values())).mean(0)
+    known = torch.stack([texts[name] for name in shared])
+    text_mean = known.mean(0)
+    spread = (known - text_mean).norm(dim=1).mean()
+    moved = {
+        name: functional.normalize(p.mean(0) - image_mean, dim=0) * spread + text_mean
+        for name, p in pictures.items()
+    }
+    return {**moved, **texts}
 
 
 @torch.no_grad()

@@ -1,20 +1,9 @@
-"""The recipe of the mini zoo's connectors, from packed pictures to shipped weights and measured
-accuracies.
-
-``python -m matboard.zoo.mini_recipe DATA WORK [NAME…]`` caches eye tokens under ``WORK``, trains,
-measures, and writes ``WORK/weights/<name>``. ``DATA`` holds ``cifar100_train_a.npz``,
-``cifar100_train_b.npz``, ``tinyimagenet_train.npz``, ``tinyimagenet_val.npz``,
-``imagenet1k_one_per_class.npz`` and ``coco128.npz`` to learn from, and ``cifar10_test.npz`` and
-``imagenette_val.npz`` to measure on (and ``clevr_style_test.npz`` where there is one), which no
-connector sees. No near-duplicate of an ImageNette picture is among ImageNet's one per class.
-"""
+"""How the connectors are trained: which pictures, which plan, one model after another."""
 
 from __future__ import annotations
 
 import json
-import logging
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -30,13 +19,14 @@ from transformers import (
     LlamaForCausalLM,
 )
 
-from matboard.zoo import connectors, mini
-from matboard.zoo.connectors import Encoder, Training
-from matboard.zoo.mini_features import Piece, View, cache_piece
-from matboard.zoo.mini_measure import QUESTION, measure
-from matboard.zoo.mini_questions import Album, Questions, open_album
+from matboard.zoo import architectures, mini
 from matboard.zoo.mini_shapes import SHAPES, Shape, configuration, eye_config, image_processor
 from matboard.zoo.parts import Progress, fetch
+from recipes.mini import connectors
+from recipes.mini.connectors import Encoder, Training
+from recipes.mini.measure import QUESTION
+from recipes.mini.pictures import Piece, View, cache_piece
+from recipes.mini.questions import Album, Questions, open_album
 
 _I, _T, _V, _A, _B = (
     "imagenet1k_one_per_class",
@@ -186,6 +176,7 @@ def new_model(shape: Shape, tokenizer: Any, parts: Path, seed: int = 0) -> Any:
     config = configuration(
         shape, eye_config(shape.eye), AutoConfig.from_pretrained(smol) if smol else None, tokenizer
     )
+    architectures.register()
     model = AutoModelForImageTextToText.from_config(config)
     connectors.blindfold(model)
     if smol:
@@ -288,35 +279,3 @@ def facts(name: str, measured: Mapping[str, Mapping[str, float]]) -> dict[str, A
         "question": QUESTION,
         "zero_shot": measured,
     }
-
-
-def main(data: Path, work: Path, names: Sequence[str], progress: Progress) -> None:
-    """Everything: tokens, training, weights, measure."""
-    parts = work
-    for eye in sorted(
-        {
-            stage.tokens
-            for name in names
-            for stage in (*PLANS[name].stages, PLANS[name].align)
-            if stage
-        }
-    ):
-        cache_tokens(eye, data, work, parts, progress)
-    for name in names:
-        target = work / "weights" / name
-        model = train_connector(name, data, work, parts, progress)
-        connectors.save_connector(model, target, {})
-        mini.build_folder(name, work / "zoo" / name, target, parts, progress)
-        measured = measure(work / "zoo" / name, data)
-        connectors.save_connector(model, target, facts(name, measured))
-        progress(f"{name}: {measured}")
-
-
-if __name__ == "__main__":
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    main(
-        Path(sys.argv[1]),
-        Path(sys.argv[2]),
-        sys.argv[3:] or mini.NAMES,
-        logging.getLogger(__name__).info,
-    )
