@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, pairwise
 from statistics import fmean
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -94,7 +94,7 @@ def binned(points: Sequence[Point]) -> list[Bin]:
     if 2 * first < wide and len(by_step) > wide:
         first += wide
     edges = [0, *range(first or wide, len(by_step) + 1, wide)]
-    return [_bin(by_step[start:end]) for start, end in zip(edges, edges[1:])]
+    return [_bin(by_step[start:end]) for start, end in pairwise(edges)]
 
 
 def _bin(steps: Sequence[Sequence[Point]]) -> Bin:
@@ -132,9 +132,7 @@ def panels_of_one(steps: Sequence[StepRow]) -> list[Panel]:
         families[_family(key)].append(key)
     panels = []
     for family, members in families.items():
-        lines = [
-            Line(_part(key), place, tuple(found[key])) for place, key in enumerate(members)
-        ]
+        lines = [Line(_part(key), place, tuple(found[key])) for place, key in enumerate(members)]
         panels.append(_panel(family, _words(family), lines, legend=len(members) > 1))
     return panels
 

@@ -49,17 +49,14 @@ def render_template(name: str, run: RunFolder, **values: Any) -> str:
     jinja.filters["size"] = words.size
     jinja.filters["count"] = words.plural
     environment = json.dumps(run.environment, indent=1, ensure_ascii=False)
-    common = {"run": run, "environment": environment, "title": run.title}
-    return jinja.get_template(name).render(common | values)
+    common = {"run": run, "environment": environment}
+    title = values.pop("title", None) or run.title
+    return jinja.get_template(name).render(common | values, title=title)
 
 
-def data_uri(folder: Path, name: str) -> str | None:
-    """A picture of the run as a data URI; None where there is none, or it lies outside the run
-    folder.
-    """
-    path = (folder / name).resolve()
-    kind = PICTURES.get(path.suffix.lower())
-    inside = path.is_relative_to(folder.resolve())
-    if kind is None or not inside or not path.is_file():
+def data_uri(path: Path | None) -> str | None:
+    """A picture as a data URI; None where there is none."""
+    kind = PICTURES.get(path.suffix.lower()) if path is not None else None
+    if path is None or kind is None or not path.is_file():
         return None
     return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"

@@ -31,12 +31,12 @@ def write_report(run: Path, out: Path | None = None) -> Path:
 
 
 def render(run: RunFolder) -> str:
-    """The page as text; of an unfinished run, the page of the kind that its configuration asks."""
+    """The page as text; of an unfinished run, the page of the kind that it was planned to be."""
     need_libraries()
     if isinstance(run.results, StreamResults):
         return render_stream(run, run.results)
     if isinstance(run.results, TransferResults):
         return render_transfer(run, run.results)
-    if "learners" in run.asked:
+    if run.plan is not None and run.plan.study == "stream":
         return render_stream(run, None)
     return render_transfer(run, None)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +17,7 @@ from matboard.analysis import Relation, Selection, pooled
 from matboard.errors import InputError, RunError
 from matboard.metrics import AccuracyMatrix
 from matboard.report.html import data_uri
+from matboard.report.run_folder import RunFolder
 from matboard.report.stream.table import by_seed, ordered
 from matboard.results import SelectionResults, read
 from matboard.results.stream import Learner, MetTask, Outcome
@@ -75,23 +77,23 @@ class PoolView:
 
 
 def mean_matrices(
-    folder: Path, learners: Sequence[Learner], outcomes: Sequence[Outcome]
+    run: RunFolder, learners: Sequence[Learner], outcomes: Sequence[Outcome]
 ) -> list[MeanMatrix]:
     """One for each learner that has an outcome."""
     found = []
     for learner in ordered(learners):
         mine = by_seed(outcomes, learner.name)
         if mine:
-            found.append(_mean_matrix(folder, learner, mine))
+            found.append(_mean_matrix(run, learner, mine))
     return found
 
 
-def _mean_matrix(folder: Path, learner: Learner, outcomes: Sequence[Outcome]) -> MeanMatrix:
+def _mean_matrix(run: RunFolder, learner: Learner, outcomes: Sequence[Outcome]) -> MeanMatrix:
     found: list[NDArray[np.float64]] = []
     missing = []
     for outcome in outcomes:
         try:
-            path = _inside(folder, outcome.matrix)
+            path = _file(run, outcome.matrix)
             found.append(AccuracyMatrix.from_csv(path).values)
         except (InputError, OSError, StopIteration) as error:
             missing.append(_left_out(outcome, error, outcome.matrix))
@@ -103,25 +105,25 @@ def _mean_matrix(folder: Path, learner: Learner, outcomes: Sequence[Outcome]) ->
 
 
 def selections(
-    folder: Path, learners: Sequence[Learner], outcomes: Sequence[Outcome]
+    run: RunFolder, learners: Sequence[Learner], outcomes: Sequence[Outcome]
 ) -> list[SelectionView]:
     """One for each learner that names a selection with any seed."""
     views = []
     for learner in ordered(learners):
         named = [o for o in by_seed(outcomes, learner.name) if o.selection is not None]
         if named:
-            views.append(_selection(folder, learner, named))
+            views.append(_selection(run, learner, named))
     return views
 
 
-def _selection(folder: Path, learner: Learner, outcomes: Sequence[Outcome]) -> SelectionView:
+def _selection(run: RunFolder, learner: Learner, outcomes: Sequence[Outcome]) -> SelectionView:
     found: dict[int, Selection] = {}
     missing = []
     order: tuple[int, ...] = ()
     starts: tuple[int, ...] = ()
     for outcome in outcomes:
         try:
-            found[outcome.seed] = read_selection(_inside(folder, outcome.selection))
+            found[outcome.seed] = read_selection(_file(run, outcome.selection))
         except InputError as error:
             missing.append(_left_out(outcome, error, outcome.selection))
             continue
@@ -155,20 +157,19 @@ def by_task(
     if sorted(names) != sorted(classes):
         return tuple(range(len(classes))), ()
     places = {name: place for place, name in enumerate(classes)}
-    starts = []
-    for task in tasks:
-        starts.append(sum(len(before.classes) for before in tasks[: len(starts)]))
+    sizes = [len(task.classes) for task in tasks]
+    starts = accumulate(sizes[:-1], initial=0)
     return tuple(places[name] for name in names), tuple(starts)
 
 
 def pools(
-    folder: Path, learners: Sequence[Learner], outcomes: Sequence[Outcome]
+    run: RunFolder, learners: Sequence[Learner], outcomes: Sequence[Outcome]
 ) -> list[PoolView]:
     """One for each learner whose first seed kept pictures."""
     views = []
     for learner in ordered(learners):
         for outcome in by_seed(outcomes, learner.name)[:1]:
-            pictures = tuple(data_uri(folder, name) for name in outcome.pictures)
+            pictures = tuple(data_uri(run.file(name)) for name in outcome.pictures)
             if pictures:
                 form = FORMS[learner.picture_form]
                 views.append(PoolView(learner, outcome.seed, form, pictures))
@@ -185,17 +186,15 @@ def orders(outcomes: Sequence[Outcome]) -> dict[tuple[MetTask, ...], list[int]]:
     return found
 
 
-def _inside(folder: Path, name: str | None) -> Path:
-    path = (folder / (name or "")).resolve()
-    if not name or not path.is_relative_to(folder.resolve()):
+def _file(run: RunFolder, name: str | None) -> Path:
+    path = run.file(name or "")
+    if not name or path is None:
         raise InputError("no file of this run is named.")
+    if not path.is_file():
+        raise InputError(f"{name} is missing.")
     return path
 
 
 def _left_out(outcome: Outcome, error: Exception, name: str | None) -> str:
-    reason = f"{name} cannot be read ({error})."
-    if isinstance(error, InputError):
-        reason = str(error)
-    if isinstance(error, FileNotFoundError) or isinstance(error.__cause__, FileNotFoundError):
-        reason = f"{name} is missing."
+    reason = str(error) if isinstance(error, InputError) else f"{name} cannot be read ({error})."
     return f"Seed {outcome.seed} is left out: {reason}"

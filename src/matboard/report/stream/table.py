@@ -114,9 +114,9 @@ def by_seed(outcomes: Sequence[Outcome], learner: str) -> list[Outcome]:
     return sorted(mine, key=lambda outcome: outcome.seed)
 
 
-def fewest_seeds(results: StreamResults) -> int:
+def fewest_seeds(learners: Sequence[Learner], outcomes: Sequence[Outcome]) -> int:
     """The smallest number of seeds behind any learner that was measured."""
-    counts = [len(by_seed(results.outcomes, learner.name)) for learner in results.learners]
+    counts = [len(by_seed(outcomes, learner.name)) for learner in learners]
     return min((count for count in counts if count), default=0)
 
 

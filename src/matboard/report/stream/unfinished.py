@@ -1,21 +1,20 @@
-"""How far a run over a task stream is: its configuration says what it will hold, its folder what it
-holds so far.
+"""How far a study over a stream is: its plan says what it will hold, its fits what they left so
+far.
 """
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from matboard.errors import RunError
-from matboard.report.continual_results import ContinualResults, Learner, Outcome
-from matboard.report.verdict import join, plural
+from matboard.report.run_folder import RunFolder
+from matboard.report.words import join, plural
+from matboard.results import PlannedFit, StreamFitResults, read
+from matboard.results.stream import Learner, Outcome
 from matboard.runs import Run
 
 
@@ -29,8 +28,7 @@ class Running:
         problem: the sentence that stands there instead of rows.
     """
 
-    learner: Learner
-    seed: int
+    fit: PlannedFit
     rows: NDArray[np.float64]
     done: int
     problem: str = ""
@@ -38,102 +36,102 @@ class Running:
     @property
     def words(self) -> str:
         """``l2p (seed 1) has learned 2 of 4 tasks``."""
-        return (
-            f"{self.learner.name} (seed {self.seed}) has learned {self.done} of {len(self.rows)}"
-            " tasks"
-        )
+        total = len(self.rows)
+        return f"{self.fit.variant} (seed {self.fit.seed}) has learned {self.done} of {total} tasks"
 
 
 @dataclass(frozen=True)
 class SoFar:
-    """An unfinished run.
+    """An unfinished study.
 
     Attributes:
-        results: the learners, and which files their finished fits left.
+        learners: those of its plan.
+        outcomes: what its finished fits left.
         running: fits that were begun.
         waiting: how many were not.
     """
 
-    results: ContinualResults
-    running: tuple[Running, ...]
-    waiting: int
+    learners: tuple[Learner, ...] = ()
+    outcomes: tuple[Outcome, ...] = ()
+    running: tuple[Running, ...] = ()
+    waiting: int = 0
 
     @property
     def words(self) -> str:
         """One sentence on where it stands."""
-        finished = len(self.results.outcomes)
+        finished = len(self.outcomes)
         total = finished + len(self.running) + self.waiting
         if not total:
             return "This run is unfinished."
-        parts = [
-            f"{finished} of {total} fits {'is' if finished == 1 else 'are'} finished",
-            *(fit.words for fit in self.running),
-        ]
+        verb = "is" if finished == 1 else "are"
+        parts = [f"{finished} of {plural(total, 'fit')} {verb} finished"]
+        parts += [fit.words for fit in self.running]
         if self.waiting:
-            parts.append(
-                f"{self.waiting} {plural(self.waiting, 'fit')}"
-                f" {'has' if self.waiting == 1 else 'have'} not begun"
-            )
+            verb = "has" if self.waiting == 1 else "have"
+            parts.append(f"{plural(self.waiting, 'fit')} {verb} not begun")
         return f"This run is unfinished: {join(parts)}."
 
 
-def so_far(folder: Path, config: str | None) -> SoFar:
-    """What lies in the folder of a run that has no results; empty where its configuration does not
-    say what it will hold.
-    """
-    asked = _mapping(config)
-    stream, learners, seeds = asked.get("stream"), asked.get("learners"), asked.get("seeds")
-    if not (isinstance(stream, dict) and isinstance(learners, dict) and isinstance(seeds, list)):
-        return SoFar(ContinualResults(), (), 0)
-    known = tuple(
-        Learner(name=str(name), options=options or {}) for name, options in learners.items()
+def so_far(run: RunFolder) -> SoFar:
+    """What the planned fits of a study without results left so far."""
+    if run.plan is None:
+        return SoFar()
+    left = {fit: _left(run, fit) for fit in run.fits}
+    begun = [fit for fit in run.fits if (run.folder / fit.folder).is_dir()]
+    unfinished = [fit for fit, results in left.items() if results is None]
+    running = [_running(run, fit) for fit in unfinished if fit in begun]
+    outcomes = [_outcome(fit, results) for fit, results in left.items() if results is not None]
+    return SoFar(
+        learners=tuple(_learners(left)),
+        outcomes=tuple(outcomes),
+        running=tuple(running),
+        waiting=len(unfinished) - len(running),
     )
-    pairs = [(learner, seed) for learner in known for seed in seeds if isinstance(seed, int)]
-    finished = [_outcome(folder, learner, seed) for learner, seed in pairs]
-    open_pairs = [pair for pair, outcome in zip(pairs, finished) if outcome is None]
-    tasks = len(stream.get("domains") or range(stream.get("tasks", 0)))
-    running = tuple(
-        _running(folder, *pair, tasks) for pair in open_pairs if _fit(folder, *pair).folder.is_dir()
-    )
-    results = ContinualResults(learners=known, cells=tuple(filter(None, finished)))
-    return SoFar(results, running, len(open_pairs) - len(running))
 
 
-def _fit(folder: Path, learner: Learner, seed: int) -> Run:
-    return Run(folder / "fits" / f"{learner.name}-s{seed}")
-
-
-def _outcome(folder: Path, learner: Learner, seed: int) -> Outcome | None:
-    """Which files a fit left; None while it is not finished."""
-    fit = _fit(folder, learner, seed)
+def _left(run: RunFolder, fit: PlannedFit) -> StreamFitResults | None:
+    """What a fit left; None while it is not finished."""
     try:
-        left = fit.results() if fit.finished else None
-        return (
-            Outcome(
-                learner=learner.name,
-                seed=seed,
-                **{k: left[k] for k in ("matrix", "selection", "pictures")},
-            )
-            if left
-            else None
-        )
-    except (json.JSONDecodeError, KeyError, ValueError):
+        results = read(run.folder / fit.folder)
+    except RunError:
         return None
+    return results if isinstance(results, StreamFitResults) else None
 
 
-def _running(folder: Path, learner: Learner, seed: int, tasks: int) -> Running:
+def _learners(left: dict[PlannedFit, StreamFitResults | None]) -> Iterator[Learner]:
+    """Which of them is a control is not known before the results."""
+    known: dict[str, Learner] = {}
+    for fit, results in left.items():
+        flags = results.flags if results else ()
+        form = results.picture_form if results else None
+        learner = Learner(
+            name=fit.variant, method=fit.method, kind="prompt", flags=flags, picture_form=form
+        )
+        if results is not None or fit.variant not in known:
+            known[fit.variant] = learner
+    yield from known.values()
+
+
+def _outcome(fit: PlannedFit, results: StreamFitResults) -> Outcome:
+    """What was measured, with files as seen from the study's folder."""
+    said = results.outcome
+    chosen = None if said.selection is None else f"{fit.folder}/{said.selection}"
+    return said.model_copy(
+        update={
+            "learner": fit.variant,
+            "matrix": f"{fit.folder}/{said.matrix}",
+            "selection": chosen,
+            "pictures": tuple(f"{fit.folder}/{picture}" for picture in said.pictures),
+        }
+    )
+
+
+def _running(run: RunFolder, fit: PlannedFit) -> Running:
+    tasks = run.plan.tasks if run.plan else 1
     empty = np.full((tasks, tasks), np.nan)
     try:
-        found = (_fit(folder, learner, seed).checkpoint_values() or {}).get("rows", [])
+        values = Run(run.folder / fit.folder).checkpoint_values() or {}
     except RunError as error:
-        return Running(learner, seed, empty, 0, str(error))
-    known = np.array(found, dtype=np.float64).reshape(-1, tasks)  # None becomes NaN
-    return Running(learner, seed, np.vstack([known, empty[len(known) :]]), len(known))
-
-
-def _mapping(config: str | None) -> dict[str, Any]:
-    try:
-        asked = yaml.safe_load(config or "")
-    except yaml.YAMLError:
-        return {}
-    return asked if isinstance(asked, dict) else {}
+        return Running(fit, empty, 0, str(error))
+    known = np.array(values.get("rows", []), dtype=np.float64).reshape(-1, tasks)  # None is NaN
+    return Running(fit, np.vstack([known, empty[len(known) :]]), len(known))

@@ -33,7 +33,7 @@ def verdict(results: StreamResults) -> Verdict:
     table = arrange(results)
     lines = (*_reference(results, table), _caution(results, table))
     lead = f"{_best(table, measured)} {_control(results, table, measured)}"
-    seeds = fewest_seeds(results)
+    seeds = fewest_seeds(results.learners, results.outcomes)
     if seeds < ENOUGH_SEEDS:
         lead = (
             f"Learned with {plural(seeds, 'seed')}, so this speaks of these runs and of no method:"
@@ -61,7 +61,7 @@ def _control(results: StreamResults, table: LearnerTable, measured: Mapping[str,
     ]
     if not prompted:
         return "No prompted learner was measured."
-    if results.control not in measured:
+    if results.control is None or results.control not in measured:
         return "No control was measured, so nobody knows whether a prompt is worth having here."
     control = table.row(results.control)
     accuracy = measured[results.control]
@@ -88,9 +88,7 @@ def _beaten(control: str, differences: Mapping[str, Difference]) -> str:
     nearest = max(differences, key=lambda name: differences[name].value or 0.0)
     difference = differences[nearest]
     if difference.decision == "worse":
-        return (
-            f"No prompted learner beats {control}: {nearest} comes nearest, {_ends(difference)}."
-        )
+        return f"No prompted learner beats {control}: {nearest} comes nearest, {_ends(difference)}."
     return (
         f"No prompted learner is shown to beat {control}: {nearest} comes nearest,"
         f" {_ends(difference)}, undecided."
@@ -141,8 +139,10 @@ def _caution(results: StreamResults, table: LearnerTable) -> str:
         for difference in (row.accuracy, row.forgetting):
             compared += difference is not None and difference.low is not None
     if compared:
-        sentences.append(f"Of {compared} comparisons with the reference, {looks_decided(compared)}.")
-    seeds = fewest_seeds(results)
+        sentences.append(
+            f"Of {compared} comparisons with the reference, {looks_decided(compared)}."
+        )
+    seeds = fewest_seeds(results.learners, results.outcomes)
     if seeds < ENOUGH_SEEDS:
         counts = {len(by_seed(results.outcomes, learner.name)) for learner in results.learners}
         who = "Every" if counts == {seeds} else "Some"

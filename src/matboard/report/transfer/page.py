@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,9 @@ from matboard.report.transfer.table import GROUP_TITLES, Table, arrange
 from matboard.report.transfer.tally import ScoreLine, score_card
 from matboard.report.transfer.verdict import verdict
 from matboard.report.words import MARKS
-from matboard.results import StepRow
 from matboard.results.transfer import (
     GROUPS,
+    Condition,
     Group,
     PromptFacts,
     Scorer,
@@ -44,11 +44,11 @@ def render_transfer(run: RunFolder, results: TransferResults | None) -> str:
         command=run.command or "matboard fit config.yaml",
         prompts=cards,
         **_learning(run, results),
-        **(_measured(results, run.folder) if results else {"results": None}),
+        **(_measured(run, results) if results else {"results": None}),
     )
 
 
-def _measured(results: TransferResults, folder: Path) -> dict[str, Any]:
+def _measured(run: RunFolder, results: TransferResults) -> dict[str, Any]:
     return {
         "title": results.title or None,
         "results": results,
@@ -61,7 +61,7 @@ def _measured(results: TransferResults, folder: Path) -> dict[str, Any]:
         "encoders": len({model.encoder for model in results.models if model.encoder}),
         "failures": failures(results),
         "few": any(cell.too_few for cell in results.cells),
-        "examples": example_cards(folder, results),
+        "examples": example_cards(run, results),
     }
 
 
@@ -122,34 +122,35 @@ class PromptCard:
 
 
 def prompt_cards(run: RunFolder, results: TransferResults | None) -> list[PromptCard]:
-    """In the table's order; of an unfinished run, what lies in its folder."""
-    if results is not None:
-        order = [condition.name for condition in results.conditions]
-        facts = sorted(results.prompts, key=lambda prompt: order.index(prompt.condition))
-        labels = {condition.name: condition.label for condition in results.conditions}
-        return [_known_card(run.folder, prompt, labels[prompt.condition]) for prompt in facts]
-    places = sorted(path.parent for path in run.folder.glob("prompts/*/prompt_config.json"))
-    return [_card(place, place.name) for place in places]
+    """In the table's order; of an unfinished run, those of its finished fits."""
+    if results is None:
+        names = {fit.folder: f"{fit.variant}, seed {fit.seed}" for fit in run.fits}
+        places = {name: run.folder / folder / "prompt" for folder, name in names.items()}
+        return [_card(place, name) for name, place in places.items() if place.exists()]
+    order = [condition.name for condition in results.conditions]
+    facts = sorted(results.prompts, key=lambda prompt: order.index(prompt.condition))
+    return [_known_card(run, prompt, results.condition(prompt.condition)) for prompt in facts]
 
 
-def _known_card(folder: Path, prompt: PromptFacts, label: str) -> PromptCard:
+def _known_card(run: RunFolder, prompt: PromptFacts, condition: Condition) -> PromptCard:
     seed = "" if prompt.seed is None else f", seed {prompt.seed}"
-    place = folder / prompt.folder
     notes = list(prompt.notes)
     if prompt.skipped_terms:
         without = ", ".join(term.replace("_", " ") for term in prompt.skipped_terms)
         notes.insert(0, f"Learned without {without}.")
-    inside = place.resolve().is_relative_to(folder.resolve())
-    return _card(place if inside else folder / "missing", f"{label}{seed}", tuple(notes))
+    place = run.file(f"{prompt.folder}/prompt_config.json")
+    return _card(place and place.parent, f"{condition.label}{seed}", tuple(notes))
 
 
-def _card(place: Path, name: str, notes: tuple[str, ...] = ()) -> PromptCard:
+def _card(place: Path | None, name: str, notes: tuple[str, ...] = ()) -> PromptCard:
     """Facts short enough for a line are shown; the whole configuration stays at hand."""
+    if place is None:
+        return PromptCard(name, None, {}, "", notes)
     config = _config(place / "prompt_config.json")
     lines = {key.replace("_", " "): _line(value) for key, value in config.items()}
     facts = {key: line for key, line in lines.items() if 0 < len(line) <= SHORT}
     whole = json.dumps(config, indent=1, ensure_ascii=False)
-    return PromptCard(name, data_uri(place, "preview.png"), facts, whole, notes)
+    return PromptCard(name, data_uri(place / "preview.png"), facts, whole, notes)
 
 
 def _config(path: Path) -> dict[str, Any]:
@@ -174,21 +175,16 @@ def _line(value: Any) -> str:
 def _learning(run: RunFolder, results: TransferResults | None) -> dict[str, Any]:
     """A single fit: quantities of one kind together. Several: one line a variant."""
     order = [method.name for method in results.methods] if results else []
-    logged = {row.variant for row in run.steps}
-    variants = {name: list(_steps_of(run.steps, name)) for name in [*order, *sorted(logged)]}
-    if len({(row.run, row.variant, row.seed) for row in run.steps}) > 1:
-        panels = curves.panel_each_quantity(variants)
-        names = list(variants)
-        colours = {name: names.index(name) for name in names if name in logged}
+    names = list(dict.fromkeys([*order, *(fit.variant for fit in run.fits)]))
+    steps = {name: run.steps_of(name) for name in names}
+    if len({row.run for row in run.steps}) > 1:
+        panels = curves.panel_each_quantity(steps)
+        colours = {name: names.index(name) for name in names if steps[name]}
     else:
         panels = curves.panels_of_one(run.steps)
         colours = {}
     drawings = [curves.draw_panel(panel) for panel in panels]
     return {"learning": drawings, "learners": colours}
-
-
-def _steps_of(steps: Sequence[StepRow], variant: str) -> Iterator[StepRow]:
-    return (row for row in steps if row.variant == variant)
 
 
 # -- examples
@@ -222,7 +218,7 @@ class ExampleCard:
     said: list[Said]
 
 
-def example_cards(folder: Path, results: TransferResults) -> list[ExampleCard]:
+def example_cards(run: RunFolder, results: TransferResults) -> list[ExampleCard]:
     """One card for each picture and question, in the results' order; a picture that is not there is
     None.
     """
@@ -233,7 +229,7 @@ def example_cards(folder: Path, results: TransferResults) -> list[ExampleCard]:
         key = (example.task, example.question, pictures)
         if key not in cards:
             sides = tuple(
-                Side(labels.get(shown.condition, shown.condition), data_uri(folder, shown.picture))
+                Side(labels[shown.condition], data_uri(run.file(shown.picture)))
                 for shown in example.shown
             )
             cards[key] = ExampleCard(example.task, example.question, example.answers, sides, [])

@@ -74,7 +74,7 @@ class TaskBlock:
     @property
     def same_n(self) -> int | None:
         """The number of test samples, where all cells share it."""
-        counts = set()
+        counts: set[int] = set()
         for group in self.groups:
             for row in group.rows:
                 counts.update(cell.n for cell in row.cells if cell is not None)

@@ -46,16 +46,19 @@ def transfer_table_text(results: TransferResults) -> Group:
 
 def _chunks(tables: Sequence[Table]) -> Iterator[tuple[str, list[Condition]]]:
     """The columns of each table that is shown, and its title where there are several."""
-    columns = {part.geometry: list(part.conditions) for table in tables for part in table.columns}
-    full = columns.pop(None, [])
-    for geometry, conditions in columns.items():
-        baselines = [c for c in conditions if c.role == "baseline"]
-        methods = [c for c in conditions if c.role == "method"]
+    columns: dict[str | None, dict[str, Condition]] = {}
+    for table in tables:
+        for condition in table.conditions:
+            columns.setdefault(condition.geometry, {})[condition.name] = condition
+    full = columns.pop(None, {}).values()
+    for geometry, by_name in columns.items():
+        baselines = [c for c in by_name.values() if c.role == "baseline"]
+        methods = [c for c in by_name.values() if c.role == "method"]
         for start in range(0, max(1, len(methods)), METHODS):
             title = str(geometry) if len(columns) > 1 else ""
             yield title, [*full, *baselines, *methods[start : start + METHODS]]
     if full and not columns:
-        yield "", full
+        yield "", list(full)
 
 
 def _empty_table(title: str, conditions: Sequence[Condition]) -> RichTable:

@@ -89,7 +89,8 @@ def _lead(comparison: Comparison, judged: Sequence[Condition], best: Condition) 
         tail = ""
         if rest:
             tail = f"; {join(rest)} {'does' if len(rest) == 1 else 'do'} not"
-        return f"{join(helpful)} {verb} target models beyond chance{tail}."
+        limits = _limits(comparison, best)
+        return f"{join(helpful)} {verb} target models beyond chance{tail}.{limits}"
     who = f"{rest[0]} does not help" if len(rest) == 1 else f"None of {join(rest)} helps"
     tally = _targets(comparison, best, "best")
     lead = (
@@ -104,6 +105,18 @@ def _lead(comparison: Comparison, judged: Sequence[Condition], best: Condition) 
     if any(_beats(comparison, method, "shrunk", looked) for method in judged):
         return f"{lead} It does win back some of what shrinking the picture costs."
     return lead
+
+
+def _limits(comparison: Comparison, best: Condition) -> str:
+    """For which target models it is shown, where that is not all."""
+    tallies = {group: by_encoder(comparison, best, [group], "best") for group in TARGETS}
+    if not tallies["same"].total:
+        return ""
+    if not tallies["other"].total:
+        return " No model with another encoder than the source’s was measured."
+    if tallies["same"].beyond_chance(1) and not tallies["other"].beyond_chance(1):
+        return " That is shown for models that share the source’s encoder, not for others."
+    return ""
 
 
 def _unlearned(comparison: Comparison) -> str:
