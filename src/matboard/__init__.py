@@ -43,7 +43,10 @@ __all__ = ["__version__", *_PUBLIC]
 def __getattr__(name: str) -> Any:
     if name not in _PUBLIC:
         raise AttributeError(f"module 'matboard' has no attribute {name!r}")
-    return getattr(import_module(_PUBLIC[name]), name)
+    from matboard.extras import needed
+
+    with needed():
+        return getattr(import_module(_PUBLIC[name]), name)
 
 
 def __dir__() -> list[str]:

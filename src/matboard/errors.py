@@ -10,7 +10,8 @@ MatboardError                 what came, what was expected, what to do
     ├── ModelError            a model that cannot be loaded or driven
     │   └── PreprocessingMismatch   our differentiable twin differs from the official processor
     ├── HubError              a repository that the Hugging Face Hub does not give or take
-    └── RunError              a run folder that cannot be created, resumed or read
+    ├── RunError              a run folder that cannot be created, resumed or read
+    └── MissingExtra          a library that is installed only when asked for
 """
 
 from __future__ import annotations
@@ -74,3 +75,19 @@ class HubError(InputError):
 
 class RunError(InputError):
     """A run folder cannot be created, resumed or read."""
+
+
+class MissingExtra(InputError):
+    """A library is not installed that only some of matboard needs.
+
+    Args:
+        library: as it is imported.
+        extra: of matboard, which installs it.
+    """
+
+    def __init__(self, library: str, extra: str) -> None:
+        super().__init__(
+            f"This needs {library}, which is not installed; run: pip install 'matboard[{extra}]'"
+        )
+        self.library = library
+        self.extra = extra

@@ -23,6 +23,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
+from matboard import settings
 from matboard.errors import HubError
 
 CLIENT_ERRORS: tuple[type[Exception], ...] = (OSError, ValueError, HTTPError)
@@ -49,13 +50,17 @@ def fetch(
         HubError: they cannot be had; the text says why.
     """
     try:
-        return Path(
-            snapshot_download(
-                repo_id, repo_type=kind, revision=revision, token=token, allow_patterns=list(files)
-            )
+        folder = snapshot_download(
+            repo_id,
+            repo_type=kind,
+            revision=revision,
+            token=token,
+            allow_patterns=list(files),
+            local_files_only=settings.offline(),
         )
     except CLIENT_ERRORS as error:
         raise HubError(why(error) or first_line(error)) from error
+    return Path(folder)
 
 
 def why(error: BaseException) -> str | None:
@@ -69,7 +74,7 @@ def why(error: BaseException) -> str | None:
     sought = any(isinstance(link, LocalEntryNotFoundError) for link in links)
     cache = "it is not in the local cache, and " if sought else ""
     if any(isinstance(link, OfflineModeIsEnabled) for link in links) or (
-        sought and constants.HF_HUB_OFFLINE
+        sought and settings.offline()
     ):
         return f"{cache}HF_HUB_OFFLINE forbids to ask the Hub"
     if sought or any(

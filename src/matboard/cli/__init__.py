@@ -23,6 +23,7 @@ from matboard.cli.listing import list_names
 from matboard.cli.report import report
 from matboard.cli.zoo import zoo
 from matboard.errors import MatboardError
+from matboard.extras import needed
 
 app = typer.Typer(
     name="matboard",
@@ -69,7 +70,8 @@ def main() -> None:
     """Entry point of the ``matboard`` command."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        app()
+        with needed():
+            app()
     except MatboardError as error:
         fail(str(error))
         sys.exit(2)

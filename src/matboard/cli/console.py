@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 from rich.console import Console
 from rich.text import Text
+
+from matboard.extras import require
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -56,23 +57,13 @@ def fail(message: str) -> None:
     err.print(Text.assemble(("error", "bold red"), f": {message}"), soft_wrap=True)
 
 
-def data_dir() -> Path | None:
-    """Where local data sets lie (``MATBOARD_DATA``)."""
-    value = os.environ.get("MATBOARD_DATA")
-    return Path(value) if value else None
-
-
-def cache_dir() -> Path:
-    """Where built models lie (``MATBOARD_CACHE``, else ``~/.cache/matboard``)."""
-    return Path(os.environ.get("MATBOARD_CACHE") or Path.home() / ".cache" / "matboard")
-
-
 def settings_and_folder(
     config: Path, words: list[str] | None, run: Path | None, kind: type[Settings]
 ) -> tuple[Settings, Path]:
     """What the command line asks for, and the run folder, which is shown. Raises ConfigError."""
     from matboard.studies.config import load_config
 
+    require("torch")
     settings = load_config(config, words or [], kind)
     folder = run or Path("runs") / config.stem
     err.print(f"run folder: {folder}", highlight=False)

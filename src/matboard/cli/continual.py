@@ -8,8 +8,6 @@ from matboard.cli.console import (
     Config,
     RunFolder,
     Words,
-    cache_dir,
-    data_dir,
     drive,
     out,
     settings_and_folder,
@@ -32,7 +30,7 @@ def continual(config: Config, words: Words = None, run: RunFolder = None) -> Non
     settings, folder = settings_and_folder(config, words, run, ContinualConfig)
     from matboard.studies.continual import continual as study
 
-    drive(study(settings, folder, data_dir=data_dir(), cache=cache_dir()))
+    drive(study(settings, folder))
     show_results(folder)
 
 

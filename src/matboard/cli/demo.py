@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from matboard.cli.console import cache_dir, drive, err, out
+from matboard.cli.console import drive, err, out
 from matboard.cli.continual import show_results as show_stream
 from matboard.cli.fit import show_results
 
@@ -30,12 +30,12 @@ def demo(
     from matboard.studies.study import study
 
     err.print(f"run folder: {run}", highlight=False)
-    drive(study(demo_config(), run, cache=cache_dir()))
+    drive(study(demo_config(), run))
     show_results(run)
     from matboard.report import write_report
 
     out.print(f"report: {write_report(run)}", highlight=False, soft_wrap=True)
     stream = run / "continual"
-    drive(continual(continual_demo_config(), stream, cache=cache_dir()))
+    drive(continual(continual_demo_config(), stream))
     show_stream(stream)
     out.print(f"report: {write_report(stream)}", highlight=False, soft_wrap=True)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from matboard.cli.console import PROMPT, cache_dir, data_dir, drive
+from matboard.cli.console import PROMPT, drive
 from matboard.cli.fit import show_results
 
 
@@ -69,8 +69,6 @@ def evaluate(
             test=test,
             scorers=_split(scorers),
             batch_size=batch_size,
-            data_dir=data_dir(),
-            cache=cache_dir(),
         )
     )
     show_results(run)

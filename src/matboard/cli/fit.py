@@ -8,8 +8,6 @@ from matboard.cli.console import (
     Config,
     RunFolder,
     Words,
-    cache_dir,
-    data_dir,
     drive,
     out,
     settings_and_folder,
@@ -29,7 +27,7 @@ def fit(config: Config, words: Words = None, run: RunFolder = None) -> None:
     settings, folder = settings_and_folder(config, words, run, StudyConfig)
     from matboard.studies.study import study
 
-    drive(study(settings, folder, data_dir=data_dir(), cache=cache_dir()))
+    drive(study(settings, folder))
     show_results(folder)
 
 

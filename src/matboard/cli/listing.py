@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from matboard.cli.console import cache_dir, out
+from matboard import settings
+from matboard.cli.console import out
 
 
 def list_names(
@@ -35,7 +36,7 @@ def _models() -> list[str]:
     from matboard.zoo.names import describe
 
     return [
-        *describe(cache_dir()),
+        *describe(settings.cache_dir()),
         "any Hub id or folder of a transformers image-text-to-text model",
     ]
 

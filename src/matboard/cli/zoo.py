@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from matboard.cli.console import cache_dir, err, out
+from matboard import settings
+from matboard.cli.console import err, out
 
 zoo = typer.Typer(
     no_args_is_help=True,
@@ -22,7 +23,7 @@ def list_models() -> None:
     """Every model of the zoo, and whether it is ready to use."""
     from matboard.zoo.names import describe
 
-    for line in describe(cache_dir()):
+    for line in describe(settings.cache_dir()):
         out.print(line, highlight=False, soft_wrap=True)
 
 
@@ -50,6 +51,6 @@ def build(
     from matboard.zoo import build_mini
 
     for path in build_mini(
-        names, cache_dir(), lambda line: err.print(line, highlight=False, soft_wrap=True)
+        names, None, lambda line: err.print(line, highlight=False, soft_wrap=True)
     ):
         out.print(str(path), highlight=False, soft_wrap=True)

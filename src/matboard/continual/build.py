@@ -8,14 +8,12 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, get_type_hints
 
-from pydantic import TypeAdapter, ValidationError
-
 from matboard.continual.eye import FrozenEye
 from matboard.continual.l2p import PRESETS
 from matboard.continual.learner import Learner
 from matboard.continual.prompted import Training
-from matboard.errors import ConfigError, UnknownName
-from matboard.registry import Registry
+from matboard.errors import UnknownName
+from matboard.registry import Registry, check_options
 
 LEARNERS = Registry(
     "learner",
@@ -32,6 +30,7 @@ LEARNERS = Registry(
         "ridge": "matboard.continual.controls:Ridge",
         "rp-ridge": "matboard.continual.controls:Ridge",
     },
+    group="matboard.learners",
 )
 DEFAULTS: dict[str, dict[str, Any]] = {
     "generator-pool-lwf": {"logits": 1.0},  # λ_o of the LwF paper
@@ -75,16 +74,12 @@ def resolve(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
         if chosen not in PRESETS:
             raise UnknownName("preset of l2p", str(chosen), PRESETS)
         preset = PRESETS[chosen]
-    schema = options_of(name)
+    schema = dict(options_of(name))
     merged = {**DEFAULTS.get(name, {}), **preset, **asked}
-    for key in merged:
-        if key not in schema or key == "seed":
-            raise UnknownName(
-                f"option of learner {name!r}",
-                key,
-                [k for k in schema if k != "seed"] + (["preset"] if name == "l2p" else []),
-            )
-    return {key: _checked(name, key, value, schema[key]) for key, value in merged.items()}
+    schema.pop("seed", None)
+    if name == "l2p":
+        schema["preset"] = str
+    return check_options(merged, schema, f"learner {name!r}")
 
 
 @cache
@@ -92,15 +87,8 @@ def options_of(name: str) -> dict[str, Any]:
     """A learner's options and their types: its own keywords, and `Training`'s fields where it
     trains prompts. Raises UnknownName.
     """
-    target = LEARNERS.load(name)
-    hints = get_type_hints(target.__init__ if inspect.isclass(target) else target)
-    own = {
-        key: hints[key]
-        for key, p in inspect.signature(target).parameters.items()
-        if p.kind is p.KEYWORD_ONLY
-    }
-    trains = "training" in inspect.signature(target).parameters
-    return {**own, **(get_type_hints(Training) if trains else {})}
+    trains = "training" in inspect.signature(LEARNERS.load(name)).parameters
+    return {**LEARNERS.options(name), **(get_type_hints(Training) if trains else {})}
 
 
 def _arguments(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -114,13 +102,3 @@ def _arguments(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
         "training": training,
         **{key: value for key, value in options.items() if key not in fields},
     }
-
-
-def _checked(name: str, key: str, value: Any, kind: Any) -> Any:
-    try:
-        return TypeAdapter(kind).validate_python(value)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise ConfigError(
-            f"Option {key!r} of learner {name!r}: {first['msg']} (came: {value!r})."
-        ) from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from matboard import settings
 from matboard.errors import TaskError, UnknownName
 from matboard.registry import Registry
 from matboard.tasks import scenes
@@ -48,7 +49,8 @@ def load_task(
         source: a name of ``TASKS``; a folder of class folders, or of ``train/`` and ``test/``
             holding them; a JSONL, npz or parquet file. A name wins over a folder of the same name
             (write ``./cifar10`` for the folder).
-        data_dir: where to look for a named data set's files before the Hub is asked.
+        data_dir: where to look for a named data set's files before the Hub is asked; by default
+            `settings.data_dir`.
         train, test: at most so many samples of each part, balanced, without replacement; for
             scenes, how many are drawn.
         seed: decides which, and the split of a set that has no test part.
@@ -65,7 +67,8 @@ def load_task(
         }
         return scenes.build(kind, shift or None, seed=seed, **sizes)
     if name in TASKS:
-        task: Task = TASKS.load(name).load(None if data_dir is None else Path(data_dir))
+        folder = settings.data_dir() if data_dir is None else Path(data_dir)
+        task: Task = TASKS.load(name).load(folder)
         return task.limited(train, test, seed)
     if path.exists():
         return drop_unreadable(read(path, seed=seed).limited(train, test, seed))

@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from matboard import settings
 from matboard.errors import ModelError, UnknownName
+from matboard.extras import needed
 from matboard.zoo.names import BACKBONES, MINI, MINI_GUIDE, TINY, TINY_GUIDE, folder_of
 
 if TYPE_CHECKING:
@@ -17,13 +19,14 @@ def load_model(name: str, *, cache: Path | None = None, **options: Any) -> Visio
     """Load a frozen vision-language model by zoo name, folder or Hub id.
 
     Args:
-        cache: where built zoo models lie; default ``~/.cache/matboard``.
+        cache: where built zoo models lie; by default `settings.cache_dir`.
         options: for `matboard.models.vlm.adapter.load`: dtype, device, template, trust_remote_code.
 
     Raises:
         ModelError: it cannot be had or driven.
     """
-    from matboard.models.vlm.adapter import load
+    with needed():
+        from matboard.models.vlm.adapter import load
 
     model = load(str(resolve(name, cache)), **options)
     model.name = name
@@ -32,7 +35,8 @@ def load_model(name: str, *, cache: Path | None = None, **options: Any) -> Visio
 
 def look_up(names: Iterable[str], *, cache: Path | None = None) -> None:
     """See that models can be had, by their configurations alone. Raises ModelError, UnknownName."""
-    from matboard.models.vlm.adapter import look_up
+    with needed():
+        from matboard.models.vlm.adapter import look_up
 
     for name in names:
         look_up(resolve(name, cache))
@@ -42,7 +46,8 @@ def load_guide(name: str, *, cache: Path | None = None, **options: Any) -> Guide
     """Load an image-text model in one space (CLIP, SigLIP) by zoo name, folder or Hub id. Options:
     dtype, device. Raises ModelError.
     """
-    from matboard.models.guide import load_guide as load
+    with needed():
+        from matboard.models.guide import load_guide as load
 
     place = resolve(name, cache)
     if name == MINI_GUIDE:
@@ -69,13 +74,14 @@ def load_backbone(
         ModelError: it cannot be had, or is no vision transformer.
         UnknownName: neither a name of ours, nor a folder, nor the form of a Hub id.
     """
-    from matboard.models.backbone import load
+    with needed():
+        from matboard.models.backbone import load
 
     if name == "clip-vit-b16":
         from matboard.zoo import parts
 
         place: Path | str = parts.fetch(
-            "clip-vit-base-patch16", cache or Path.home() / ".cache" / "matboard", progress
+            "clip-vit-base-patch16", cache or settings.cache_dir(), progress
         )
     elif "/" not in name and name not in BACKBONES and not Path(name).exists():
         raise UnknownName("backbone", name, [*BACKBONES, "a folder", "a Hub id (owner/name)"])
@@ -93,7 +99,7 @@ def resolve(name: str, cache: Path | None = None) -> Path | str:
     if name in TINY or name == TINY_GUIDE:
         return Path(__file__).parent / "weights" / "tiny" / name
     if name in MINI or name == MINI_GUIDE:
-        folder = folder_of(name, cache or Path.home() / ".cache" / "matboard")
+        folder = folder_of(name, cache or settings.cache_dir())
         if not (folder / "config.json").exists():
             raise ModelError(
                 f"{name} is not built yet: expected {folder}. Run: matboard zoo build mini {name}"
@@ -109,13 +115,15 @@ def resolve(name: str, cache: Path | None = None) -> Path | str:
 
 
 def build_mini(
-    names: Sequence[str] | None, cache: Path, progress: Callable[[str], None]
+    names: Sequence[str] | None, cache: Path | None, progress: Callable[[str], None]
 ) -> list[Path]:
     """Build models of the mini zoo, by default all and their guide. Raises UnknownName, and
     ModelError for a part that cannot be had.
     """
-    from matboard.zoo import mini, mini_guide
+    with needed():
+        from matboard.zoo import mini, mini_guide
 
+    cache = cache or settings.cache_dir()
     wanted = names or [*MINI, MINI_GUIDE]
     built = mini.build([name for name in wanted if name != MINI_GUIDE], cache, progress)
     return built + ([mini_guide.build(cache, progress)] if MINI_GUIDE in wanted else [])
