@@ -15,6 +15,7 @@ that are neither finished nor taken:
 from __future__ import annotations
 
 import json
+import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,6 +26,7 @@ from filelock import FileLock, Timeout
 
 from matboard.disk import make_folder
 from matboard.errors import RunError
+from matboard.results import PlannedFit, StudyPlan
 from matboard.runs import Checkpoint, Run, address, write_atomically
 from matboard.studies.progress import Progress
 
@@ -124,6 +126,7 @@ class FitUnit(Unit):
         name: its variant and seed, ``tvp-s0``.
         content: everything that decides what it yields, as JSON values.
         machine: for `Run.open`.
+        writes: whether this process keeps the run folder; others only read it.
     """
 
     def __init__(
@@ -132,8 +135,10 @@ class FitUnit(Unit):
         name: str,
         content: Mapping[str, Any],
         machine: Mapping[str, Any] | None = None,
+        writes: bool = True,
     ) -> None:
         self.name = name
+        self.writes = writes
         self.content = json.loads(json.dumps(content))
         self.address = address(self.content)
         self._fits = store / "fits"
@@ -155,6 +160,10 @@ class FitUnit(Unit):
 
     def work(self) -> Iterator[Progress]:
         """Open its run folder and learn from its last checkpoint on."""
+        if not self.writes:
+            run = self.run
+            yield from self.learn(run, run.checkpoint())
+            return
         run = Run.open(self.run.folder, self.content, self._machine)
         yield from self.learn(run, run.resume())
 
@@ -164,15 +173,54 @@ class FitUnit(Unit):
 
 
 def found(units: Sequence[FitUnit]) -> Iterator[Progress]:
-    """Say which units need no work."""
+    """Say which fits need no work."""
     for unit in units:
         if unit.finished:
             yield Progress(f"learn {unit.name}", 1, 1, "found")
+
+
+def already_made(run: Run, made_from: str) -> bool:
+    """Whether a study's results are there and were made from the same content."""
+    if not run.finished:
+        return False
+    try:
+        return run.results().get("made_from") == made_from
+    except RunError:
+        return False
+
+
+def write_plan(run: Run, units: Sequence[FitUnit]) -> None:
+    """Write down which fits belong to a study and where they lie, for whoever looks at it before
+    it is finished.
+    """
+    fits = [PlannedFit(name=unit.name, folder=relative(unit.run.folder, run)) for unit in units]
+    content = StudyPlan(fits=tuple(fits)).as_json()
+    write_atomically(run.path("plan.json"), json.dumps(content, indent=1).encode())
+
+
+def relative(folder: Path, run: Run) -> str:
+    """Where a folder of the store lies, seen from the study's."""
+    return Path(os.path.relpath(folder, run.folder)).as_posix()
 
 
 def merge_logs(run: Run, units: Sequence[FitUnit]) -> None:
     """Write the fits' logged lines into the study's, each with the name of its fit."""
     lines = []
     for unit in units:
-        lines += [json.dumps({**row, "run": unit.name}) + "\n" for row in unit.run.metrics()]
+        lines += [json.dumps({"run": unit.name, **row}) + "\n" for row in unit.run.metrics()]
     write_atomically(run.path("metrics.jsonl"), "".join(lines).encode())
+
+
+def session_notes(units: Sequence[FitUnit]) -> list[str]:
+    """A sentence for each fit that was taken up in another environment than it was begun in."""
+    notes = []
+    for unit in units:
+        sessions = unit.run.environment().get("sessions", [])
+        if sessions:
+            changed = sorted({key for session in sessions for key in session})
+            notes.append(
+                f"{unit.name} was interrupted and went on in another environment"
+                f" ({', '.join(changed)} differ): its last digits may differ from those of a fit"
+                " that was not interrupted."
+            )
+    return notes

@@ -1,4 +1,4 @@
-"""Learn prompts and judge them: the main journey, from a configuration to a run folder.
+"""Learn pixel prompts and judge them: the main journey, from a configuration to a run folder.
 
 A study is a generator of `Progress`; whoever drives it draws the bars. It can be stopped at any
 moment, by Ctrl-C, a kill or a power cut, and started again in the same folder: finished fits and
@@ -8,345 +8,228 @@ would have reached.
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import statistics
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import torch
-
-from matboard import __version__, zoo
-from matboard.models.capabilities import Guide, VisionLanguageModel
-from matboard.prompts.artifact import VisualPrompt, load_prompt
-from matboard.prompts.canvas import Canvas, Patch
-from matboard.prompts.pixel import PixelPrompt
-from matboard.runs import Checkpoint, Run, write_atomically
-from matboard.studies.config import METHODS, PromptConfig, StudyConfig, TaskConfig
-from matboard.studies.judge import judge_into
+from matboard.errors import ConfigError
+from matboard.prompts.artifact import load_prompt
+from matboard.results import StepRow
+from matboard.results.transfer import PromptFacts
+from matboard.runs import Run, address
+from matboard.studies.config import FitConfig, StudyConfig
+from matboard.studies.engine import (
+    Executor,
+    InStep,
+    Together,
+    already_made,
+    found,
+    merge_logs,
+    relative,
+    session_notes,
+    write_plan,
+)
+from matboard.studies.judging import Judging, save_copy
+from matboard.studies.loading import Models, load, load_distinct, look_up
+from matboard.studies.pixel_fit import PixelFit, build_prompt, recipe_of
 from matboard.studies.progress import Progress
-from matboard.tasks import load_task
+from matboard.studies.variants import FitVariant, fit_variants
 from matboard.tasks.task import Task
-from matboard.transfer.fit import CONSISTENCY, ENRICHMENT, TASK, Fit, FitState, Processes, Step
-from matboard.transfer.objectives import PRESETS, Objective
-from matboard.transfer.optimisers import GradientDescent, NormalisedGradient, Optimiser, Schedule
-
-SLIGHT, DROWNING = 0.01, 10.0
-"""Below and above which share of the task's gradient a term is worth a note (guess)."""
+from matboard.transfer import terms
+from matboard.transfer.balance import balance_notes
+from matboard.transfer.conditions import Learned, geometry_words
+from matboard.transfer.evaluate import check_tasks
+from matboard.transfer.fit import Processes
+from matboard.transfer.methods import METHODS
+from matboard.transfer.terms import TERMS
 
 
 @dataclass(frozen=True)
-class Method:
-    """A method with everything filled in: what its prompt is trained for, and how."""
+class Plan:
+    """What a study will do.
 
-    name: str
-    objective: Objective
-    optimiser: str
-    lr: float
-    schedule: str
-    warmup: int
-    diversity: bool
-    norm_scope: str
+    Attributes:
+        fits: variant by variant, seed by seed.
+        judged: the tasks that prompts are judged on.
+        made_from: content address of all that decides the results.
+    """
 
-    def build_optimiser(self, steps: int) -> Optimiser:
-        schedule = Schedule(self.lr, steps, self.schedule, self.warmup)  # type: ignore[arg-type]
-        if self.optimiser == "gradient_descent":
-            return GradientDescent(schedule)
-        return NormalisedGradient(schedule, self.norm_scope)  # type: ignore[arg-type]
+    variants: Sequence[FitVariant]
+    fits: Sequence[PixelFit]
+    judged: Sequence[Task]
+    made_from: str
+
+    @property
+    def sources(self) -> list[str]:
+        """Every model that a prompt is learned on."""
+        named = [name for variant in self.variants for name in variant.settings.sources]
+        return list(dict.fromkeys(named))
+
+    def fits_of(self, variant: FitVariant) -> list[PixelFit]:
+        """One fit a seed."""
+        return [fit for fit in self.fits if fit.variant is variant]
 
 
-def study(
-    config: StudyConfig, out: Path, *, data_dir: Path | None = None, cache: Path | None = None
-) -> Iterator[Progress]:
-    """Learn a prompt for each method and seed, judge them all, write the run folder.
+def study(config: StudyConfig, out: Path, *, store: Path | None = None) -> Iterator[Progress]:
+    """Learn a prompt for each variant and seed, judge them all, write the run folder.
 
     Args:
         out: the run folder; created, or taken up where it was left.
-        data_dir: where local data sets lie.
-        cache: where built zoo models lie.
+        store: where fits and scores lie, to be found by other studies too; by default ``out``.
 
     Raises:
         InputError: before anything heavy starts, whatever in the configuration cannot be had.
     """
-    processes = Processes.here()
-    task = _task(config.task, data_dir)
-    judged = [_task(t, data_dir) for t in config.evaluate.tasks] or [task]
-    zoo.look_up([*config.sources, *config.evaluate.models], cache=cache)
-    run = Run.open(out, config.model_dump(mode="json")) if processes.index == 0 else Run(out)
     started = time.perf_counter()
-    loader = _Loader(config, cache)
-    for name in config.methods:
-        method = resolve_method(config, name)
-        for seed in config.seeds:
-            yield from _fit(config, run, loader, task, method, seed, processes)
-    if processes.index == 0:
-        yield from _judge(config, run, loader, judged, started)
-
-
-def resolve_method(config: StudyConfig, name: str) -> Method:
-    """A method's defaults (``METHODS``), the study's forms of the losses, and what the
-    configuration says of the method.
-    """
-    asked = config.methods[name].model_dump(exclude_none=True)  # type: ignore[index]
-    merged: dict[str, Any] = {
-        "warmup": 0,
-        "norm_scope": "full",
-        "consistency_weight": 0.0,
-        "enrichment_weight": 0.0,
-        **METHODS[name],
-        **asked,
-    }
-    forms = config.objective.model_dump(exclude_none=True, exclude={"preset"})
-    weights = {key: merged.pop(key) for key in ("consistency_weight", "enrichment_weight")}
-    if config.guide is None:
-        weights["enrichment_weight"] = asked.get("enrichment_weight", 0.0)
-    return Method(
-        name=name,
-        objective=dataclasses.replace(PRESETS[config.objective.preset], **forms, **weights),
-        **merged,
-    )
-
-
-class _Loader:
-    """Loads models when they are first needed; the sources stay for all fits."""
-
-    def __init__(self, config: StudyConfig, cache: Path | None) -> None:
-        self._config, self._cache = config, cache
-        self._sources: list[VisionLanguageModel] | None = None
-        self._guide: Guide | None = None
-
-    def load(self, name: str) -> VisionLanguageModel:
-        return zoo.load_model(name, cache=self._cache, dtype=getattr(torch, self._config.precision))
-
-    def sources(self) -> list[VisionLanguageModel]:
-        if self._sources is None:
-            self._sources = [self.load(name) for name in self._config.sources]
-        return self._sources
-
-    def guide(self) -> Guide | None:
-        if self._guide is None and self._config.guide is not None:
-            self._guide = zoo.load_guide(
-                self._config.guide, cache=self._cache, dtype=getattr(torch, self._config.precision)
-            )
-        return self._guide
-
-    def targets(self) -> Iterator[VisionLanguageModel]:
-        """Every model to be judged, sources first, one in memory at a time besides the sources."""
-        yield from self.sources()
-        for name in self._config.evaluate.models:
-            if name not in self._config.sources:
-                yield self.load(name)
-
-
-# -- learning
-# --------------------------------------------------------------------------------------------------
-
-
-def _fit(
-    config: StudyConfig,
-    run: Run,
-    loader: _Loader,
-    task: Task,
-    method: Method,
-    seed: int,
-    processes: Processes,
-) -> Iterator[Progress]:
-    name = f"{method.name}-s{seed}"
-    stage = f"learn {name}"
-    child = Run(run.path(f"fits/{name}"))
-    main = processes.index == 0
-    if run.path(f"prompts/{name}/prompt_config.json").exists():
-        yield Progress(stage, config.steps, config.steps, "found")
+    processes = Processes.here()
+    place = store or out
+    models = Models()
+    plan = _plan(config, place, models, processes)
+    asked = config.model_dump(mode="json")
+    run = Run.open(out, asked) if processes.index == 0 else Run(out)
+    yield from found(plan.fits)
+    if already_made(run, plan.made_from):
+        yield Progress("judge", 1, 1, "found")
         return
-    if main:
-        Run.open(
-            child.folder,
-            {
-                "study": config.model_dump(mode="json", exclude={"seeds", "methods", "evaluate"}),
-                **dataclasses.asdict(method),
-                "seed": seed,
-            },
-        )
-    fit = _prepare(config, loader, task, method, seed, processes)
-    checkpoint = child.load_checkpoint()
-    if checkpoint is not None:
-        fit.load_state(_from_checkpoint(checkpoint))
-    saved, last = fit.step, None
-    yield Progress(stage, fit.step, len(fit), "resumed" if fit.step else "")
-    try:
-        for last in fit:
-            if main:
-                child.log(_row(last))
-                if fit.step % config.checkpoint_every == 0:
-                    child.save_checkpoint(_to_checkpoint(fit.state()))
-                    saved = fit.step
-            yield Progress(stage, fit.step, len(fit), f"loss {last.loss:.3f}")
-    finally:
-        if main and saved < fit.step < len(fit):
-            child.save_checkpoint(_to_checkpoint(fit.state()))
-    if main:
-        _finish_fit(config, run, child, fit, loader, task, method, seed)
+    executor: Executor = Together(place / ".locks") if processes.count == 1 else InStep()
+    if processes.index == 0:
+        write_plan(run, plan.fits)
+    yield from executor.run(plan.fits)
+    if processes.index > 0:
+        return
+    merge_logs(run, plan.fits)
+    save_copy(plan.fits_of(plan.variants[-1])[0].prompt_folder, run.path("prompt"))
+    judging = _judging(config, run, place, plan)
+    loaded = models.judged(judging.models, config.precision)
+    yield from judging.carry_out(loaded, executor, started)
 
 
-def _prepare(
-    config: StudyConfig,
-    loader: _Loader,
-    task: Task,
-    method: Method,
-    seed: int,
-    processes: Processes,
-) -> Fit:
-    return Fit(
-        build_prompt(config.prompt),
-        loader.sources(),
-        task,
-        objective=method.objective,
-        optimiser=method.build_optimiser(config.steps),
-        guide=loader.guide(),
-        batch_size=config.batch_size,
-        seed=seed,
-        diversity=method.diversity,
-        diagnose_every=config.diagnose_every,
-        processes=processes,
-    )
-
-
-def build_prompt(config: PromptConfig) -> PixelPrompt:
-    """A prompt of the asked form, at its initial value."""
-    canvas = Canvas(config.size, config.width if config.layout == "border" else 0, config.policy)
-    patch = Patch(config.width) if config.layout == "patch" else None
-    return PixelPrompt(
-        canvas, config.layout, config.range, patch, config.resolution, level=config.level
-    )
-
-
-def _finish_fit(
-    config: StudyConfig,
-    run: Run,
-    child: Run,
-    fit: Fit,
-    loader: _Loader,
-    task: Task,
-    method: Method,
-    seed: int,
-) -> None:
-    rows = child.metrics()
-    summary = {
-        "kind": "fit",
-        "steps": fit.step,
-        "skipped": fit.skipped,
-        "seconds": sum(r["seconds"] for r in rows),
-        "last": rows[-1] if rows else {},
-    }
-    record = {
-        "sources": [{"model": m.name, "encoder": m.encoder} for m in loader.sources()],
-        "method": method.name,
-        "objective": dataclasses.asdict(method.objective),
-        "task": task.name,
-        "data_fingerprint": task.fingerprint,
-        "seed": seed,
-        "steps": fit.step,
-        "library_version": __version__,
-    }
-    fit.prompt.to_artifact(record).save_pretrained(run.path(f"prompts/{child.folder.name}"))
-    child.write_results(summary)
-    child.drop_checkpoint()
-    lines = [
-        {"run": f.name, **row}
-        for f in sorted(run.path("fits").iterdir())
-        for row in Run(f).metrics()
-    ]
-    write_atomically(
-        run.path("metrics.jsonl"), "".join(json.dumps(line) + "\n" for line in lines).encode()
-    )
-
-
-def _row(step: Step) -> dict[str, Any]:
-    """A line of ``metrics.jsonl``."""
-    row = {
-        "step": step.index,
-        "loss": step.loss,
-        **step.losses,
-        "lr": step.lr,
-        "skipped": step.skipped,
-        "seconds": round(step.seconds, 4),
-        "gradient_norm": step.gradient_norms,
-    }
-    if step.gradient_cosines:
-        row["gradient_cosine"] = step.gradient_cosines
-    if len(step.per_model) > 1:
-        row["per_model"] = step.per_model
-    return row
-
-
-def _to_checkpoint(state: FitState) -> Checkpoint:
-    return Checkpoint(
-        state.step,
-        {name: t.numpy() for name, t in state.tensors.items()},
-        {"skipped": state.skipped},
-    )
-
-
-def _from_checkpoint(checkpoint: Checkpoint) -> FitState:
-    tensors = {name: torch.from_numpy(array) for name, array in checkpoint.arrays.items()}
-    return FitState(checkpoint.step, tensors, int(checkpoint.values["skipped"]))
-
-
-def _judge(
-    config: StudyConfig, run: Run, loader: _Loader, tasks: Sequence[Task], started: float
-) -> Iterator[Progress]:
-    prompts: dict[str, list[VisualPrompt]] = {
-        m: [load_prompt(run.path(f"prompts/{m}-s{s}")) for s in config.seeds]
-        for m in config.methods
-    }
-    next(reversed(prompts.values()))[0].save_pretrained(run.path("prompt"))
-    notes = [
-        note
-        for name in config.methods
-        for note in balance_notes(resolve_method(config, name), run.metrics())
-    ]
-    yield from judge_into(
-        run, prompts, loader.targets, config.sources, tasks, config.evaluate, started, notes
-    )
-
-
-def balance_notes(method: Method, rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What to know of the weights λ₁ and λ₂ (TVP Eq. 6): a sentence for each term that hardly pulls
-    on the prompt, or drowns the task.
-
-    Args:
-        rows: lines of the study's ``metrics.jsonl``; those of diagnosed steps hold each term's
-            gradient norm.
-    """
-    norms = [
-        r["gradient_norm"]
-        for r in rows
-        if r["run"].startswith(f"{method.name}-s") and TASK in r["gradient_norm"]
-    ]
-    notes = []
-    for term, words, key in (
-        (CONSISTENCY, "feature consistency", "consistency_weight"),
-        (ENRICHMENT, "enrichment", "enrichment_weight"),
-    ):
-        ratios = [n[term] / n[TASK] for n in norms if term in n and n[TASK] > 0]
-        if ratios and not SLIGHT <= (ratio := statistics.median(ratios)) <= DROWNING:
-            effect = "so it hardly counts" if ratio < SLIGHT else "so the task hardly counts"
-            weight = getattr(method.objective, key)
-            pull = f"{ratio:.2g} times the task's gradient (median over logged steps)"
-            notes.append(
-                f"{method.name}: {words} pulls on the prompt with {pull}, {effect};"
-                f" methods.{method.name}.{key} is {weight:g}."
+def _plan(config: StudyConfig, place: Path, models: Models, processes: Processes) -> Plan:
+    """Everything that will be done; whatever cannot be had is refused here."""
+    variants = fit_variants(config)
+    judged = load_distinct(config.evaluate.tasks or [config.task])
+    check_tasks(judged, config.evaluate.scorers)
+    fits = []
+    for variant in variants:
+        _check(variant)
+        task = load(variant.settings.task)
+        for seed in config.seeds:
+            fit = PixelFit(
+                place,
+                variant,
+                seed,
+                task=task,
+                models=models,
+                processes=processes,
+                checkpoint_every=config.checkpoint_every,
             )
-    return notes
+            fits.append(fit)
+    content = [
+        config.model_dump(mode="json"),
+        [fit.address for fit in fits],
+        [(task.fingerprint, task.stamp) for task in judged],
+    ]
+    plan = Plan(variants, fits, judged, address(content))
+    guides = sorted({v.settings.guide for v in variants if v.settings.guide is not None})
+    look_up(_all_models(config, plan), guides)
+    return plan
 
 
-def _task(config: TaskConfig, data_dir: Path | None) -> Task:
-    task = load_task(
-        config.name, data_dir=data_dir, train=config.train, test=config.test, seed=config.seed
+def _check(variant: FitVariant) -> None:
+    """Build what is cheap to build. Raises ConfigError."""
+    settings = variant.settings
+    build_prompt(settings.prompt)
+    objective = terms.objective(recipe_of(settings).objective)
+    if objective.needs.guide and settings.guide is None:
+        term = objective.of_guide[0]
+        raise ConfigError(
+            f"{variant.name} is learned with {term.title}, which needs a guide, but the study names"
+            " none. Add one, such as 'guide: tiny-guide', or set"
+            f" methods.{variant.name}.objective.{term.name}.weight to 0."
+        )
+
+
+def _all_models(config: StudyConfig, plan: Plan) -> list[str]:
+    return list(dict.fromkeys([*plan.sources, *config.evaluate.models]))
+
+
+# -- judging ---------------------------------------------------------------------------------------
+
+
+def _judging(config: StudyConfig, run: Run, place: Path, plan: Plan) -> Judging:
+    return Judging(
+        run=run,
+        store=place,
+        variants=[_learned(plan, variant) for variant in plan.variants],
+        sources=plan.sources,
+        models=_all_models(config, plan),
+        tasks=plan.judged,
+        config=config.evaluate,
+        title=config.title,
+        precision=config.precision,
+        prompts=[_facts(fit, run) for fit in plan.fits],
+        notes=_notes(plan),
+        made_from=plan.made_from,
     )
-    return (
-        task if config.held_out is None else task.validation_split(config.held_out, config.seed)[1]
+
+
+def _learned(plan: Plan, variant: FitVariant) -> Learned:
+    fits = plan.fits_of(variant)
+    return Learned(
+        name=variant.name,
+        prompts=tuple(load_prompt(fit.prompt_folder) for fit in fits),
+        label=_label(variant),
+        method=variant.settings.method,
+        seeds=tuple(fit.seed for fit in fits),
     )
+
+
+def _label(variant: FitVariant) -> str:
+    """The variant's name, in capitals where it is a method's; and what it lacks of its method."""
+    method = variant.settings.method
+    name = method.upper() if variant.name == method else variant.name
+    without = [TERMS.load(term).title for term in _left_out(variant)]
+    return f"{name} without {', '.join(without)}" if without else name
+
+
+def _left_out(variant: FitVariant) -> tuple[str, ...]:
+    """Terms of the method's objective that this variant learns without."""
+    own = METHODS[variant.settings.method].objective
+    used = terms.objective(recipe_of(variant.settings).objective)
+    kept = {term.name for term in used.terms}
+    return tuple(name for name in own if name not in kept)
+
+
+def _facts(fit: PixelFit, run: Run) -> PromptFacts:
+    prompt = load_prompt(fit.prompt_folder)
+    return PromptFacts(
+        condition=fit.variant.name,
+        method=fit.variant.settings.method,
+        seed=fit.seed,
+        run=fit.name,
+        folder=relative(fit.prompt_folder, run),
+        geometry=geometry_words(prompt),
+        skipped_terms=_left_out(fit.variant),
+    )
+
+
+def _notes(plan: Plan) -> list[str]:
+    """What a reader of the table must know of how the prompts were learned."""
+    notes = []
+    for variant in plan.variants:
+        rows = [row for fit in plan.fits_of(variant) for row in fit.run.metrics()]
+        notes += balance_notes(
+            terms.objective(recipe_of(variant.settings).objective),
+            [StepRow.model_validate(row).gradient_norms for row in rows],
+            label=variant.name,
+            key=f"methods.{variant.name}.objective",
+        )
+    learned_on = {tuple(variant.settings.sources) for variant in plan.variants}
+    if len(learned_on) > 1:
+        listed = [f"{v.name} on {', '.join(v.settings.sources)}" for v in plan.variants]
+        notes.append(
+            f"Prompts were learned on different models ({'; '.join(listed)}); a model that any of"
+            " them was learned on counts as a source."
+        )
+    return notes + session_notes(plan.fits)

@@ -55,7 +55,7 @@ class Judged:
             self.precision,
             self.task.fingerprint,
             self.task.stamp,
-            "untouched" if prompt is None else _content(prompt),
+            "untouched" if prompt is None else prompt_content(prompt),
             self.scorer,
         ]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
@@ -184,7 +184,8 @@ def _check_kinds(prompts: object, models: object, tasks: Sequence[object]) -> No
             raise ConfigError(f"{task!r} is no task; give what load_task returns, or several.")
 
 
-def _content(prompt: VisualPrompt) -> str:
+def prompt_content(prompt: VisualPrompt) -> str:
+    """The content address of what a prompt does to a picture."""
     geometry = repr((prompt.canvas, prompt.layout, prompt.patch))
     return hashlib.sha256(prompt.perturbation.tobytes() + geometry.encode()).hexdigest()
 

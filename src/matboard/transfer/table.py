@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePath
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,11 +91,19 @@ class TransferTable:
         )
 
     def task_name(self, task: Task) -> str:
-        """A task's name in this table."""
-        return distinct_names([one.name for one in self.tasks])[self.tasks.index(task)]
+        """A task's name in this table: its own, numbered where others are called the same."""
+        before = self.tasks[: self._number(task)]
+        alike = [other for other in self.tasks if other.name == task.name]
+        if len(alike) == 1:
+            return task.name
+        place = 1 + sum(other.name == task.name for other in before)
+        return f"{task.name} ({place})"
 
     def _place(self, model: str, task: Task, condition: str, scorer: Scorer) -> _Place:
-        return _Place(model, self.tasks.index(task), condition, scorer)
+        return _Place(model, self._number(task), condition, scorer)
+
+    def _number(self, task: Task) -> int:
+        return next(place for place, own in enumerate(self.tasks) if own is task)
 
     def _model(self, name: str) -> Model:
         encoder = self.models[name]
@@ -178,18 +185,3 @@ class TransferTable:
 
     def _metric(self, place: _Place) -> str:
         return "accuracy" if place.scorer == "generation" else self.tasks[place.task].metric
-
-
-def distinct_names(names: Sequence[str]) -> list[str]:
-    """Names made distinct: those that are alike are written with more of the path before them
-    (``a/test``, ``b/test``), or numbered.
-    """
-    shown = list(names)
-    for length in range(2, 8):
-        for place, name in enumerate(names):
-            if shown.count(shown[place]) > 1:
-                shown[place] = "/".join(PurePath(name).parts[-length:])
-    return [
-        name if shown.count(name) == 1 else f"{name} ({shown[: place + 1].count(name)})"
-        for place, name in enumerate(shown)
-    ]
