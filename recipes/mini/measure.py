@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from matboard.models.capabilities import VisionLanguageModel
-from matboard.models.vlm.adapter import load
+from matboard.zoo import load_model
 from recipes.mini.pictures import Packed, framed
 from recipes.mini.questions import PRESENCE
 
@@ -31,7 +31,7 @@ def measure(folder: Path, data: Path, *, most: int = 300) -> dict[str, dict[str,
     ImageNette's validation pictures, as they are and ``framed``), presence (yes or no, half of
     each; chance 0.5), and counting where ``clevr_style_test.npz`` lies in ``data``.
     """
-    ask = partial(_ask, load(str(folder)))
+    ask = partial(_ask, load_model(str(folder)))
     found = accuracies(
         lambda pictures, names: ask(pictures, [QUESTION] * len(pictures), names), data, most
     )

@@ -19,7 +19,7 @@ from transformers import (
     LlamaForCausalLM,
 )
 
-from matboard.zoo import mini
+from matboard.zoo import architectures, mini
 from matboard.zoo.mini_shapes import SHAPES, Shape, configuration, eye_config, image_processor
 from matboard.zoo.parts import Progress, fetch
 from recipes.mini import connectors
@@ -176,6 +176,7 @@ def new_model(shape: Shape, tokenizer: Any, parts: Path, seed: int = 0) -> Any:
     config = configuration(
         shape, eye_config(shape.eye), AutoConfig.from_pretrained(smol) if smol else None, tokenizer
     )
+    architectures.register()
     model = AutoModelForImageTextToText.from_config(config)
     connectors.blindfold(model)
     if smol:

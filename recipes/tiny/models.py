@@ -16,14 +16,11 @@ import transformers
 from tokenizers import AddedToken, Tokenizer, normalizers, pre_tokenizers, processors
 from tokenizers.models import WordLevel
 
-from matboard.models.blip_family import (
-    MINIGPT4_TEMPLATE,
-    VISUALGLM_TEMPLATE,
-    BlivaConfig,
-    BlivaForConditionalGeneration,
-)
 from matboard.tasks import scenes
+from matboard.zoo import architectures
+from matboard.zoo.bliva import BlivaConfig, BlivaForConditionalGeneration
 from recipes.tiny.pictures import TOPICS
+from recipes.tiny.templates import MINIGPT4_TEMPLATE, VISUALGLM_TEMPLATE
 
 PAD, UNK, BOS, EOS, IMAGE = range(5)
 QUERIES = len(TOPICS)
@@ -225,6 +222,6 @@ def _tower(eye: Eye) -> dict[str, Any]:
 
 def load(path: Path) -> tuple[Any, Any]:
     """(model in eval mode, its official processor) from a folder that ``train`` wrote."""
-    return transformers.AutoModelForImageTextToText.from_pretrained(
-        path
-    ).eval(), transformers.AutoProcessor.from_pretrained(path)
+    architectures.register()
+    model = transformers.AutoModelForImageTextToText.from_pretrained(path).eval()
+    return model, transformers.AutoProcessor.from_pretrained(path)

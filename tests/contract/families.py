@@ -24,6 +24,10 @@ from tokenizers import (
     trainers,
 )
 
+from matboard.zoo import architectures
+
+architectures.register()
+
 TOKENS = (
     "<image> <|image_pad|> <|video_pad|> <|vision_start|> <|vision_end|> <fake_token_around_image>"
     " <global-img> <end_of_utterance>"
@@ -208,7 +212,7 @@ def blip2(language: dict[str, Any]) -> Parts:
 
 
 def instructblip(language: dict[str, Any], kind: str = "InstructBlip") -> Parts:
-    from matboard.models.blip_family import BlivaConfig, BlivaForConditionalGeneration
+    from matboard.zoo.bliva import BlivaConfig, BlivaForConditionalGeneration
 
     bliva = kind == "Bliva"
     configure = BlivaConfig if bliva else hf.InstructBlipConfig
@@ -226,9 +230,9 @@ def any_eye(kind: str) -> Parts:
     """The shapes of the mini zoo: an eye of another kind, seen through normalised and pooled
     tokens.
     """
-    from matboard.models import eyes
+    from matboard.zoo import any_eye, efficientnet
 
-    lite = eyes.EfficientNetLiteConfig(
+    lite = efficientnet.EfficientNetLiteConfig(
         stages=((1, 3, 2, 1, 8), (1, 3, 2, 2, 8)), stem=8, hidden_size=32, image_size=28
     )
     parts: dict[str, Any] = {
@@ -240,7 +244,7 @@ def any_eye(kind: str) -> Parts:
         parts |= {"vision_feature_select_strategy": "full", "vision_feature_layer": -1}
     else:
         parts |= {"vision_config": CLIP, "qformer_config": _qformer(), "num_query_tokens": 4}
-    model = getattr(eyes, kind)(getattr(eyes, f"{kind}Config")(**parts))
+    model = getattr(any_eye, kind)(getattr(any_eye, f"{kind}Config")(**parts))
     return build(model, hf.BlipImageProcessorPil(size=SQUARE), tokenizer(), tokenizer())
 
 

@@ -14,10 +14,11 @@ from safetensors import safe_open
 from transformers import AutoModel, AutoModelForImageTextToText
 
 from matboard.errors import ModelError, UnknownName
-from matboard.models.vlm.adapter import load
-from matboard.zoo import mini, mini_guide, parts
+from matboard.zoo import architectures, load_model, mini, mini_guide, parts
 from matboard.zoo.mini_shapes import SHAPES, Shape, eye_config
 from recipes.mini import connectors, training
+
+architectures.register()
 
 
 def wheel(path: Path, *names: str) -> Path:
@@ -115,7 +116,7 @@ def test_a_folder_is_what_transformers_and_the_adapter_expect(tmp_path: Path) ->
     )
     assert (target / "eye.safetensors").samefile(tmp_path / "eye.safetensors")
     assert not (target / "connector.safetensors").samefile(connector)
-    vlm = load(str(target))
+    vlm = load_model(str(target))
     assert vlm.wording.prompt("What is this?") == "<s><image> What is this?"
     picture = Image.effect_noise((50, 40), 60).convert("RGB")
     scores = vlm.candidate_log_likelihoods([picture], ["This is a photo of a"], [["cat", "frog"]])

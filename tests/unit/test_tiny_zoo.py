@@ -11,10 +11,12 @@ import torch
 import transformers
 
 from matboard.tasks import scenes
-from matboard.zoo import resolve
+from matboard.zoo import architectures, resolve
 from matboard.zoo.names import TINY, TINY_GUIDE
 from recipes.tiny.measure import accuracy
 from recipes.tiny.models import IMAGE, UNK, load
+
+architectures.register()
 
 NAMES = (*TINY, TINY_GUIDE)
 SHARING = ("tiny-minigpt4", "tiny-instructblip", "tiny-vpgtrans", "tiny-bliva")

@@ -1,7 +1,7 @@
 """What was measured, with its uncertainty; numpy only."""
 
-from matboard.metrics.accuracy_matrix import AccuracyMatrix
-from matboard.metrics.answers import GenerationScore, generation_correct, generation_score
+from matboard.metrics.accuracy_matrix import BACKWARD_TRANSFERS, FORGETTINGS, AccuracyMatrix
+from matboard.metrics.answers import generation_correct
 from matboard.metrics.intervals import (
     Estimate,
     difference_over_seeds,
@@ -10,26 +10,27 @@ from matboard.metrics.intervals import (
     paired_difference,
     wilson,
 )
-from matboard.metrics.scores import accuracy, auc, correct, f1, score
+from matboard.metrics.metric import Metric
+from matboard.metrics.scores import METRICS, credit, score, tied_candidates
 from matboard.metrics.streams import StreamHits, stream_difference, stream_estimate
 
 __all__ = [
+    "BACKWARD_TRANSFERS",
+    "FORGETTINGS",
+    "METRICS",
     "AccuracyMatrix",
     "Estimate",
-    "GenerationScore",
+    "Metric",
     "StreamHits",
-    "accuracy",
-    "auc",
-    "correct",
+    "credit",
     "difference_over_seeds",
     "estimate",
-    "f1",
     "generation_correct",
-    "generation_score",
     "mean_over_seeds",
     "paired_difference",
     "score",
     "stream_difference",
     "stream_estimate",
+    "tied_candidates",
     "wilson",
 ]

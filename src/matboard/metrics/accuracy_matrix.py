@@ -1,18 +1,18 @@
-"""The accuracy matrix of a task stream, and every forgetting that was published under that one
-word.
+"""The accuracy matrix of a task stream, and each measure published under the one word
+"forgetting".
 
 ``R[t, j]`` is the accuracy on task j after training up to task t. Write T for the number of tasks.
-Published codes disagree on what "forgetting" is: the same run reads 6.4, 6.3 or 1.5, so each
+Published codes disagree on what "forgetting" is: the same run reads 6.4, 6.2 or 1.5, so each
 definition has its own name here, and the matrix itself is what is stored.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from matboard.errors import InputError, UnknownName
 
 _CORNER = "trained up to"
+_Matrix: TypeAlias = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,8 +33,8 @@ class AccuracyMatrix:
         tasks: T names, in the order of the stream; by default ``task 1`` and so on.
 
     Raises:
-        InputError: not square, an entry on or below the diagonal missing, an accuracy outside [0,
-            1], names that do not fit.
+        InputError: not square, an entry on or below the diagonal missing, an accuracy outside
+            [0, 1], names that do not fit.
     """
 
     values: NDArray[Any]
@@ -41,63 +42,51 @@ class AccuracyMatrix:
 
     def __post_init__(self) -> None:
         values = np.array(self.values, dtype=np.float64)
-        if values.ndim != 2 or values.shape[0] != values.shape[1] or not values.size:
-            raise InputError(
-                "An accuracy matrix is square, stages × tasks, but this one has shape"
-                f" {values.shape}."
-            )
-        if np.isnan(np.tril(values)).any():
-            raise InputError(
-                "Every task learned so far must be evaluated at every stage: an entry on or below"
-                " the diagonal is missing."
-            )
-        if np.nanmin(values) < 0 or np.nanmax(values) > 1:
-            raise InputError(
-                f"Accuracies are in [0, 1], but one is {np.nanmax(np.abs(values)):g}: divide"
-                " percentages by 100."
-            )
+        if wrong := _wrong_values(values):
+            raise InputError(wrong)
         tasks = tuple(self.tasks) or tuple(f"task {i + 1}" for i in range(len(values)))
         if len(set(tasks)) != len(values):
             raise InputError(
-                f"{len(values)} tasks need {len(values)} different names, but {len(set(tasks))}"
-                " came."
+                f"{len(values)} tasks need {len(values)} different names,"
+                f" but {len(set(tasks))} came."
             )
         values.setflags(write=False)
         object.__setattr__(self, "values", values)
         object.__setattr__(self, "tasks", tasks)
 
-    def average_accuracy(self) -> float:
-        """A_T: mean over tasks of the last row."""
-        return float(self.values[-1].mean())
+    def average_accuracy(self, samples: Sequence[int] = ()) -> float:
+        """A_T: mean over tasks of the last row.
 
-    def average_incremental_accuracy(self) -> float:
-        """Mean over stages t of A_t, the mean over the tasks learned by then. PILOT prints it as
-        "Average Accuracy".
+        Args:
+            samples: test samples of each task. Where given, every sample counts the same, and not
+                every task: what PILOT, Mammoth and SimpleCIL print.
         """
-        return float(np.mean([self.values[t, : t + 1].mean() for t in range(len(self.values))]))
+        return float(self._stages(samples)[-1])
+
+    def average_incremental_accuracy(self, samples: Sequence[int] = ()) -> float:
+        """Mean over stages t of A_t, the accuracy over the tasks learned by then.
+
+        Args:
+            samples: as in ``average_accuracy``; with them this is what PILOT prints as
+                "Average Accuracy".
+        """
+        return float(self._stages(samples).mean())
 
     def learning_accuracy(self) -> float:
         """Mean of the diagonal: how well each task was learned when it came."""
         return float(np.diag(self.values).mean())
 
     def forgetting(self, definition: str = "chaudhry") -> float:
-        """Forgetting under a named definition; Chaudhry et al. 2018 (arXiv 1801.10112) by default.
-        See ``FORGETTINGS``.
+        """Forgetting under a name of ``FORGETTINGS``, by default that of Chaudhry et al. 2018
+        (arXiv 1801.10112).
         """
-        if definition not in FORGETTINGS:
-            raise UnknownName("definition of forgetting", definition, FORGETTINGS)
-        return float(FORGETTINGS[definition](self._past_tasks()))
+        return self._measure("definition of forgetting", definition, FORGETTINGS)
 
-    def backward_transfer(self) -> float:
-        """1/(T−1) Σ_{j<T} R[T,j] − R[j,j]: GEM (arXiv 1706.08840)."""
-        return -_first_to_last(self._past_tasks())
-
-    def backward_transfer_all_stages(self) -> float:
-        """Mean of R[i,j] − R[j,j] over every later stage i > j: Díaz-Rodríguez et al. (arXiv
-        1810.13166), continuum.
+    def backward_transfer(self, definition: str = "gem") -> float:
+        """Backward transfer under a name of ``BACKWARD_TRANSFERS``, by default that of the GEM
+        paper (arXiv 1706.08840).
         """
-        later = np.tril_indices(len(self._past_tasks()), -1)
-        return float((self.values - np.diag(self.values))[later].mean())
+        return self._measure("definition of backward transfer", definition, BACKWARD_TRANSFERS)
 
     def forward_transfer(self, untrained: Sequence[float]) -> float:
         """1/(T−1) Σ_{j>1} R[j−1,j] − b_j: GEM. Meaningless where the head knows no class before it
@@ -136,7 +125,25 @@ class AccuracyMatrix:
                 f" {error}."
             ) from error
 
-    def _past_tasks(self) -> NDArray[np.float64]:
+    def _stages(self, samples: Sequence[int]) -> _Matrix:
+        """A_t of every stage t."""
+        weights = np.asarray(samples or np.ones(len(self.values)), dtype=np.float64)
+        if weights.shape != (len(self.values),) or (weights <= 0).any():
+            raise InputError(
+                f"Samples are a positive number for each of the {len(self.values)} tasks, but"
+                f" {list(samples)} came."
+            )
+        rows = enumerate(self.values, start=1)
+        return np.array([np.average(row[:t], weights=weights[:t]) for t, row in rows])
+
+    def _measure(
+        self, kind: str, definition: str, definitions: Mapping[str, Callable[[_Matrix], float]]
+    ) -> float:
+        if definition not in definitions:
+            raise UnknownName(kind, definition, definitions)
+        return float(definitions[definition](self._past_tasks()))
+
+    def _past_tasks(self) -> _Matrix:
         if len(self.values) < 2:
             raise InputError(
                 "Forgetting and transfer need at least two tasks; this matrix has one."
@@ -144,34 +151,71 @@ class AccuracyMatrix:
         return self.values
 
 
-def _chaudhry(r: NDArray[np.float64]) -> float:
+def _wrong_values(values: _Matrix) -> str | None:
+    if values.ndim != 2 or values.shape[0] != values.shape[1] or not values.size:
+        return (
+            f"An accuracy matrix is square, stages × tasks, but this one has shape {values.shape}."
+        )
+    if np.isnan(np.tril(values)).any():
+        return (
+            "Every task learned so far must be evaluated at every stage: an entry on or below"
+            " the diagonal is missing."
+        )
+    if np.nanmin(values) < 0 or np.nanmax(values) > 1:
+        return (
+            f"Accuracies are in [0, 1], but one is {np.nanmax(np.abs(values)):g}: divide"
+            " percentages by 100."
+        )
+    return None
+
+
+# The formulas below count tasks and stages from 0, so the last stage is T − 1.
+
+
+def _chaudhry(r: _Matrix) -> float:
     last = len(r) - 1
     return float(np.mean([r[j:last, j].max() - r[last, j] for j in range(last)]))
 
 
-def _with_last(r: NDArray[np.float64]) -> float:
+def _with_last(r: _Matrix) -> float:
     last = len(r) - 1
     return float(np.mean([r[j:, j].max() - r[last, j] for j in range(last)]))
 
 
-def _first_to_last(r: NDArray[np.float64]) -> float:
+def _first_to_last(r: _Matrix) -> float:
     return float((np.diag(r) - r[-1])[:-1].mean())
 
 
-def _per_step(r: NDArray[np.float64]) -> float:
+def _per_step(r: _Matrix) -> float:
     return float(np.mean([(r[t - 1, :t] - r[t, :t]).mean() for t in range(1, len(r))]))
 
 
-def _continuum(r: NDArray[np.float64]) -> float:
+def _continuum(r: _Matrix) -> float:
     last = len(r) - 1
-    return float(sum(r[j:last, j].max() - r[last, j] for j in range(last - 1)) / last)
+    drops = [r[j : last - 1, j].max() - r[last, j] for j in range(last - 1)]
+    return float(sum(drops) / last)
 
 
-def _libcontinual(r: NDArray[np.float64]) -> float:
+def _libcontinual(r: _Matrix) -> float:
     return float((np.diag(r) - r[-1])[:-2].sum() / (len(r) - 1))
 
 
-FORGETTINGS: dict[str, Callable[[NDArray[np.float64]], float]] = {
+def _backward_gem(r: _Matrix) -> float:
+    return -_first_to_last(r)
+
+
+def _backward_all_stages(r: _Matrix) -> float:
+    later = np.tril_indices(len(r), -1)
+    return float((r - np.diag(r))[later].mean())
+
+
+def _backward_continuum(r: _Matrix) -> float:
+    later_but_one = np.tril_indices(len(r), -2)
+    pairs = len(r) * (len(r) - 1) / 2
+    return float((r - np.diag(r))[later_but_one].sum() / pairs)
+
+
+FORGETTINGS: dict[str, Callable[[_Matrix], float]] = {
     "chaudhry": _chaudhry,
     "l2p": _with_last,
     "avalanche": _first_to_last,
@@ -181,12 +225,31 @@ FORGETTINGS: dict[str, Callable[[NDArray[np.float64]], float]] = {
 }
 """Name → definition, all over past tasks j < T.
 
-=================  ==================================================================================================
-``chaudhry``       mean of max_{j ≤ l < T} R[l,j] − R[T,j]; negative where a task got better
-``l2p``            the same with l ≤ T, so never negative (L2P, PILOT, Mammoth, DAP, HiDe)
-``avalanche``      mean of R[j,j] − R[T,j], which is −backward transfer (Avalanche ``StreamForgetting``)
-``coda``           mean over stages of the mean drop since the stage before: much smaller (CODA ``calc_forgetting``)
-``continuum-1.2.7``  ``chaudhry`` without the last past task, still divided by T − 1 (an off-by-one, kept for comparison)
-``libcontinual``   ``avalanche`` with the same off-by-one
-=================  ==================================================================================================
+===================  ============================================================================
+``chaudhry``         mean of max_{j ≤ l < T} R[l,j] − R[T,j]; negative where a task got better
+``l2p``              the same with l ≤ T, so never negative (L2P, PILOT, Mammoth, DAP, HiDe)
+``avalanche``        mean of R[j,j] − R[T,j] (Avalanche ``StreamForgetting``)
+``coda``             mean over stages of the mean drop since the stage before: much smaller
+                     (CODA-Prompt ``calc_forgetting``)
+``continuum-1.2.7``  ``chaudhry`` without the last past task, with l < T − 1, and still divided by
+                     T − 1 (continuum 1.2.7 ``forgetting``; its bounds, kept for comparison)
+``libcontinual``     ``avalanche`` without the last past task, divided by T − 1 (LibContinual
+                     ``compute_frgt``)
+===================  ============================================================================
+"""
+
+BACKWARD_TRANSFERS: dict[str, Callable[[_Matrix], float]] = {
+    "gem": _backward_gem,
+    "diaz-rodriguez": _backward_all_stages,
+    "continuum-1.2.7": _backward_continuum,
+}
+"""Name → definition; positive where old tasks got better.
+
+===================  ============================================================================
+``gem``              mean over j < T of R[T,j] − R[j,j]: the GEM paper (arXiv 1706.08840) and
+                     Mammoth. GEM's own code divides by T.
+``diaz-rodriguez``   mean of R[i,j] − R[j,j] over all i > j (arXiv 1810.13166)
+``continuum-1.2.7``  the same sum without the stage right after j, i > j + 1, divided by all
+                     T(T − 1)/2 (continuum 1.2.7 and LibContinual ``compute_bwt``)
+===================  ============================================================================
 """

@@ -5,10 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from matboard.errors import InputError
-from matboard.metrics.intervals import Estimate, wilson
 
 _NUMBERS = """zero one two three four five six seven eight nine ten
 eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty"""
@@ -16,19 +14,6 @@ _DIGITS = {word: str(number) for number, word in enumerate(_NUMBERS.split())}
 _WORD = re.compile(r"\d+(?:[.,]\d+)*|[^\W_]+(?:'[^\W_]+)?")
 _NOT = re.compile(r"not|none|\w+n't")
 _ARTICLES = {"a", "an", "the"}
-
-
-@dataclass(frozen=True)
-class GenerationScore:
-    """How generated answers did.
-
-    Attributes:
-        accuracy: fraction right, an answer that names no candidate counting as wrong.
-        unparsable: fraction of answers that name no candidate.
-    """
-
-    accuracy: Estimate
-    unparsable: float
 
 
 def generation_correct(text: str, answer: str, candidates: Sequence[str] = ()) -> bool | None:
@@ -58,19 +43,6 @@ def generation_correct(text: str, answer: str, candidates: Sequence[str] = ()) -
         words = ["no" if _NOT.fullmatch(word) else word for word in words]
     said = _first_mention(words, spoken)
     return None if said is None else spoken[said] == _words(answer)
-
-
-def generation_score(
-    texts: Sequence[str], answers: Sequence[str], candidates: Sequence[Sequence[str]]
-) -> GenerationScore:
-    """Accuracy and unparsable rate of generated texts; arguments per sample as in
-    ``generation_correct``.
-    """
-    verdicts = [
-        generation_correct(*sample) for sample in zip(texts, answers, candidates, strict=True)
-    ]
-    accuracy = wilson(sum(verdict is True for verdict in verdicts), len(verdicts))
-    return GenerationScore(accuracy, sum(verdict is None for verdict in verdicts) / len(verdicts))
 
 
 def _words(text: str) -> list[str]:

@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from matboard.errors import InputError
-from matboard.metrics.scores import Array, checked, correct, score, weighted
+from matboard.metrics.metric import Array
+from matboard.metrics.scores import checked, credit, score, weighted
 
 RESAMPLES = 2_000
 _CHUNK = 200  # resamples held in memory at a time: 200 × n weights
@@ -39,18 +40,28 @@ class Estimate:
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}] (n = {self.n})"
 
 
-def wilson(successes: int, n: int) -> Estimate:
-    """A fraction with Wilson's score interval (Wilson 1927). Raises InputError unless 0 ≤ successes
-    ≤ n, n ≥ 1.
+def wilson(successes: float, n: int) -> Estimate:
+    """A fraction with Wilson's score interval (Wilson 1927).
+
+    Args:
+        successes: a tie counts as the part of a success that ``credit`` gives it.
+
+    Raises:
+        InputError: not 0 ≤ successes ≤ n, or n < 1.
     """
     if not 0 <= successes <= n or n < 1:
         raise InputError(
-            f"{successes} successes in {n} trials: need at least one trial, and no more successes"
+            f"{successes:g} successes in {n} trials: need at least one trial, and no more successes"
             " than trials."
         )
-    p, shrink = successes / n, 1 / (1 + _Z**2 / n)
-    centre, half = p + _Z**2 / (2 * n), _Z * math.sqrt(p * (1 - p) / n + (_Z / (2 * n)) ** 2)
-    return Estimate(p, max(0.0, shrink * (centre - half)), min(1.0, shrink * (centre + half)), n)
+    p = successes / n
+    centre = p + _Z**2 / (2 * n)
+    half = _Z * math.sqrt(p * (1 - p) / n + (_Z / (2 * n)) ** 2)
+    shrink = 1 / (1 + _Z**2 / n)
+    low = shrink * (centre - half)
+    high = shrink * (centre + half)
+    # At p = 0 and p = 1 an end is p itself, but for rounding.
+    return Estimate(p, max(0.0, min(low, p)), min(1.0, max(high, p)), n)
 
 
 def estimate(metric: str, scores: Array, labels: Array, *, seed: int = 0) -> Estimate:
@@ -58,8 +69,8 @@ def estimate(metric: str, scores: Array, labels: Array, *, seed: int = 0) -> Est
     samples otherwise.
     """
     if metric == "accuracy":
-        hits = correct(scores, labels)
-        return wilson(int(hits.sum()), len(hits))
+        credits = credit(scores, labels)
+        return wilson(float(credits.sum()), len(credits))
     return mean_over_seeds(metric, [scores], labels, seed=seed)
 
 

@@ -46,9 +46,12 @@ DEFINITIONS = {
     "avalanche": "accuracy when the task was learned minus accuracy at the end",
     "coda": "mean drop from one stage to the next",
     "continuum-1.2.7": (
-        "chaudhry without the last past task, still divided by the number of all past tasks"
+        "chaudhry without the last past task and the last stage but one, still divided by the"
+        " number of all past tasks"
     ),
-    "libcontinual": "avalanche with the same off-by-one",
+    "libcontinual": (
+        "avalanche without the last past task, still divided by the number of all past tasks"
+    ),
 }
 
 

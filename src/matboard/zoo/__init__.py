@@ -27,7 +27,9 @@ def load_model(name: str, *, cache: Path | None = None, **options: Any) -> Visio
     """
     with needed():
         from matboard.models.vlm.adapter import load
+        from matboard.zoo import architectures
 
+    architectures.register()
     model = load(str(resolve(name, cache)), **options)
     model.name = name
     return model
@@ -37,7 +39,9 @@ def look_up(names: Iterable[str], *, cache: Path | None = None) -> None:
     """See that models can be had, by their configurations alone. Raises ModelError, UnknownName."""
     with needed():
         from matboard.models.vlm.adapter import look_up
+        from matboard.zoo import architectures
 
+    architectures.register()
     for name in names:
         look_up(resolve(name, cache))
 
@@ -48,7 +52,9 @@ def load_guide(name: str, *, cache: Path | None = None, **options: Any) -> Guide
     """
     with needed():
         from matboard.models.guide import load_guide as load
+        from matboard.zoo import architectures
 
+    architectures.register()
     place = resolve(name, cache)
     if name == MINI_GUIDE:
         from matboard.zoo import mini_guide
@@ -76,7 +82,9 @@ def load_backbone(
     """
     with needed():
         from matboard.models.backbone import load
+        from matboard.zoo import architectures
 
+    architectures.register()
     if name == "clip-vit-b16":
         from matboard.zoo import parts
 

@@ -23,7 +23,6 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import (
     AutoConfig,
-    AutoModel,
     CLIPVisionModel,
     LlamaForCausalLM,
     PreTrainedTokenizerFast,
@@ -31,6 +30,7 @@ from transformers import (
 
 from matboard.disk import publish
 from matboard.errors import ModelError, UnknownName
+from matboard.zoo.efficientnet import EfficientNetLite
 from matboard.zoo.mini_shapes import (
     CHAT_TEMPLATE,
     IMAGE_TOKEN,
@@ -165,7 +165,7 @@ def load_tokenizer(shape: Shape, cache: Path) -> PreTrainedTokenizerFast:
 def load_eye(name: str, cache: Path, progress: Progress = lambda _: None) -> Any:
     """A frozen eye, float32; CLIP's position embedding resized (bicubic) to the eye's picture size."""
     if name == "cnn":
-        return AutoModel.from_pretrained(fetch("efficientnet-lite0", cache, progress)).eval()
+        return EfficientNetLite.from_pretrained(fetch("efficientnet-lite0", cache, progress)).eval()
     state = CLIPVisionModel.from_pretrained(
         fetch("clip-vit-base-patch16", cache, progress), dtype=torch.float32
     ).state_dict()

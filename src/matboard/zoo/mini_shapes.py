@@ -10,7 +10,7 @@ from typing import Any
 from transformers import PreTrainedConfig, PreTrainedTokenizerFast
 from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
-from matboard.models import eyes
+from matboard.zoo import any_eye, efficientnet
 from matboard.zoo.parts import clip_config
 
 IMAGE_TOKEN = "<image>"
@@ -114,7 +114,7 @@ def configuration(
         "image_token_index": placeholder,
     }
     if shape.architecture == "llava":
-        return eyes.PooledLlavaConfig(
+        return any_eye.PooledLlavaConfig(
             **common,
             vision_feature_layer=-1,
             vision_feature_select_strategy="full",
@@ -126,9 +126,9 @@ def configuration(
     if shape.eye == "cnn":  # its 1280 channels make cross-attention dear: one layer of it
         qformer |= {"cross_attention_frequency": 2, "intermediate_size": 224}
     kind = {
-        "minigpt4": eyes.AnyEyeBlip2Config,
-        "instructblip": eyes.AnyEyeInstructBlipConfig,
-        "bliva": eyes.AnyEyeBlivaConfig,
+        "minigpt4": any_eye.AnyEyeBlip2Config,
+        "instructblip": any_eye.AnyEyeInstructBlipConfig,
+        "bliva": any_eye.AnyEyeBlivaConfig,
     }
     return kind[shape.architecture](**common, qformer_config=qformer, num_query_tokens=4)
 
@@ -161,7 +161,7 @@ def image_processor(eye: str) -> dict[str, Any]:
 def eye_config(name: str) -> PreTrainedConfig:
     """CLIP ViT-B/16's image tower at 112 or 224 pixels, or EfficientNet-Lite0."""
     return (
-        eyes.EfficientNetLiteConfig()
+        efficientnet.EfficientNetLiteConfig()
         if name == "cnn"
         else clip_config(int(name.removeprefix("clip")))
     )

@@ -30,8 +30,8 @@ from huggingface_hub import constants
 from matboard.disk import publish
 from matboard.errors import ModelError, UnknownName
 from matboard.hub import first_line, why
-from matboard.models.eyes import EfficientNetLite, EfficientNetLiteConfig
 from matboard.models.vlm.adapter import LOADING_ERRORS
+from matboard.zoo.efficientnet import EfficientNetLite, EfficientNetLiteConfig
 
 Progress = Callable[[str], None]
 

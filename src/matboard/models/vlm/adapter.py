@@ -242,9 +242,6 @@ def load(
     """
     from transformers import AutoImageProcessor, AutoModelForImageTextToText, AutoTokenizer
 
-    import matboard.models.blip_family
-    import matboard.models.eyes  # noqa: F401  (both make their classes known to the Auto classes)
-
     place, trust = str(id_or_folder), {"trust_remote_code": trust_remote_code}
     model = load_part(
         AutoModelForImageTextToText, "model", place, dtype=dtype or torch.float32, **trust
@@ -277,9 +274,6 @@ def look_up(id_or_folder: str | Path) -> None:
     model of a known kind.
     """
     from transformers import AutoConfig
-
-    import matboard.models.blip_family
-    import matboard.models.eyes  # noqa: F401  (both make their classes known to the Auto classes)
 
     load_part(AutoConfig, "configuration", str(id_or_folder))
 

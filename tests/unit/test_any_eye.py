@@ -10,7 +10,9 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModel, AutoModelForImageTextToText
 
-from matboard.models import eyes
+from matboard.zoo import any_eye, architectures, efficientnet
+
+architectures.register()
 
 CLIP = {
     "model_type": "clip_vision_model",
@@ -111,7 +113,7 @@ def test_the_eye_is_the_one_named_and_is_not_pretrained_blips() -> None:
     assert any(
         "pre_layrnorm" in name for name in model("any_eye_blip_2", CLIP).vision_model.state_dict()
     )
-    assert isinstance(model("any_eye_bliva", CNN).vision_model, eyes.EfficientNetLite)
+    assert isinstance(model("any_eye_bliva", CNN).vision_model, efficientnet.EfficientNetLite)
 
 
 def test_grid_pool_keeps_the_class_token_and_averages_cells() -> None:
@@ -119,10 +121,10 @@ def test_grid_pool_keeps_the_class_token_and_averages_cells() -> None:
     cells = (
         np.arange(1, 17).reshape(2, 2, 2, 2).mean((1, 3)).ravel()
     )  # rows, cols of a 4 × 4 grid in 2 × 2 blocks
-    pooled = eyes.grid_pool(tokens, 2)
+    pooled = any_eye.grid_pool(tokens, 2)
     assert pooled.shape == (1, 5, 2)
     np.testing.assert_allclose(pooled[0, :, 0], [0, *cells])
-    np.testing.assert_allclose(eyes.grid_pool(tokens[:, 1:], 2)[0, :, 0], cells)
+    np.testing.assert_allclose(any_eye.grid_pool(tokens[:, 1:], 2)[0, :, 0], cells)
 
 
 @pytest.mark.parametrize(
@@ -132,7 +134,7 @@ def test_same_convolution_matches_a_naive_tensorflow_one(
     size: int, kernel: int, stride: int
 ) -> None:
     generator = torch.Generator().manual_seed(size * kernel)
-    conv = eyes.SameConv(1, 1, kernel, stride, bias=False)
+    conv = efficientnet.SameConv(1, 1, kernel, stride, bias=False)
     picture = torch.rand(1, 1, size, size, generator=generator)
     out = -(-size // stride)
     total = max((out - 1) * stride + kernel - size, 0)
@@ -147,7 +149,7 @@ def test_same_convolution_matches_a_naive_tensorflow_one(
 
 
 def test_efficientnet_lite0_has_the_papers_shape(tmp_path: Path) -> None:
-    eye = eyes.EfficientNetLite(eyes.EfficientNetLiteConfig()).eval()
+    eye = efficientnet.EfficientNetLite(efficientnet.EfficientNetLiteConfig()).eval()
     assert (
         sum(p.numel() for p in eye.parameters()) == 4_652_008 - 1280 * 1000 - 1000
     )  # Lite0 without its classifier
@@ -160,5 +162,6 @@ def test_efficientnet_lite0_has_the_papers_shape(tmp_path: Path) -> None:
     )
     torch.testing.assert_close(out.pooler_output, out.last_hidden_state.mean(1))
     assert isinstance(
-        AutoModel.from_config(AutoConfig.for_model("efficientnet_lite")), eyes.EfficientNetLite
+        AutoModel.from_config(AutoConfig.for_model("efficientnet_lite")),
+        efficientnet.EfficientNetLite,
     )

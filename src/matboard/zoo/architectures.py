@@ -1,0 +1,38 @@
+"""The model classes that transformers lacks, made known to it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from transformers import AutoConfig, AutoModel, AutoModelForImageTextToText
+
+from matboard.zoo.any_eye import (
+    AnyEyeBlip2,
+    AnyEyeBlip2Config,
+    AnyEyeBliva,
+    AnyEyeBlivaConfig,
+    AnyEyeInstructBlip,
+    AnyEyeInstructBlipConfig,
+    PooledLlava,
+    PooledLlavaConfig,
+)
+from matboard.zoo.bliva import BlivaConfig, BlivaForConditionalGeneration
+from matboard.zoo.efficientnet import EfficientNetLite, EfficientNetLiteConfig
+
+MODELS: dict[Any, Any] = {
+    BlivaConfig: BlivaForConditionalGeneration,
+    PooledLlavaConfig: PooledLlava,
+    AnyEyeBlip2Config: AnyEyeBlip2,
+    AnyEyeInstructBlipConfig: AnyEyeInstructBlip,
+    AnyEyeBlivaConfig: AnyEyeBliva,
+}
+"""Configuration → model."""
+
+
+def register() -> None:
+    """Make them known to transformers' Auto classes; more than once does no harm."""
+    AutoConfig.register(EfficientNetLiteConfig.model_type, EfficientNetLiteConfig, exist_ok=True)
+    AutoModel.register(EfficientNetLiteConfig, EfficientNetLite, exist_ok=True)
+    for config, model in MODELS.items():
+        AutoConfig.register(config.model_type, config, exist_ok=True)
+        AutoModelForImageTextToText.register(config, model, exist_ok=True)
