@@ -3,7 +3,7 @@
 Each file has one model and bears its schema's number; ``docs/schema/`` holds the JSON schemas.
 """
 
-from matboard.results.fits import FitResults, StreamFitResults
+from matboard.results.fits import FitResults, PlannedFit, StreamFitResults, StudyPlan
 from matboard.results.parts import SCHEMA, Difference, Interval
 from matboard.results.reading import Results, json_schemas, read
 from matboard.results.selection import SelectionResults
@@ -16,11 +16,13 @@ __all__ = [
     "Difference",
     "FitResults",
     "Interval",
+    "PlannedFit",
     "Results",
     "SelectionResults",
     "StepRow",
     "StreamFitResults",
     "StreamResults",
+    "StudyPlan",
     "TransferResults",
     "json_schemas",
     "read",

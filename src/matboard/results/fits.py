@@ -1,4 +1,4 @@
-"""``results.json`` in a fit's own folder: what it leaves to the study that it belongs to."""
+"""A study's fits: where they lie (``plan.json``), and what each leaves (its ``results.json``)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,21 @@ from matboard.results.parts import Number, Part
 from matboard.results.stream import Outcome
 
 
+class PlannedFit(Part):
+    """A fit that belongs to a study: ``tvp-s0`` and its folder, as seen from the study's."""
+
+    name: str
+    folder: str
+
+
+class StudyPlan(Part):
+    """``plan.json``: which fits belong to a study, written before the first of them is begun."""
+
+    version: Literal[2] = Field(default=2, alias="schema")
+    kind: Literal["plan"] = "plan"
+    fits: tuple[PlannedFit, ...]
+
+
 class FitResults(Part):
     """A pixel prompt that was learned.
 
@@ -18,7 +33,7 @@ class FitResults(Part):
         method: name of the registered method.
         skipped: steps skipped because their gradient was not finite.
         converged: whether it was no longer learning at the end; None where nobody looked.
-        prompt: the saved prompt's folder, inside the study's folder.
+        prompt: the saved prompt's folder, inside the fit's.
     """
 
     version: Literal[2] = Field(default=2, alias="schema")
@@ -41,7 +56,7 @@ class StreamFitResults(Part):
         state_bytes: what it must keep from task to task.
         flags: what a reader of its results must know, as sentences.
         picture_form: what its prompts' pictures are; None where there are none.
-        outcome: what was measured; its files lie in the study's folder.
+        outcome: what was measured; its files lie in the fit's folder.
     """
 
     version: Literal[2] = Field(default=2, alias="schema")

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from pydantic import ValidationError
 
 from matboard.errors import RunError
-from matboard.results.fits import FitResults, StreamFitResults
+from matboard.results.fits import FitResults, StreamFitResults, StudyPlan
 from matboard.results.parts import SCHEMA
 from matboard.results.selection import SelectionResults
 from matboard.results.steps import StepRow
@@ -18,12 +18,13 @@ from matboard.results.stream import StreamResults
 from matboard.results.transfer import TransferResults
 
 Results: TypeAlias = (
-    TransferResults | StreamResults | FitResults | StreamFitResults | SelectionResults
+    TransferResults | StreamResults | StudyPlan | FitResults | StreamFitResults | SelectionResults
 )
 
 _KINDS: dict[str, type[Results]] = {
     "transfer": TransferResults,
     "stream": StreamResults,
+    "plan": StudyPlan,
     "fit": FitResults,
     "stream-fit": StreamFitResults,
     "selection": SelectionResults,

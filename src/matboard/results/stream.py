@@ -142,6 +142,7 @@ class StreamResults(Part):
         reference: the learner that the others are compared with.
         control: the most accurate control; None where there is none.
         forgetting_name: which definition the summary's forgetting follows.
+        made_from: content address of all that decides them.
     """
 
     version: Literal[2] = Field(default=2, alias="schema")
@@ -159,6 +160,7 @@ class StreamResults(Part):
     peak_memory_mb: Number = None
     seconds: Number = None
     notes: tuple[str, ...] = ()
+    made_from: str = ""
 
     @model_validator(mode="after")
     def _learners_are_declared(self) -> StreamResults:

@@ -179,7 +179,11 @@ class PromptFacts(Part):
 
 
 class TransferResults(Part):
-    """``results.json`` of a study of pixel prompts, and of judging a prompt that exists."""
+    """``results.json`` of a study of pixel prompts, and of judging a prompt that exists.
+
+    Attributes:
+        made_from: content address of all that decides them.
+    """
 
     version: Literal[2] = Field(default=2, alias="schema")
     kind: Literal["transfer"] = "transfer"
@@ -193,6 +197,7 @@ class TransferResults(Part):
     examples: tuple[Example, ...] = ()
     notes: tuple[str, ...] = ()
     seconds: Number = None
+    made_from: str = ""
 
     @model_validator(mode="after")
     def _names_fit(self) -> TransferResults:
