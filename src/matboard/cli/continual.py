@@ -22,13 +22,12 @@ def continual(config: Config, words: Words = None, run: RunFolder = None) -> Non
     Give the same command again to go on with a run that was interrupted, at the task it was
     learning.
 
-    Example: [bold]matboard continual experiments/continual_scenes.yaml seeds=[0]
-        training.epochs=2[/bold]
+    Example: [bold]matboard continual experiments/continual_scenes.yaml seeds=[0][/bold]
     """
     from matboard.studies.config import ContinualConfig
 
     settings, folder = settings_and_folder(config, words, run, ContinualConfig)
-    from matboard.studies.continual import continual as study
+    from matboard.studies.streams import continual as study
 
     drive(study(settings, folder))
     show_results(folder)
@@ -37,9 +36,9 @@ def continual(config: Config, words: Words = None, run: RunFolder = None) -> Non
 def show_results(folder: Path) -> None:
     """The table of a finished run."""
     from matboard.report import continual_table_text
-    from matboard.runs import Run
+    from matboard.results import StreamResults, read
 
-    run = Run(folder)
-    if run.finished:
-        out.print(continual_table_text(run.results()))
+    results = read(folder)
+    if isinstance(results, StreamResults):
+        out.print(continual_table_text(results))
         show_where(folder)

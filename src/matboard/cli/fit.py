@@ -25,7 +25,7 @@ def fit(config: Config, words: Words = None, run: RunFolder = None) -> None:
     from matboard.studies.config import StudyConfig
 
     settings, folder = settings_and_folder(config, words, run, StudyConfig)
-    from matboard.studies.study import study
+    from matboard.studies.prompts import study
 
     drive(study(settings, folder))
     show_results(folder)
@@ -34,12 +34,11 @@ def fit(config: Config, words: Words = None, run: RunFolder = None) -> None:
 def show_results(folder: Path) -> None:
     """The transfer table of a finished run."""
     from matboard.report import transfer_table_text
-    from matboard.runs import Run
+    from matboard.results import TransferResults, read
 
-    run = Run(folder)
-    if run.finished:
-        results = run.results()
+    results = read(folder)
+    if isinstance(results, TransferResults):
         out.print(transfer_table_text(results))
-        for note in results["notes"]:
+        for note in results.notes:
             out.print(f"note: {note}", highlight=False, markup=False)
         show_where(folder)
