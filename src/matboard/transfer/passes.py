@@ -4,7 +4,8 @@ once a step; what does not depend on the prompt, once a run.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
@@ -31,6 +32,33 @@ Reference = Literal["full", "shrunk"]
 """Which unprompted picture "clean" means: as it is, or shrunk behind a black border."""
 
 
+@dataclass(frozen=True)
+class Needs:
+    """What terms are computed from. Everything named here is had of a model once a step, however
+    many terms ask for it.
+
+    Attributes:
+        answers: likelihoods of the samples' answers, with the end-of-sequence token (True), without
+            it (False), or both.
+        taps: where a model's visual features are read.
+        candidates: a model's scores of each sample's candidate answers.
+        guide: an image-text model.
+    """
+
+    answers: frozenset[bool] = frozenset()
+    taps: frozenset[str] = frozenset()
+    candidates: bool = False
+    guide: bool = False
+
+    def __or__(self, other: Needs) -> Needs:
+        return Needs(
+            answers=self.answers | other.answers,
+            taps=self.taps | other.taps,
+            candidates=self.candidates or other.candidates,
+            guide=self.guide or other.guide,
+        )
+
+
 class CleanFeatures:
     """f_θ(X): features of unprompted training pictures, each encoded once, alone, and kept.
 
@@ -43,7 +71,12 @@ class CleanFeatures:
         self._kept: dict[tuple[str, str, Reference, int, View], Tensor] = {}
 
     def of(
-        self, model: HasFeatures, tap: str, reference: Reference, batch: Batch
+        self,
+        model: HasFeatures,
+        tap: str,
+        reference: Reference,
+        batch: Batch,
+        device: torch.device,
     ) -> Float[Tensor, "batch token dim"]:
         """Features of the batch's pictures without the prompt, in the views the batch has of
         them.
@@ -53,7 +86,7 @@ class CleanFeatures:
             key = (model.name, tap, reference, index, view)
             if key not in self._kept:
                 picture = self._picture(index, view, reference)
-                image = torch.from_numpy(picture)[None].to(batch.images.device)
+                image = torch.from_numpy(picture)[None].to(device)
                 with torch.no_grad():
                     self._kept[key] = model.visual_features(image, tap, [question])[0]
             features.append(self._kept[key])
@@ -87,9 +120,7 @@ class ModelPass:
 
     Args:
         canvases: what gradients are wanted for.
-        taps: where some term reads features; they are taken from the pass that scores the answers.
-        endings: whether answers are scored with their terminator, without it, or both; see
-            `terms.Needs`.
+        needs: what all terms together will ask for, so that one pass gives it.
     """
 
     def __init__(
@@ -97,17 +128,14 @@ class ModelPass:
         model: Learnable,
         batch: Batch,
         canvases: Images,
+        needs: Needs,
         clean: CleanFeatures,
-        *,
-        taps: Collection[str] = (),
-        endings: Collection[bool] = (),
     ) -> None:
         self._model = model
         self._batch = batch
         self._canvases = canvases
         self._clean = clean
-        self._taps = sorted(taps)
-        self._endings = sorted(endings)
+        self._needs = needs
         self._answers: dict[bool, Answers] = {}
         self._features: dict[str, Tensor] = {}
         self._candidates: dict[bool, Tensor] = {}
@@ -127,7 +155,7 @@ class ModelPass:
             terminator: whether the end-of-sequence token is scored too.
         """
         if terminator not in self._answers:
-            wanted = [tap for tap in self._taps if tap not in self._features]
+            wanted = [tap for tap in sorted(self._needs.taps) if tap not in self._features]
             answers = self._model.answer(
                 self._canvases,
                 self._batch.questions,
@@ -141,35 +169,38 @@ class ModelPass:
 
     def features(self, tap: str) -> Float[Tensor, "batch token dim"]:
         """Visual features of the prompted canvases, with gradient."""
-        if self._endings:
-            self.answers(self._endings[0])
+        if self._needs.answers:
+            self.answers(min(self._needs.answers))
         if tap not in self._features:
             model = self._featured()
-            self._features[tap] = model.visual_features(
-                self._canvases, tap, self._batch.questions
-            )
+            self._features[tap] = model.visual_features(self._canvases, tap, self._batch.questions)
         return self._features[tap]
 
     def clean_features(
         self, tap: str, reference: Reference = "full"
     ) -> Float[Tensor, "batch token dim"]:
         """Visual features of the same pictures without the prompt, without gradient."""
-        return self._clean.of(self._featured(), tap, reference, self._batch)
+        return self._clean.of(self._featured(), tap, reference, self._batch, self._canvases.device)
 
     def candidate_log_likelihoods(
         self, length_normalised: bool = True
     ) -> Float[Tensor, "batch candidate"]:
-        """Scores of each sample's candidate answers, with gradient; see
-        `Ranks.candidate_log_likelihoods`.
+        """Scores of each sample's candidate answers, with gradient; −∞ in the columns of candidates
+        that a sample does not have. See `Ranks.candidate_log_likelihoods`.
         """
         if length_normalised not in self._candidates:
             model = require(self._model, Ranks, doing="a term that compares candidates")
-            self._candidates[length_normalised] = model.candidate_log_likelihoods(
+            listed = [sample.candidates for sample in self.samples]
+            most = max(map(len, listed))
+            scores = model.candidate_log_likelihoods(
                 self._canvases,
                 self._batch.questions,
-                [sample.candidates for sample in self.samples],
+                [own + own[:1] * (most - len(own)) for own in listed],
                 length_normalised=length_normalised,
             )
+            counts = torch.tensor([len(own) for own in listed], device=scores.device)
+            beyond = torch.arange(most, device=scores.device) >= counts[:, None]
+            self._candidates[length_normalised] = scores.masked_fill(beyond, -torch.inf)
         return self._candidates[length_normalised]
 
     def _featured(self) -> HasFeatures:

@@ -18,11 +18,11 @@ from matboard.errors import ConfigError, UnknownName
 from matboard.registry import Registry, check_options
 
 if TYPE_CHECKING:
-    from matboard.transfer.terms.objective import Objective as Objective
+    from matboard.transfer.objective import Objective as Objective
+    from matboard.transfer.passes import Needs as Needs
     from matboard.transfer.terms.term import CanvasTerm as CanvasTerm
     from matboard.transfer.terms.term import GuideTerm as GuideTerm
     from matboard.transfer.terms.term import ModelTerm as ModelTerm
-    from matboard.transfer.terms.term import Needs as Needs
     from matboard.transfer.terms.term import Term as Term
 
 TERMS = Registry(
@@ -55,11 +55,11 @@ TASK = "task_loss"
 """The term that stands in every objective, whether it is named or not."""
 
 _LOADED = {
-    "Objective": "matboard.transfer.terms.objective",
+    "Objective": "matboard.transfer.objective",
     "CanvasTerm": "matboard.transfer.terms.term",
     "GuideTerm": "matboard.transfer.terms.term",
     "ModelTerm": "matboard.transfer.terms.term",
-    "Needs": "matboard.transfer.terms.term",
+    "Needs": "matboard.transfer.passes",
     "Term": "matboard.transfer.terms.term",
 }
 """Public names that need torch: loaded when first used, so that listing terms does not."""
@@ -84,7 +84,7 @@ def objective(asked: Mapping[str, Any], key: str = "objective") -> Objective:
         UnknownName: no such preset, term or option.
         ConfigError: a value of the wrong kind, a term without weight, nothing of any weight.
     """
-    from matboard.transfer.terms.objective import Objective
+    from matboard.transfer.objective import Objective
 
     options = dict(asked)
     preset = options.pop("preset", "paper")

@@ -23,8 +23,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from matboard.transfer.passes import ModelPass, Reference
-from matboard.transfer.terms.term import ModelTerm, Needs, Scalar
+from matboard.transfer.passes import ModelPass, Needs, Reference
+from matboard.transfer.terms.term import ModelTerm, Scalar
 
 Form = Literal["half_squared", "l2_mean_tokens"]
 

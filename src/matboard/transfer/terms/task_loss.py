@@ -17,8 +17,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from matboard.transfer.passes import ModelPass
-from matboard.transfer.terms.term import ModelTerm, Needs, Scalar
+from matboard.transfer.passes import ModelPass, Needs
+from matboard.transfer.terms.term import ModelTerm, Scalar
 
 
 @dataclass(frozen=True, kw_only=True)

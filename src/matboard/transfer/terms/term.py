@@ -5,44 +5,17 @@ from __future__ import annotations
 import dataclasses
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 from jaxtyping import Float
-from pydantic import Field
 from torch import Tensor
 
+from matboard.errors import ConfigError
 from matboard.models.capabilities import Images
 from matboard.registry import check_options, options_of
-from matboard.transfer.passes import GuidePass, ModelPass
+from matboard.transfer.passes import GuidePass, ModelPass, Needs
 
 Scalar: TypeAlias = Float[Tensor, ""]
-
-
-@dataclass(frozen=True)
-class Needs:
-    """What terms are computed from. Everything named here is had of a model once a step, however
-    many terms ask for it.
-
-    Attributes:
-        answers: likelihoods of the samples' answers, with the end-of-sequence token (True), without
-            it (False), or both.
-        taps: where a model's visual features are read.
-        candidates: a model's scores of each sample's candidate answers.
-        guide: an image-text model.
-    """
-
-    answers: frozenset[bool] = frozenset()
-    taps: frozenset[str] = frozenset()
-    candidates: bool = False
-    guide: bool = False
-
-    def __or__(self, other: Needs) -> Needs:
-        return Needs(
-            answers=self.answers | other.answers,
-            taps=self.taps | other.taps,
-            candidates=self.candidates or other.candidates,
-            guide=self.guide or other.guide,
-        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,10 +38,15 @@ class Term(ABC):
     name: ClassVar[str]
     title: ClassVar[str]
     sign: ClassVar[float] = 1.0
-    weight: Annotated[float, Field(ge=0)]
+    weight: float
 
     def __post_init__(self) -> None:
         check_options(self.options(), options_of(type(self)), f"term {self.name!r}")
+        if self.weight < 0:
+            raise ConfigError(
+                f"The weight of {self.name!r} is {self.weight}; expected a number of at least 0 (the"
+                " sign is built in)."
+            )
 
     @property
     def needs(self) -> Needs:

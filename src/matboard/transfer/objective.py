@@ -7,8 +7,9 @@ from operator import or_
 from typing import Any
 
 from matboard.errors import ConfigError
+from matboard.transfer.passes import Needs
 from matboard.transfer.terms.task_loss import TaskLoss
-from matboard.transfer.terms.term import CanvasTerm, GuideTerm, ModelTerm, Needs, Term
+from matboard.transfer.terms.term import CanvasTerm, GuideTerm, ModelTerm, Term
 
 
 class Objective:
@@ -29,9 +30,14 @@ class Objective:
         named = any(isinstance(term, TaskLoss) for term in terms)
         given = terms if named else (TaskLoss(), *terms)
         names = [term.name for term in given]
-        for name in names:
-            if names.count(name) > 1:
-                raise ConfigError(f"The term {name!r} stands twice in the objective; give it once.")
+        for term in given:
+            if names.count(term.name) > 1:
+                raise ConfigError(f"{term.name!r} stands twice in the objective; give it once.")
+            if not isinstance(term, ModelTerm | GuideTerm | CanvasTerm):
+                raise ConfigError(
+                    f"The term {term.name!r} says not what it is computed from; derive it from"
+                    " ModelTerm, GuideTerm or CanvasTerm."
+                )
         self.terms = tuple(term for term in given if term.weight > 0)
         if not self.terms:
             raise ConfigError(
