@@ -7,6 +7,7 @@ from pathlib import Path
 from matboard.cli.console import (
     Config,
     RunFolder,
+    Store,
     Words,
     drive,
     out,
@@ -15,7 +16,9 @@ from matboard.cli.console import (
 )
 
 
-def continual(config: Config, words: Words = None, run: RunFolder = None) -> None:
+def continual(
+    config: Config, words: Words = None, run: RunFolder = None, store: Store = None
+) -> None:
     """Teach learners one task after the other and compare what they keep: accuracy, forgetting,
     which prompt serves which class.
 
@@ -29,7 +32,7 @@ def continual(config: Config, words: Words = None, run: RunFolder = None) -> Non
     settings, folder = settings_and_folder(config, words, run, ContinualConfig)
     from matboard.studies.streams import continual as study
 
-    drive(study(settings, folder))
+    drive(study(settings, folder, store=store))
     show_results(folder)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from matboard.cli.console import (
     Config,
     RunFolder,
+    Store,
     Words,
     drive,
     out,
@@ -15,7 +16,7 @@ from matboard.cli.console import (
 )
 
 
-def fit(config: Config, words: Words = None, run: RunFolder = None) -> None:
+def fit(config: Config, words: Words = None, run: RunFolder = None, store: Store = None) -> None:
     """Learn prompts on one or several models, judge them on these and others, write a run folder.
 
     Give the same command again to go on with a run that was interrupted.
@@ -27,7 +28,7 @@ def fit(config: Config, words: Words = None, run: RunFolder = None) -> None:
     settings, folder = settings_and_folder(config, words, run, StudyConfig)
     from matboard.studies.prompts import study
 
-    drive(study(settings, folder))
+    drive(study(settings, folder, store=store))
     show_results(folder)
 
 

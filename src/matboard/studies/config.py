@@ -12,12 +12,36 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from matboard.errors import ConfigError
-from matboard.transfer.evaluate import Scorer
+from matboard.results.transfer import Scorer
 
 Count = Annotated[int, Field(gt=0, le=10**9)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Grid = dict[str, Annotated[list[Any], Field(min_length=1)]]
+
+
+def _with_bare_names(raw: Any, key: str) -> Any:
+    """``ridge:`` with nothing behind it is a variant without settings of its own."""
+    variants = raw.get(key) if isinstance(raw, dict) else None
+    if not isinstance(variants, dict):
+        return raw
+    filled = {name: {} if own is None else own for name, own in variants.items()}
+    return {**raw, key: filled}
+
+
+def _refuse_repeats(key: str, values: list[Any]) -> None:
+    for place, value in enumerate(values):
+        if value in values[:place]:
+            shown = value.name if hasattr(value, "name") else value
+            raise ValueError(f"{key} names {shown!r} twice")
+
+
+def _checked(make: Any) -> None:
+    """What a variant has wrong, said among whatever else is wrong."""
+    try:
+        make()
+    except ConfigError as error:
+        raise ValueError(str(error).rstrip(".")) from error
 
 
 class _Strict(BaseModel):
@@ -196,27 +220,3 @@ class ContinualConfig(_Strict):
                 "stream.domains names the tasks of a domain-incremental stream, and of no other"
             )
         return self
-
-
-def _with_bare_names(raw: Any, key: str) -> Any:
-    """``ridge:`` with nothing behind it is a variant without settings of its own."""
-    variants = raw.get(key) if isinstance(raw, dict) else None
-    if not isinstance(variants, dict):
-        return raw
-    filled = {name: {} if own is None else own for name, own in variants.items()}
-    return {**raw, key: filled}
-
-
-def _refuse_repeats(key: str, values: list[Any]) -> None:
-    for place, value in enumerate(values):
-        if value in values[:place]:
-            shown = value.name if isinstance(value, TaskConfig) else value
-            raise ValueError(f"{key} names {shown!r} twice")
-
-
-def _checked(make: Any) -> None:
-    """What a variant has wrong, said among whatever else is wrong."""
-    try:
-        make()
-    except ConfigError as error:
-        raise ValueError(str(error).rstrip(".")) from error

@@ -11,7 +11,7 @@ import torch
 
 from matboard import __version__
 from matboard.errors import RunError
-from matboard.models.capabilities import FrozenModel
+from matboard.models.capabilities import Learnable, require
 from matboard.prompts.canvas import Canvas, Patch
 from matboard.prompts.pixel import PixelPrompt
 from matboard.results import FitResults, StepRow
@@ -91,10 +91,11 @@ class PixelFit(FitUnit):
         """Where the learned prompt lies."""
         return self.run.path("prompt")
 
-    def sources(self) -> list[FrozenModel]:
-        """The models that it is learned on."""
+    def sources(self) -> list[Learnable]:
+        """The models that it is learned on. Raises ModelError where one cannot be learned on."""
         settings = self.variant.settings
-        return [self._models.source(name, settings.precision) for name in settings.sources]
+        models = [self._models.source(name, settings.precision) for name in settings.sources]
+        return [require(model, Learnable, doing="learning a prompt") for model in models]
 
     def learn(self, run: Run, checkpoint: Checkpoint | None) -> Iterator[Progress]:
         """See `FitUnit.learn`."""

@@ -18,7 +18,7 @@ from matboard.prompts.artifact import load_prompt
 from matboard.results import StepRow
 from matboard.results.transfer import PromptFacts
 from matboard.runs import Run, address
-from matboard.studies.config import FitConfig, StudyConfig
+from matboard.studies.config import StudyConfig
 from matboard.studies.engine import (
     Executor,
     InStep,

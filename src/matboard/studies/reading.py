@@ -35,7 +35,7 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
     loader.flatten_mapping(node)
     seen = set()
     for key_node, _ in node.value:
-        key = loader.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+        key = loader.construct_object(key_node, deep=True)
         if not isinstance(key, str | int | float | bool | None):
             raise yaml.constructor.ConstructorError(
                 None, None, "a key is no plain value", key_node.start_mark
@@ -127,7 +127,7 @@ def _text(path: Path) -> str:
 
 def _parsed(text: str, origin: str) -> Any:
     try:
-        content = yaml.load(text, Loader=_Loader)  # noqa: S506  (a safe loader)
+        content = yaml.load(text, Loader=_Loader)
         _bounded(content, origin)
     except (yaml.YAMLError, RecursionError, ValueError, OverflowError) as error:
         raise ConfigError(f"{origin} is not valid YAML: {_short(error)}.") from error

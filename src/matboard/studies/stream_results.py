@@ -69,8 +69,8 @@ def stream_results(
     control = _best_control(plan)
     learners = tuple(_learner(variant, plan) for variant in plan.variants)
     before = _before(run)
-    peak = max(filter(None, (_peak_memory_mb(), before and before.peak_memory_mb)), default=None)
-    earlier = (before.seconds or 0.0) if before else 0.0
+    earlier = 0.0 if before is None else before.seconds or 0.0
+    peak = max(_peak_memory_mb(), 0.0 if before is None else before.peak_memory_mb or 0.0)
     return StreamResults(
         title=config.title,
         stream=_stream_facts(config, plan.stream),
@@ -186,7 +186,7 @@ def _before(run: Run) -> StreamResults | None:
     return results if isinstance(results, StreamResults) else None
 
 
-def _peak_memory_mb() -> float | None:
+def _peak_memory_mb() -> float:
     """The most memory this process has held."""
     if sys.platform == "win32":
         return round(psutil.Process().memory_info().peak_wset / 2**20)

@@ -24,7 +24,7 @@ from matboard.studies.loading import load
 from matboard.studies.progress import Progress
 from matboard.studies.stream_fit import StreamFit
 from matboard.studies.stream_results import StreamPlan, stream_results
-from matboard.studies.variants import LearnerVariant, learner_variants
+from matboard.studies.variants import learner_variants
 from matboard.tasks.stream import TaskStream, class_incremental, domain_incremental
 from matboard.tasks.task import Task
 
@@ -49,7 +49,9 @@ class Backbone:
         return FrozenEye(backbone, batch_size=self.batch_size)
 
 
-def continual(config: ContinualConfig, out: Path, *, store: Path | None = None) -> Iterator[Progress]:
+def continual(
+    config: ContinualConfig, out: Path, *, store: Path | None = None
+) -> Iterator[Progress]:
     """Run every learner with every seed over its stream, compare them, write the run folder.
 
     Args:

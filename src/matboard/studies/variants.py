@@ -4,13 +4,15 @@ one of each for every combination of its values.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from matboard.continual.build import LEARNERS, options_of, resolve, training_options
+from matboard.continual.build import LEARNERS, options_of, resolve
+from matboard.continual.prompted import Training
 from matboard.errors import ConfigError, UnknownName
 from matboard.studies.config import ContinualConfig, FitConfig, Learning, StudyConfig
 from matboard.studies.reading import laid_over, parse
@@ -113,7 +115,9 @@ def _refuse_unused(config: ContinualConfig, kinds: set[str]) -> None:
     """A setting for all learners that none of them has is a mistake, not a wish."""
     for kind in kinds:
         LEARNERS[kind]  # raises for an unknown learner
-    known = set(training_options()).union(*(options_of(kind) for kind in kinds)) - {"seed"}
+    known = {field.name for field in dataclasses.fields(Training)}.union(
+        *(options_of(kind) for kind in kinds)
+    ) - {"seed"}
     for where, keys in (("training", config.training), ("grid", config.grid)):
         for key in keys:
             if key not in known:

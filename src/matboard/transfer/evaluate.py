@@ -107,7 +107,9 @@ def evaluate(
     kept = store or ScoreStore()
     for model in each_model:
         for unit in units(table, model, scorers):
-            table.add(unit.model, unit.task, unit.showing, unit.scorer, judge(unit, kept, batch_size))
+            table.add(
+                unit.model, unit.task, unit.showing, unit.scorer, judge(unit, kept, batch_size)
+            )
     return table
 
 
