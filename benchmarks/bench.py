@@ -25,8 +25,10 @@ from matboard.models.capabilities import Guide, VisionLanguageModel
 from matboard.prompts.canvas import Canvas
 from matboard.prompts.pixel import PixelPrompt
 from matboard.transfer.fit import Fit, Processes
-from matboard.transfer.objectives import Objective
+from matboard.transfer.objective import Objective
 from matboard.transfer.optimisers import NormalisedGradient, Schedule
+from matboard.transfer.terms.feature_consistency import FeatureConsistency
+from matboard.transfer.terms.semantic_enrichment import SemanticEnrichment
 from matboard.zoo.names import TINY, TINY_GUIDE
 
 BATCH, ROUNDS = 16, 9
@@ -84,7 +86,9 @@ def step_over_bare(
     task = load_task("scenes-recognition", train=pictures, test=16)
 
     def fit(consistency: float, enrichment: float) -> Fit:
-        objective = Objective(consistency_weight=consistency, enrichment_weight=enrichment)
+        objective = Objective(
+            FeatureConsistency(weight=consistency), SemanticEnrichment(weight=enrichment)
+        )
         optimiser = NormalisedGradient(Schedule(1.0, 10_000))
         return Fit(
             PixelPrompt(Canvas()),

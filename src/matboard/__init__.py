@@ -19,7 +19,7 @@ _PUBLIC = {
     "GradientDescent": "matboard.transfer.optimisers",
     "MatboardError": "matboard.errors",
     "NormalisedGradient": "matboard.transfer.optimisers",
-    "Objective": "matboard.transfer.objectives",
+    "Objective": "matboard.transfer.terms",
     "PixelPrompt": "matboard.prompts.pixel",
     "Sample": "matboard.tasks.task",
     "Schedule": "matboard.transfer.optimisers",

@@ -56,8 +56,9 @@ def test_make_targets_of_the_readme_exist():
 
 
 def test_every_experiment_is_a_valid_configuration():
-    from matboard.studies.config import ContinualConfig, StudyConfig, load_config
     from matboard.studies.continual import learner_options
+
+    from matboard.studies.config import ContinualConfig, StudyConfig, load_config
 
     found = sorted((ROOT / "experiments").glob("*.yaml"))
     assert found

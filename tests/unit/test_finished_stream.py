@@ -5,11 +5,11 @@ from its folder is made again.
 import json
 
 import pytest
+from matboard.studies.continual import continual
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 from matboard.analysis import Selection, pooled
 from matboard.studies.config import ContinualConfig, parse
-from matboard.studies.continual import continual
 
 CONFIG = {
     "task": {"name": "scenes-things", "train": 96, "test": 96},

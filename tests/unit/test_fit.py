@@ -1,20 +1,32 @@
-"""Learning on a real small model: it helps, it resumes exactly, and nothing but the prompt changes."""
+"""Learning on a real small model: it helps, it resumes exactly, and nothing but the prompt
+changes.
+"""
 
 import hashlib
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import pytest
 import torch
 
-from matboard.errors import ConfigError, PreprocessingMismatch
+from matboard.errors import ConfigError, ModelError, PreprocessingMismatch, TaskError
+from matboard.models.capabilities import Learnable
 from matboard.prompts.canvas import Canvas
 from matboard.prompts.pixel import PixelPrompt
 from matboard.tasks import load_task
-from matboard.transfer.fit import Fit, Processes, fit
-from matboard.transfer.objectives import PRESETS, Objective
+from matboard.transfer import terms
+from matboard.transfer.fit import Fit, fit
+from matboard.transfer.objective import Objective
 from matboard.transfer.optimisers import GradientDescent, NormalisedGradient, Schedule
+from matboard.transfer.passes import Needs
+from matboard.transfer.processes import Processes
+from matboard.transfer.terms.feature_consistency import FeatureConsistency
+from matboard.transfer.terms.semantic_enrichment import SemanticEnrichment
+from matboard.transfer.terms.task_loss import TaskLoss
+from matboard.transfer.terms.term import CanvasTerm, ModelTerm
 from matboard.zoo import load_guide, load_model
 
-TVP = Objective(consistency_weight=1e-3, enrichment_weight=1e-3)
+TVP = Objective(FeatureConsistency(weight=1e-3), SemanticEnrichment(weight=1e-3))
 
 
 @pytest.fixture(scope="module")
@@ -37,78 +49,63 @@ def task():
     return load_task("scenes-recognition/noise", train=32, test=16)
 
 
-def learn(models, task, steps, *, objective=TVP, guide=None, optimiser=None, **options):
-    chosen = optimiser or NormalisedGradient(Schedule(4.0, steps))
+def learn(models, task, steps, *, objective=TVP, prompt=None, optimiser=None, **options):
     options = {"batch_size": 4, "processes": Processes(), **options}
     return Fit(
-        PixelPrompt(Canvas()),
+        prompt or PixelPrompt(Canvas()),
         models,
         task,
         objective=objective,
-        optimiser=chosen,
-        guide=guide,
+        optimiser=optimiser or NormalisedGradient(Schedule(4.0, steps)),
         **options,
     )
 
 
 def test_the_loss_falls(model, task):
     optimiser = NormalisedGradient(Schedule(10.0, 30))
-    losses = [
-        s.loss
-        for s in learn(
-            [model],
-            task,
-            30,
-            objective=Objective(),
-            optimiser=optimiser,
-            batch_size=32,
-            diversity=False,
-        )
-    ]
+    options = {"optimiser": optimiser, "batch_size": 32, "diversity": False}
+    fitting = learn([model], task, 30, objective=Objective(), **options)
+    losses = [step.loss for step in fitting]
     assert losses[-1] < 0.8 * losses[0]
 
 
 def test_a_step_tells_its_terms_apart(model, guide, task):
     fitting = learn([model], task, 3, guide=guide, diagnose_every=2)
-    first, second = next(fitting), next(fitting)
-    assert set(first.losses) == {"task_loss", "feature_consistency", "semantic_enrichment"}
-    weighted = (
-        first.losses["task_loss"]
-        + 1e-3 * first.losses["feature_consistency"]
-        - 1e-3 * first.losses["semantic_enrichment"]
-    )
-    assert first.loss == pytest.approx(weighted, rel=1e-5)
-    assert set(first.gradient_norms) == {*first.losses, "total"} and set(second.gradient_norms) == {
-        "total"
-    }
-    assert (
-        all(-1.001 <= c <= 1.001 for c in first.gradient_cosines.values())
-        and len(first.gradient_cosines) == 3
-    )
+    first = next(fitting)
+    second = next(fitting)
+    losses = first.losses
+    assert set(losses) == {"task_loss", "feature_consistency", "semantic_enrichment"}
+    moved = 1e-3 * losses["feature_consistency"]
+    alike = 1e-3 * losses["semantic_enrichment"]
+    assert first.loss == pytest.approx(losses["task_loss"] + moved - alike, rel=1e-5)
+    assert set(first.gradient_norms) == {*losses, "total"}
+    assert set(second.gradient_norms) == {"total"}
+    assert len(first.gradient_cosines) == 3
+    assert all(-1.001 <= cosine <= 1.001 for cosine in first.gradient_cosines.values())
 
 
 def test_taking_terms_apart_changes_nothing(model, guide, task):
-    apart, together = (learn([model], task, 3, guide=guide, diagnose_every=n) for n in (1, 0))
-    for _ in range(3):
-        next(apart), next(together)
+    apart = learn([model], task, 3, guide=guide, diagnose_every=1)
+    together = learn([model], task, 3, guide=guide, diagnose_every=0)
+    list(apart)
+    list(together)
     assert torch.allclose(apart.prompt.delta, together.prompt.delta, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["momentum", "normalised"])
-def test_resume_is_exact(model, guide, task, name):
-    def optimiser():
-        return (
-            GradientDescent(Schedule(5.0, 6, "cosine"))
-            if name == "momentum"
-            else NormalisedGradient(Schedule(4.0, 6))
-        )
+OPTIMISERS = {
+    "momentum": lambda: GradientDescent(Schedule(5.0, 6, "cosine")),
+    "normalised": lambda: NormalisedGradient(Schedule(4.0, 6)),
+}
 
-    whole = learn([model], task, 6, guide=guide, optimiser=optimiser())
+
+@pytest.mark.parametrize("name", OPTIMISERS)
+def test_resume_is_exact(model, guide, task, name):
+    whole, half, rest = (
+        learn([model], task, 6, guide=guide, optimiser=OPTIMISERS[name]()) for _ in range(3)
+    )
     list(whole)
-    half = learn([model], task, 6, guide=guide, optimiser=optimiser())
     for _ in range(3):
         next(half)
-    rest = learn([model], task, 6, guide=guide, optimiser=optimiser())
     rest.load_state(half.state())
     list(rest)
     assert rest.step == 6
@@ -116,17 +113,17 @@ def test_resume_is_exact(model, guide, task, name):
 
 
 def test_only_the_prompt_changes(model, guide, task):
-    def fingerprint():
-        frozen = [*model.model.parameters(), *guide.model.parameters()]
-        return hashlib.sha256(b"".join(p.detach().numpy().tobytes() for p in frozen)).hexdigest(), [
-            p.grad for p in frozen
-        ]
+    frozen = [*model.model.parameters(), *guide.model.parameters()]
 
-    before, _ = fingerprint()
+    def fingerprint():
+        values = b"".join(p.detach().numpy().tobytes() for p in frozen)
+        return hashlib.sha256(values).hexdigest()
+
+    before = fingerprint()
     fitting = learn([model], task, 2, guide=guide)
     list(fitting)
-    after, gradients = fingerprint()
-    assert after == before and all(g is None for g in gradients)
+    assert fingerprint() == before
+    assert all(p.grad is None for p in frozen)
     assert fitting.prompt.delta.abs().sum() > 0
     assert (fitting.prompt.delta * (1 - fitting.prompt.mask)).abs().sum() == 0
 
@@ -136,57 +133,46 @@ def test_only_the_prompt_changes(model, guide, task):
 )
 def test_a_step_is_what_autograd_through_the_prompt_gives(model, task, value_range, resolution):
     prompt = PixelPrompt(Canvas(), range=value_range, resolution=resolution)
-    rate, start = 1e-2, prompt.delta.detach().clone()
+    rate = 1e-2
+    start = prompt.delta.detach().clone()
     optimiser = GradientDescent(Schedule(rate, 1))
-    fitting = Fit(
-        prompt,
-        [model],
-        task,
-        objective=Objective(),
-        optimiser=optimiser,
-        batch_size=4,
-        processes=Processes(),
-    )
+    fitting = learn([model], task, 1, objective=Objective(), prompt=prompt, optimiser=optimiser)
     batch = fitting.batches.at(0)
     loss = model.answer_loss(prompt(batch.images), batch.questions, batch.answers).mean()
     (gradient,) = torch.autograd.grad(loss, prompt.delta)
     expected = start - rate * gradient
+    if value_range == "clamped":
+        expected = expected.clamp(0, 1)
     next(fitting)
     assert gradient.abs().max() > 0
-    assert torch.allclose(
-        prompt.delta.detach(),
-        expected.clamp(0, 1) if value_range == "clamped" else expected,
-        atol=1e-7,
-    )
+    assert torch.allclose(prompt.delta.detach(), expected, atol=1e-7)
 
 
 def test_an_ensemble_is_the_mean_of_its_models(model, other, task):
     def one_step(models):
-        fitting = learn(
-            models, task, 1, objective=Objective(), optimiser=GradientDescent(Schedule(1e-3, 1))
-        )
+        optimiser = GradientDescent(Schedule(1e-3, 1))
+        fitting = learn(models, task, 1, objective=Objective(), optimiser=optimiser)
         step = next(fitting)
         return step, fitting.prompt.delta.detach()
 
-    (_, a), (_, b) = one_step([model]), one_step([other])
+    _, a = one_step([model])
+    _, b = one_step([other])
     step, both = one_step([model, other])
     inside = (a > 0) & (b > 0) & (both > 0)  # a black border can only be pushed up
-    assert inside.any() and torch.allclose(both[inside], (a + b)[inside] / 2, atol=1e-7)
+    assert inside.any()
+    assert torch.allclose(both[inside], (a + b)[inside] / 2, atol=1e-7)
     assert set(step.per_model) == {"tiny-minigpt4", "tiny-visualglm"}
-    assert step.loss == pytest.approx(
-        sum(m["task_loss"] for m in step.per_model.values()) / 2, rel=1e-5
-    )
+    losses = [own["task_loss"] for own in step.per_model.values()]
+    assert step.loss == pytest.approx(sum(losses) / 2, rel=1e-5)
 
 
 def test_the_codes_forms_learn_too(model, guide, task):
-    from dataclasses import replace
-
-    code = replace(PRESETS["authors-code"], consistency_weight=0.005, enrichment_weight=0.001)
-    steps = list(learn([model], task, 2, objective=code, guide=guide))
-    assert (
-        steps[0].losses["feature_consistency"] == 0
-    )  # an empty border is the code's reference itself
-    assert steps[1].losses["feature_consistency"] > 0
+    weights = {"feature_consistency": {"weight": 0.005}, "semantic_enrichment": {"weight": 0.001}}
+    code = terms.objective({"preset": "authors-code", **weights})
+    first, second = learn([model], task, 2, objective=code, guide=guide)
+    # an empty border is the code's reference itself
+    assert first.losses["feature_consistency"] == 0
+    assert second.losses["feature_consistency"] > 0
 
 
 def test_a_step_that_is_not_finite_is_skipped_and_counted(model, task, monkeypatch):
@@ -194,9 +180,11 @@ def test_a_step_that_is_not_finite_is_skipped_and_counted(model, task, monkeypat
     next(fitting)
     before = fitting.prompt.delta.detach().clone()
     answer = model.answer
-    monkeypatch.setattr(
-        model, "answer", lambda images, *a, **k: answer(images * float("nan"), *a, **k)
-    )
+
+    def broken(images, *rest, **options):
+        return answer(images * float("nan"), *rest, **options)
+
+    monkeypatch.setattr(model, "answer", broken)
     assert next(fitting).skipped == 1
     assert torch.equal(fitting.prompt.delta, before)
     monkeypatch.undo()
@@ -204,26 +192,146 @@ def test_a_step_that_is_not_finite_is_skipped_and_counted(model, task, monkeypat
     assert not torch.equal(fitting.prompt.delta, before)
 
 
-def test_clean_pictures_are_encoded_once(model, task, monkeypatch):
-    fitting = learn(
-        [model],
-        task,
-        16,
-        objective=Objective(consistency_weight=1e-3),
-        batch_size=4,
-        diversity=False,
-    )
+def counted(monkeypatch, thing, method):
     calls = []
-    features = model.visual_features
-    monkeypatch.setattr(
-        model, "visual_features", lambda *a, **k: calls.append(1) or features(*a, **k)
-    )
+    original = getattr(thing, method)
+
+    def counting(*args, **options):
+        calls.append(options)
+        return original(*args, **options)
+
+    monkeypatch.setattr(thing, method, counting)
+    return calls
+
+
+def test_clean_pictures_are_encoded_once(model, task, monkeypatch):
+    objective = Objective(FeatureConsistency(weight=1e-3))
+    fitting = learn([model], task, 16, objective=objective, diversity=False)
+    calls = counted(monkeypatch, model, "visual_features")
     list(fitting)
     assert len(calls) == len(task.train)
 
 
+def test_captions_are_encoded_once(model, guide, task, monkeypatch):
+    calls = counted(monkeypatch, guide, "text_features")
+    list(learn([model], task, 8, guide=guide))
+    captions = {sample.caption or sample.answer for sample in task.train}
+    assert len(calls) == len(captions)
+
+
+def test_one_pass_serves_all_terms(model, guide, task, monkeypatch):
+    passes = counted(monkeypatch, model, "answer")
+    looks = counted(monkeypatch, guide, "image_features")
+    list(learn([model], task, 2, guide=guide))
+    assert len(passes) == 2
+    assert passes[0]["taps"] == ["vision"]
+    assert len(looks) == 2
+
+
+# -- terms that the package does not have
+
+
+@dataclass(frozen=True, kw_only=True)
+class Brightness(CanvasTerm):
+    """The sum of all pixels."""
+
+    name: ClassVar[str] = "brightness"
+    title: ClassVar[str] = "brightness"
+    sign: ClassVar[float] = -1.0
+
+    def value(self, canvases):
+        return canvases.sum()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contrast(ModelTerm):
+    """How unlikely the right answer is among the candidates."""
+
+    name: ClassVar[str] = "contrast"
+    title: ClassVar[str] = "contrast"
+
+    @property
+    def needs(self):
+        return Needs(candidates=True)
+
+    def value(self, seen):
+        scores = seen.candidate_log_likelihoods()
+        right = torch.tensor([sample.label for sample in seen.samples])
+        return torch.nn.functional.cross_entropy(scores, right, reduction="sum")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Energy(ModelTerm):
+    """How large the features are."""
+
+    name: ClassVar[str] = "energy"
+    title: ClassVar[str] = "energy"
+
+    @property
+    def needs(self):
+        return Needs(taps=frozenset({"projector"}))
+
+    def value(self, seen):
+        return seen.features("projector").square().sum()
+
+
+def test_a_term_of_the_canvas_pulls_as_far_as_it_can(model, task):
+    only_brightness = Objective(TaskLoss(weight=0.0), Brightness(weight=1.0))
+    prompt = PixelPrompt(Canvas())
+    optimiser = GradientDescent(Schedule(1.0, 1))
+    options = {"prompt": prompt, "optimiser": optimiser}
+    (step,) = learn([model], task, 1, objective=only_brightness, **options)
+    assert step.losses.keys() == {"brightness"}
+    assert step.loss == -step.losses["brightness"]
+    border = prompt.mask.expand(3, -1, -1) > 0
+    assert (prompt.delta[border] == 1).all()
+
+
+def test_terms_over_candidates_and_over_features_pull_beside_the_others(model, guide, task):
+    both = Objective(*TVP.terms, Contrast(weight=0.5), Energy(weight=1e-4))
+    step = next(learn([model], task, 1, objective=both, guide=guide))
+    assert list(step.losses) == [
+        "task_loss",
+        "feature_consistency",
+        "contrast",
+        "energy",
+        "semantic_enrichment",
+    ]
+    assert len(step.gradient_cosines) == 10
+    assert all(norm > 0 for norm in step.gradient_norms.values())
+
+
+def test_features_alone_need_no_answers(model, task, monkeypatch):
+    passes = counted(monkeypatch, model, "answer")
+    objective = Objective(TaskLoss(weight=0.0), Energy(weight=1.0))
+    list(learn([model], task, 2, objective=objective))
+    assert passes == []
+
+
+def test_samples_may_have_candidates_of_different_number(model, task):
+    first, second, *rest = task.train[:4]
+    other = next(c for c in first.candidates if c != first.answer)
+    short = replace(first, candidates=(other, first.answer))
+    ragged = replace(task, train=(short, second, *rest))
+    objective = Objective(Contrast(weight=1.0))
+    (step,) = learn([model], ragged, 1, objective=objective)
+    assert step.losses["contrast"] > 0
+    assert step.skipped == 0
+
+
+# -- what is refused
+
+
+class OnlyLearnable(Learnable):
+    name = "plain"
+    refusal = None
+
+    def answer(self, images, questions, answers, *, taps=(), terminator=False):
+        raise AssertionError("never asked")
+
+
 def test_what_cannot_be_learned_is_refused(model, task):
-    with pytest.raises(ConfigError, match="enrichment_weight is above 0 but no guide was given"):
+    with pytest.raises(ConfigError, match="has semantic enrichment, but no guide was given"):
         learn([model], task, 1)
     with pytest.raises(ConfigError, match="A batch of 5 cannot be shared by 2 processes"):
         learn([model], task, 1, objective=Objective(), batch_size=5, processes=Processes(0, 2))
@@ -231,31 +339,39 @@ def test_what_cannot_be_learned_is_refused(model, task):
         learn([], task, 1, objective=Objective())
 
 
+def test_a_model_that_lacks_what_a_term_needs_is_refused(task):
+    consistency = Objective(FeatureConsistency(weight=1.0))
+    said = r"cannot show its visual features, which feature consistency needs"
+    with pytest.raises(ModelError, match=said):
+        learn([OnlyLearnable()], task, 1, objective=consistency)
+    with pytest.raises(ModelError, match=r"cannot rank candidate answers, which contrast needs"):
+        learn([OnlyLearnable()], task, 1, objective=Objective(Contrast(weight=1.0)))
+
+
+def test_samples_without_candidates_are_refused_where_a_term_compares_them(model, task):
+    bare = replace(task, train=(replace(task.train[0], candidates=()), *task.train[1:]))
+    with pytest.raises(TaskError, match=r"Sample .* has no candidates to compare"):
+        learn([model], bare, 1, objective=Objective(Contrast(weight=1.0)))
+
+
 def test_a_model_that_cannot_be_learned_on_is_refused_before_the_first_step(
     model, guide, task, monkeypatch
 ):
     monkeypatch.setitem(vars(model.preprocess), "refusal", "Its twin differs.")
-    with pytest.raises(
-        PreprocessingMismatch,
-        match=r"^No prompt can be learned on tiny-minigpt4\. Its twin differs\.$",
-    ):
+    said = r"^No prompt can be learned on tiny-minigpt4\. Its twin differs\.$"
+    with pytest.raises(PreprocessingMismatch, match=said):
         learn([model], task, 1, objective=Objective())
     monkeypatch.undo()
     monkeypatch.setitem(vars(guide.preprocess), "refusal", "Its twin differs.")
     with pytest.raises(PreprocessingMismatch, match=r"No prompt can be learned on .*tiny-guide"):
         learn([model], task, 1, guide=guide)
-    learn(
-        [model], task, 1, objective=Objective(), guide=guide
-    )  # a guide that is not asked may be anything
+    # a guide that is not asked may be anything
+    learn([model], task, 1, objective=Objective(), guide=guide)
 
 
 def test_the_short_form(model, task):
-    steps = fit(
-        PixelPrompt(Canvas()),
-        model,
-        task,
-        objective=Objective(),
-        optimiser=NormalisedGradient(Schedule(1.0, 2)),
-        batch_size=2,
-    )
-    assert len(steps) == 2 and [s.index for s in steps] == [1, 2]
+    prompt = PixelPrompt(Canvas())
+    optimiser = NormalisedGradient(Schedule(1.0, 2))
+    steps = fit(prompt, model, task, objective=Objective(), optimiser=optimiser, batch_size=2)
+    assert len(steps) == 2
+    assert [step.index for step in steps] == [1, 2]

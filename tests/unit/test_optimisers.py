@@ -1,16 +1,24 @@
 """Updates against a loop by hand; schedules at their corners."""
 
+import math
+
 import pytest
 import torch
 
-from matboard.errors import ConfigError
-from matboard.transfer.optimisers import GradientDescent, NormalisedGradient, Schedule
+from matboard.errors import ConfigError, UnknownName
+from matboard.transfer.methods import METHODS
+from matboard.transfer.optimisers import (
+    GradientDescent,
+    NormalisedGradient,
+    Schedule,
+    build_optimiser,
+)
 
 
 def test_normalised_gradient_takes_a_step_of_length_lr_against_the_gradient():
     values = torch.zeros(3, 2, 2)
     gradient = torch.arange(12.0).reshape(3, 2, 2)
-    NormalisedGradient(Schedule(2.0, 5), "prompt").update(values, gradient, gradient, 0)
+    NormalisedGradient(Schedule(2.0, 5), norm_scope="prompt").update(values, gradient, gradient, 0)
     assert values.norm().item() == pytest.approx(2.0)
     assert torch.allclose(values, -2 * gradient / gradient.norm())
 
@@ -20,7 +28,7 @@ def test_full_norm_counts_the_picture_too_so_the_step_is_shorter():
     gradient = canvas.clone()
     gradient[:, 1:3, 1:3] = 0
     values = torch.zeros_like(canvas)
-    NormalisedGradient(Schedule(1.0, 5), "full").update(values, gradient, canvas, 0)
+    NormalisedGradient(Schedule(1.0, 5), norm_scope="full").update(values, gradient, canvas, 0)
     assert values.norm().item() == pytest.approx((36 / 48) ** 0.5)
 
 
@@ -67,7 +75,28 @@ def test_schedules():
 
 
 def test_wrong_schedules_are_refused():
-    with pytest.raises(ConfigError, match=r"lr is 0; expected a number above 0"):
-        Schedule(0, 10)
+    for lr in (0, -1.0, math.inf, math.nan):
+        with pytest.raises(ConfigError, match=rf"lr is {lr}; expected a finite number above 0"):
+            Schedule(lr, 10)
+    with pytest.raises(ConfigError, match=r"A run of 0 steps came; expected at least 1"):
+        Schedule(1, 0)
     with pytest.raises(ConfigError, match=r"warmup is 11 steps; expected 0 to the run's 10 steps"):
         Schedule(1, 10, warmup=11)
+
+
+def test_methods_build_their_optimisers():
+    vp = METHODS["vp"].build_optimiser(7)
+    assert isinstance(vp, GradientDescent)
+    assert vp.schedule == Schedule(40.0, 7, "cosine")
+    tvp = METHODS["tvp"].build_optimiser(7)
+    assert isinstance(tvp, NormalisedGradient)
+    assert tvp.norm_scope == "full"
+    assert tvp.schedule == Schedule(10.0, 7)
+
+
+def test_an_option_that_an_optimiser_does_not_have_is_refused():
+    schedule = Schedule(1.0, 3)
+    with pytest.raises(UnknownName, match=r"'norm_scope'\. Known: momentum"):
+        build_optimiser("gradient_descent", schedule, norm_scope="full")
+    with pytest.raises(UnknownName, match=r"Unknown optimiser 'adam'"):
+        build_optimiser("adam", schedule)

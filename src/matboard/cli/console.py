@@ -43,6 +43,18 @@ RunFolder = Annotated[
     ),
 ]
 
+Store = Annotated[
+    Path | None,
+    typer.Option(
+        "--store",
+        help=(
+            "A folder where studies keep fits and scores for one another: what one has learned, the"
+            " next finds. Default: the run folder."
+        ),
+        show_default=False,
+    ),
+]
+
 out = Console()
 err = Console(stderr=True)
 PROMPT = (
@@ -61,7 +73,7 @@ def settings_and_folder(
     config: Path, words: list[str] | None, run: Path | None, kind: type[Settings]
 ) -> tuple[Settings, Path]:
     """What the command line asks for, and the run folder, which is shown. Raises ConfigError."""
-    from matboard.studies.config import load_config
+    from matboard.studies.reading import load_config
 
     require("torch")
     settings = load_config(config, words or [], kind)
@@ -81,7 +93,7 @@ def drive(
     events: Iterator[Progress],
     resume_hint: str = "Run the same command again to go on where it stopped.",
 ) -> None:
-    """Run a workflow to its end and show where it stands. Ctrl-C saves, says how to go on, and
+    """Run a study to its end and show where it stands. Ctrl-C saves, says how to go on, and
     exits with 130.
     """
     from transformers.utils import logging

@@ -20,14 +20,14 @@ def demo(
     """Learn a border on one tiny model and see whether it helps five others; nothing is downloaded.
 
     First, borders: the methods VP, EVP and TVP on tiny-minigpt4, judged on all six models of the
-        tiny zoo beside baselines.
+    tiny zoo beside baselines.
 
     Then, a stream of ten tasks on a tiny ViT: a prompt pool and a prompt generator beside
     fine-tuning and controls without prompts.
     """
-    from matboard.studies.continual import continual
     from matboard.studies.demo import continual_demo_config, demo_config
-    from matboard.studies.study import study
+    from matboard.studies.prompts import study
+    from matboard.studies.streams import continual
 
     err.print(f"run folder: {run}", highlight=False)
     drive(study(demo_config(), run))

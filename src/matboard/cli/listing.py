@@ -65,13 +65,19 @@ def _prompts() -> list[str]:
 
 
 def _objectives() -> list[str]:
-    from matboard.studies.config import METHODS
+    from matboard.transfer.methods import METHODS
+    from matboard.transfer.terms import TERMS
 
-    methods = [
-        f"{name:4} {', '.join(f'{k}={v}' for k, v in defaults.items())}"
-        for name, defaults in METHODS.items()
+    methods = []
+    for name, method in METHODS.items():
+        weights = [f"{term}={options['weight']}" for term, options in method.objective.items()]
+        settings = [f"lr={method.lr:g}", f"schedule={method.schedule}", *weights]
+        methods.append(f"{name:4} {method.optimiser}, {', '.join(settings)}")
+    return [
+        *methods,
+        f"terms: {', '.join(TERMS)}",
+        "forms of the terms: objective.preset=paper (default) or authors-code",
     ]
-    return [*methods, "forms of the three losses: objective.preset=paper (default) or authors-code"]
 
 
 def _learners() -> list[str]:

@@ -1,96 +1,34 @@
 """Learn one pixel prompt on one or several frozen models.
 
-    for step in fit(prompt, models, task, objective=PRESETS["paper"],
-    optimiser=NormalisedGradient(Schedule(10, 100))):
+    for step in fit(prompt, models, task, objective=Objective(), optimiser=optimiser):
         print(step.index, step.losses)
 
-Several source models make an ensemble: the loss is the mean of theirs (TVP §4.3). Each picture is
-encoded once a step, for the task loss and for feature consistency; clean features and captions are
-encoded once a run.
+Several source models make an ensemble: the loss is the mean of theirs (TVP §4.3). What the terms of
+the objective are, nothing here knows: each says what it needs, and what several need is computed
+once.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 
-import numpy as np
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
-from matboard.errors import ConfigError, PreprocessingMismatch
-from matboard.images import to_array
-from matboard.models.capabilities import Guide, VisionLanguageModel
-from matboard.prompts.canvas import Canvas
+from matboard.errors import ConfigError, PreprocessingMismatch, TaskError
+from matboard.models.capabilities import Guide, HasFeatures, Learnable, Ranks, require
 from matboard.prompts.pixel import PixelPrompt
 from matboard.tasks.task import Task
-from matboard.transfer.batches import Batch, Batches, View
-from matboard.transfer.gradients import Gradients, Processes, Term
-from matboard.transfer.objectives import (
-    CONSISTENCY,
-    ENRICHMENT,
-    TASK,
-    Objective,
-    feature_consistency,
-    semantic_enrichment,
-    task_loss,
-    task_units,
-)
+from matboard.transfer.batches import Batch, Batches
+from matboard.transfer.gradients import Gradients, Summand
 from matboard.transfer.optimisers import Optimiser
+from matboard.transfer.passes import CleanFeatures, GuidePass, ModelPass, TextFeatures
+from matboard.transfer.processes import Processes
+from matboard.transfer.steps import FitState, Step
+from matboard.transfer.terms import ModelTerm, Objective
 
-__all__ = [
-    "CONSISTENCY",
-    "ENRICHMENT",
-    "TASK",
-    "CleanFeatures",
-    "Fit",
-    "FitState",
-    "Processes",
-    "Step",
-    "fit",
-]
-
-
-@dataclass(frozen=True)
-class Step:
-    """What one step did.
-
-    Attributes:
-        index: counted from 1.
-        loss: L of Eq. 6, mean over source models.
-        losses: each term before its weight, mean over source models.
-        lr: learning rate of this step.
-        skipped: steps skipped so far because their gradient was not finite.
-        seconds: wall time of this step.
-        gradient_norms: L2 norms at the canvas, summed over the batch, of each weighted term and of
-            their sum; terms only on diagnosed steps.
-        gradient_cosines: cosines between the terms' gradients on the prompt's pixels; only on
-            diagnosed steps.
-        per_model: source model → its task loss and the L2 norm of its gradient.
-    """
-
-    index: int
-    loss: float
-    losses: dict[str, float]
-    lr: float
-    skipped: int
-    seconds: float
-    gradient_norms: dict[str, float] = field(default_factory=dict)
-    gradient_cosines: dict[str, float] = field(default_factory=dict)
-    per_model: dict[str, dict[str, float]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class FitState:
-    """Everything a fit needs to go on exactly: the step reached, learned values, the optimiser's
-    tensors, skipped steps.
-    """
-
-    step: int
-    tensors: dict[str, Tensor]
-    skipped: int
+__all__ = ["Fit", "FitState", "Processes", "Step", "fit"]
 
 
 class Fit(Iterator[Step]):
@@ -117,7 +55,7 @@ class Fit(Iterator[Step]):
     def __init__(
         self,
         prompt: PixelPrompt,
-        models: Sequence[VisionLanguageModel],
+        models: Sequence[Learnable],
         task: Task,
         *,
         objective: Objective,
@@ -132,26 +70,28 @@ class Fit(Iterator[Step]):
         self.processes = processes or Processes.here()
         if not models:
             raise ConfigError("No source model was given; a prompt is learned on at least one.")
-        if objective.enrichment_weight > 0 and guide is None:
-            raise ConfigError(
-                "enrichment_weight is above 0 but no guide was given; name an image-text model as"
-                " guide or set the weight to 0."
-            )
         if batch_size % self.processes.count:
             raise ConfigError(
                 f"A batch of {batch_size} cannot be shared by {self.processes.count} processes;"
                 " make it a multiple."
             )
-        _refuse_unlearnable(
-            [*models, *([guide] if guide and objective.enrichment_weight > 0 else [])]
-        )
-        self.prompt, self.models, self.task = prompt, list(models), task
-        self.objective, self.optimiser, self.guide = objective, optimiser, guide
+        self.guide = _needed_guide(objective, guide)
+        for model in models:
+            _refuse_unable(model, objective)
+        _refuse_unlearnable([*models] if self.guide is None else [*models, self.guide])
+        if objective.needs.candidates:
+            _refuse_without_candidates(task)
+        self.prompt = prompt
+        self.models = list(models)
+        self.task = task
+        self.objective = objective
+        self.optimiser = optimiser
         self.batches = Batches(task.train, prompt.canvas, batch_size, seed, diversity, task.mirror)
         self.diagnose_every = diagnose_every
-        self.step, self.skipped = 0, 0
-        self._clean = CleanFeatures(self.batches, objective)
-        self._captions: dict[str, Tensor] = {}
+        self.step = 0
+        self.skipped = 0
+        self._clean = CleanFeatures(self.batches)
+        self._texts = TextFeatures()
 
     def __len__(self) -> int:
         return self.optimiser.schedule.steps
@@ -188,62 +128,50 @@ class Fit(Iterator[Step]):
         """Gradients at the canvas of every term, model by model so that one graph is alive at a
         time.
         """
-        out = Gradients(apart=bool(self.diagnose_every) and self.step % self.diagnose_every == 0)
-        for model in self.models:
+        apart = bool(self.diagnose_every) and self.step % self.diagnose_every == 0
+        out = Gradients(apart)
+        if self.objective.of_models:
+            for model in self.models:
+                leaf = canvases.detach().requires_grad_()
+                summands = self._of_model(model, batch, leaf)
+                out.add(leaf, summands, share=1 / len(self.models), model=model.name)
+        if self.guide is not None:
             leaf = canvases.detach().requires_grad_()
-            out.add(
-                leaf,
-                self._model_terms(model, batch, leaf),
-                share=1 / len(self.models),
-                model=model.name,
-            )
-        if self.objective.enrichment_weight > 0 and self.guide is not None:
+            out.add(leaf, self._of_guide(self.guide, batch, leaf))
+        if self.objective.of_canvas:
             leaf = canvases.detach().requires_grad_()
-            out.add(leaf, self._enrichment_term(self.guide, batch, leaf))
+            out.add(leaf, self._of_canvas(leaf))
         return out
 
-    def _model_terms(
-        self, model: VisionLanguageModel, batch: Batch, leaf: Tensor
-    ) -> dict[str, Term]:
-        wanted = self.objective
-        taps = (wanted.consistency_tap,) if wanted.consistency_weight > 0 else ()
-        answers = model.answer(
-            leaf, batch.questions, batch.answers, taps=taps, terminator=wanted.terminator
-        )
-        units = self.processes.sum(
-            torch.tensor(task_units(answers.token_count, wanted.task_form), device=leaf.device)
-        )
-        terms = {TASK: Term(task_loss(answers.negative_log_likelihood) / units, 1.0)}
-        if taps:
-            clean = self._clean.of(model, batch, leaf.device)
-            distance = feature_consistency(
-                answers.features[taps[0]], clean, wanted.consistency_form
-            )
-            terms[CONSISTENCY] = Term(distance / self.batches.size, wanted.consistency_weight)
-        return terms
+    def _of_model(self, model: Learnable, batch: Batch, leaf: Tensor) -> list[Summand]:
+        seen = ModelPass(model, batch, leaf, self.objective.needs, self._clean)
+        summands = []
+        for term in self.objective.of_models:
+            total = term.value(seen)
+            mean = total / self._units(term, seen)
+            summands.append(Summand(term.name, mean, term.sign * term.weight))
+        return summands
 
-    def _enrichment_term(self, guide: Guide, batch: Batch, leaf: Tensor) -> dict[str, Term]:
-        captions = torch.stack(
-            [
-                self._caption(guide, s.caption or f"this is a photo of a {s.answer}")
-                for s in batch.samples
-            ]
-        )
-        temperature = (
-            guide.logit_scale if self.objective.temperature is None else self.objective.temperature
-        )
-        similarity = semantic_enrichment(
-            guide.image_features(leaf),
-            captions.to(leaf.device),
-            temperature,
-            self.objective.enrichment_form,
-        )
-        return {ENRICHMENT: Term(similarity / self.batches.size, -self.objective.enrichment_weight)}
+    def _units(self, term: ModelTerm, seen: ModelPass) -> Tensor | int:
+        counted = term.units(seen)
+        if counted is None:
+            return self.batches.size
+        return self.processes.sum(torch.tensor(counted, device=seen.canvases.device))
 
-    def _caption(self, guide: Guide, caption: str) -> Tensor:
-        if caption not in self._captions:
-            self._captions[caption] = guide.text_features([caption])[0]
-        return self._captions[caption]
+    def _of_guide(self, guide: Guide, batch: Batch, leaf: Tensor) -> list[Summand]:
+        seen = GuidePass(guide, batch, leaf, self._texts)
+        summands = []
+        for term in self.objective.of_guide:
+            mean = term.value(seen) / self.batches.size
+            summands.append(Summand(term.name, mean, term.sign * term.weight))
+        return summands
+
+    def _of_canvas(self, leaf: Tensor) -> list[Summand]:
+        summands = []
+        for term in self.objective.of_canvas:
+            mean = term.value(leaf) / self.batches.size
+            summands.append(Summand(term.name, mean, term.sign * term.weight))
+        return summands
 
     def _learn(self, gradients: Gradients) -> Tensor:
         """Carry the canvas gradient into the learned values and update them; returns the canvas
@@ -284,7 +212,7 @@ class Fit(Iterator[Step]):
 
 def fit(
     prompt: PixelPrompt,
-    models: VisionLanguageModel | Sequence[VisionLanguageModel],
+    models: Learnable | Sequence[Learnable],
     task: Task,
     *,
     objective: Objective,
@@ -297,7 +225,7 @@ def fit(
     """Learn ``prompt`` on frozen ``models``: an iterator of `Step`, ``optimiser.schedule.steps``
     long. See `Fit`.
     """
-    sources = [models] if isinstance(models, VisionLanguageModel) else list(models)
+    sources = [models] if isinstance(models, Learnable) else list(models)
     return Fit(
         prompt,
         sources,
@@ -311,7 +239,26 @@ def fit(
     )
 
 
-def _refuse_unlearnable(models: Sequence[VisionLanguageModel | Guide]) -> None:
+def _needed_guide(objective: Objective, guide: Guide | None) -> Guide | None:
+    """The guide, if some term asks for it. Raises ConfigError where one does and there is none."""
+    asking = [term.title for term in objective.of_guide]
+    if asking and guide is None:
+        raise ConfigError(
+            f"The objective has {' and '.join(asking)}, but no guide was given; name an image-text"
+            " model as guide, or set the weight to 0."
+        )
+    return guide if asking else None
+
+
+def _refuse_unable(model: Learnable, objective: Objective) -> None:
+    for term in objective.of_models:
+        if term.needs.taps:
+            require(model, HasFeatures, doing=term.title)
+        if term.needs.candidates:
+            require(model, Ranks, doing=term.title)
+
+
+def _refuse_unlearnable(models: Sequence[Learnable | Guide]) -> None:
     for model in models:
         if model.refusal is not None:
             raise PreprocessingMismatch(
@@ -319,40 +266,10 @@ def _refuse_unlearnable(models: Sequence[VisionLanguageModel | Guide]) -> None:
             )
 
 
-class CleanFeatures:
-    """f_θ(X): features of unprompted training pictures, each encoded once, alone, and kept.
-
-    Alone, because a batch of one is the only batch whose make-up does not depend on where a run was
-    interrupted.
-    """
-
-    def __init__(self, batches: Batches, objective: Objective) -> None:
-        self._batches, self._tap, self._reference = (
-            batches,
-            objective.consistency_tap,
-            objective.consistency_reference,
-        )
-        self._kept: dict[tuple[str, int, View], Tensor] = {}
-
-    def of(
-        self, model: VisionLanguageModel, batch: Batch, device: torch.device
-    ) -> Float[Tensor, "batch token dim"]:
-        """Features of the batch's pictures without the prompt, in the views the batch has of them."""
-        features = []
-        for index, view, question in zip(batch.indices, batch.views, batch.questions):
-            key = model.name, index, view
-            if key not in self._kept:
-                image = torch.from_numpy(self._clean(index, view))[None].to(device)
-                with torch.no_grad():
-                    self._kept[key] = model.visual_features(image, self._tap, [question])[0]
-            features.append(self._kept[key])
-        return torch.stack(features)
-
-    def _clean(self, index: int, view: View) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-        canvas: Canvas = self._batches.canvas
-        picture = self._batches.picture(index)
-        if self._reference == "full":
-            return to_array(canvas.full(picture, offset=view.offset, mirror=view.mirror))
-        return to_array(
-            canvas.place(canvas.shrink(picture, offset=view.offset, mirror=view.mirror))
-        )
+def _refuse_without_candidates(task: Task) -> None:
+    for sample in task.train:
+        if len(sample.candidates) < 2:
+            raise TaskError(
+                f"Sample {sample.id!r} of task {task.name!r} has no candidates to compare; give it"
+                " the answers to choose from."
+            )

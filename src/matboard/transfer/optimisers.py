@@ -13,13 +13,22 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from matboard.errors import ConfigError
+from matboard.registry import Registry, check_options
+
+OPTIMISERS = Registry(
+    "optimiser",
+    {
+        "gradient_descent": "matboard.transfer.optimisers:GradientDescent",
+        "normalised_gradient": "matboard.transfer.optimisers:NormalisedGradient",
+    },
+)
 
 
 @dataclass(frozen=True)
@@ -27,7 +36,7 @@ class Schedule:
     """Learning rate over a run: linear warm-up from 0, then constant, or cosine down to 0.
 
     Attributes:
-        lr: the peak, > 0. For `NormalisedGradient` it is the L2 length of one step.
+        lr: the peak, finite and > 0. For `NormalisedGradient` it is the L2 length of one step.
         steps: length of the run.
         kind: ``constant`` or ``cosine``.
         warmup: steps of warm-up.
@@ -39,8 +48,10 @@ class Schedule:
     warmup: int = 0
 
     def __post_init__(self) -> None:
-        if not self.lr > 0:
-            raise ConfigError(f"lr is {self.lr}; expected a number above 0.")
+        if not 0 < self.lr < math.inf:
+            raise ConfigError(f"lr is {self.lr}; expected a finite number above 0.")
+        if self.steps < 1:
+            raise ConfigError(f"A run of {self.steps} steps came; expected at least 1.")
         if not 0 <= self.warmup <= self.steps:
             raise ConfigError(
                 f"warmup is {self.warmup} steps; expected 0 to the run's {self.steps} steps."
@@ -91,7 +102,7 @@ class Optimiser(ABC):
 class GradientDescent(Optimiser):
     """SGD with momentum (VP: lr 40, momentum 0.9, cosine)."""
 
-    def __init__(self, schedule: Schedule, momentum: float = 0.9) -> None:
+    def __init__(self, schedule: Schedule, *, momentum: float = 0.9) -> None:
         super().__init__(schedule)
         self.momentum = momentum
         self._velocity: Tensor | None = None
@@ -124,7 +135,9 @@ class NormalisedGradient(Optimiser):
             say.
     """
 
-    def __init__(self, schedule: Schedule, norm_scope: Literal["full", "prompt"] = "full") -> None:
+    def __init__(
+        self, schedule: Schedule, *, norm_scope: Literal["full", "prompt"] = "full"
+    ) -> None:
         super().__init__(schedule)
         self.norm_scope = norm_scope
 
@@ -135,7 +148,22 @@ class NormalisedGradient(Optimiser):
         canvas_gradient: Float[Tensor, "3 size size"],
         step: int,
     ) -> None:
-        norm = (canvas_gradient if self.norm_scope == "full" else gradient).norm()
-        values -= (
-            self.schedule.at(step) * gradient / (norm + 1e-10)
-        )  # 1e-10 as in the authors' code
+        measured = canvas_gradient if self.norm_scope == "full" else gradient
+        length = measured.norm() + 1e-10  # as in the authors' code
+        values -= self.schedule.at(step) * gradient / length
+
+
+def build_optimiser(name: str, schedule: Schedule, **options: Any) -> Optimiser:
+    """An optimiser by name.
+
+    Args:
+        options: keywords of its constructor.
+
+    Raises:
+        UnknownName: no such optimiser or option.
+        ConfigError: an option of the wrong kind.
+    """
+    owner = f"optimiser {name!r}"
+    checked = check_options(options, OPTIMISERS.options(name), owner)
+    optimiser: Optimiser = OPTIMISERS.load(name)(schedule, **checked)
+    return optimiser

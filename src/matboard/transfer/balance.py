@@ -1,0 +1,56 @@
+"""Whether the terms of an objective pull on the prompt in proportion."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Mapping
+
+from matboard.transfer.terms import TASK, Objective
+
+SLIGHT, DROWNING = 0.01, 10.0
+"""Below and above which share of the task's gradient a term is worth a note (guess)."""
+
+
+def balance_notes(
+    objective: Objective,
+    gradient_norms: Iterable[Mapping[str, float | None]],
+    *,
+    label: str,
+    key: str,
+) -> list[str]:
+    """What to know of the terms' weights (λ₁ and λ₂ of TVP Eq. 6): a sentence for each term that
+    hardly pulls on the prompt, or drowns the task.
+
+    Args:
+        gradient_norms: of each step that was logged, term → L2 norm of its weighted gradient; steps
+            that were not diagnosed name no term.
+        label: what the fit is called.
+        key: where its objective stands in the configuration.
+    """
+    diagnosed = [norms for norms in gradient_norms if norms.get(TASK)]
+    notes = []
+    for term in objective.terms:
+        ratios = _ratios(term.name, diagnosed)
+        if term.name == TASK or not ratios:
+            continue
+        ratio = statistics.median(ratios)
+        if SLIGHT <= ratio <= DROWNING:
+            continue
+        effect = "it hardly counts" if ratio < SLIGHT else "the task hardly counts"
+        notes.append(
+            f"{label}: {term.title} pulls on the prompt with {ratio:.2g} times the task's gradient"
+            f" (median over logged steps), so {effect}; {key}.{term.name}.weight is"
+            f" {term.weight:g}."
+        )
+    return notes
+
+
+def _ratios(name: str, diagnosed: Iterable[Mapping[str, float | None]]) -> list[float]:
+    """The term's gradient over the task's, of each step that knows both."""
+    ratios = []
+    for norms in diagnosed:
+        pull = norms.get(name)
+        task = norms.get(TASK)
+        if pull is not None and task:
+            ratios.append(pull / task)
+    return ratios

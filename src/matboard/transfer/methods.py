@@ -1,0 +1,78 @@
+"""Ways of learning a pixel prompt, as data: VP, EVP and TVP.
+
+All three share one geometry here, a border around the shrunk picture, so that what differs is how
+a prompt is learned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from matboard.transfer.optimisers import Optimiser
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """How a prompt is learned, and what for.
+
+    Attributes:
+        optimiser: a name of `optimisers.OPTIMISERS`.
+        lr: the schedule's peak; see `optimisers.Schedule`.
+        warmup: steps of warm-up.
+        diversity: random flips and crops of the picture (not of the prompt).
+        norm_scope: over which pixels the gradient's norm is taken, where it is normalised.
+        objective: term → options; see `terms.objective`.
+    """
+
+    optimiser: str
+    lr: float
+    schedule: Literal["constant", "cosine"] = "constant"
+    warmup: int = 0
+    diversity: bool
+    norm_scope: Literal["full", "prompt"] | None = None
+    objective: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def build_optimiser(self, steps: int) -> Optimiser:
+        """The optimiser of a run of ``steps`` steps. Raises ConfigError for a wrong setting."""
+        from matboard.transfer.optimisers import Schedule, build_optimiser
+
+        schedule = Schedule(self.lr, steps, self.schedule, self.warmup)
+        options = {} if self.norm_scope is None else {"norm_scope": self.norm_scope}
+        return build_optimiser(self.optimiser, schedule, **options)
+
+
+METHODS: dict[str, Method] = {
+    # Bahng et al. (arXiv 2203.17274): SGD, lr 40, momentum 0.9, cosine per step; their warm-up is
+    # 1,000 of about 200,000 steps, here none.
+    "vp": Method(
+        optimiser="gradient_descent",
+        lr=40.0,
+        schedule="cosine",
+        diversity=False,
+    ),
+    # Wu et al. (arXiv 2212.10556), as the TVP authors run it: lr 10, constant within an epoch; the
+    # norm over the whole canvas is their code's, the paper does not say.
+    "evp": Method(
+        optimiser="normalised_gradient",
+        lr=10.0,
+        schedule="constant",
+        diversity=True,
+        norm_scope="full",
+    ),
+    # Zhang et al. (arXiv 2404.11207): EVP and two terms more; 0.005 and 0.001 are the authors' for
+    # MiniGPT-4 on CIFAR-10, with their code's forms of the terms.
+    "tvp": Method(
+        optimiser="normalised_gradient",
+        lr=10.0,
+        schedule="constant",
+        diversity=True,
+        norm_scope="full",
+        objective={
+            "feature_consistency": {"weight": 0.005},
+            "semantic_enrichment": {"weight": 0.001},
+        },
+    ),
+}

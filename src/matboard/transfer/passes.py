@@ -1,0 +1,234 @@
+"""What frozen models make of one batch. Whatever several terms of an objective ask for is computed
+once a step; what does not depend on the prompt, once a run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+from matboard.images import to_array
+from matboard.models.capabilities import (
+    Answers,
+    Guide,
+    HasFeatures,
+    Images,
+    Learnable,
+    Ranks,
+    require,
+)
+from matboard.tasks.task import Sample
+from matboard.transfer.batches import Batch, Batches, View
+
+Reference = Literal["full", "shrunk"]
+"""Which unprompted picture "clean" means: as it is, or shrunk behind a black border."""
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What terms are computed from. Everything named here is had of a model once a step, however
+    many terms ask for it.
+
+    Attributes:
+        answers: likelihoods of the samples' answers, with the end-of-sequence token (True), without
+            it (False), or both.
+        taps: where a model's visual features are read.
+        candidates: a model's scores of each sample's candidate answers.
+        guide: an image-text model.
+    """
+
+    answers: frozenset[bool] = frozenset()
+    taps: frozenset[str] = frozenset()
+    candidates: bool = False
+    guide: bool = False
+
+    def __or__(self, other: Needs) -> Needs:
+        return Needs(
+            answers=self.answers | other.answers,
+            taps=self.taps | other.taps,
+            candidates=self.candidates or other.candidates,
+            guide=self.guide or other.guide,
+        )
+
+
+class CleanFeatures:
+    """f_θ(X): features of unprompted training pictures, each encoded once, alone, and kept.
+
+    Alone, because a batch of one is the only batch whose make-up does not depend on where a run was
+    interrupted.
+    """
+
+    def __init__(self, batches: Batches) -> None:
+        self._batches = batches
+        self._kept: dict[tuple[str, str, Reference, int, View], Tensor] = {}
+
+    def of(
+        self,
+        model: HasFeatures,
+        tap: str,
+        reference: Reference,
+        batch: Batch,
+        device: torch.device,
+    ) -> Float[Tensor, "batch token dim"]:
+        """Features of the batch's pictures without the prompt, in the views the batch has of
+        them.
+        """
+        features = []
+        for index, view, question in zip(batch.indices, batch.views, batch.questions):
+            key = (model.name, tap, reference, index, view)
+            if key not in self._kept:
+                picture = self._picture(index, view, reference)
+                image = torch.from_numpy(picture)[None].to(device)
+                with torch.no_grad():
+                    self._kept[key] = model.visual_features(image, tap, [question])[0]
+            features.append(self._kept[key])
+        return torch.stack(features)
+
+    def _picture(self, index: int, view: View, reference: Reference) -> NDArray[np.float32]:
+        canvas = self._batches.canvas
+        picture = self._batches.picture(index)
+        if reference == "full":
+            return to_array(canvas.full(picture, offset=view.offset, mirror=view.mirror))
+        shrunk = canvas.shrink(picture, offset=view.offset, mirror=view.mirror)
+        return to_array(canvas.place(shrunk))
+
+
+class TextFeatures:
+    """A guide's features of captions, each encoded once, alone, and kept."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, Tensor] = {}
+
+    def of(self, guide: Guide, captions: Sequence[str]) -> Float[Tensor, "batch dim"]:
+        """Features of captions, in their order."""
+        for caption in captions:
+            if caption not in self._kept:
+                self._kept[caption] = guide.text_features([caption])[0]
+        return torch.stack([self._kept[caption] for caption in captions])
+
+
+class ModelPass:
+    """What a source model makes of a batch's prompted canvases.
+
+    Args:
+        canvases: what gradients are wanted for.
+        needs: what all terms together will ask for, so that one pass gives it.
+    """
+
+    def __init__(
+        self,
+        model: Learnable,
+        batch: Batch,
+        canvases: Images,
+        needs: Needs,
+        clean: CleanFeatures,
+    ) -> None:
+        self._model = model
+        self._batch = batch
+        self._canvases = canvases
+        self._clean = clean
+        self._needs = needs
+        self._answers: dict[bool, Answers] = {}
+        self._features: dict[str, Tensor] = {}
+        self._candidates: dict[bool, Tensor] = {}
+
+    @property
+    def samples(self) -> tuple[Sample, ...]:
+        return self._batch.samples
+
+    @property
+    def canvases(self) -> Images:
+        return self._canvases
+
+    def answers(self, terminator: bool = False) -> Answers:
+        """Likelihood of each sample's answer, with gradient.
+
+        Args:
+            terminator: whether the end-of-sequence token is scored too.
+        """
+        if terminator not in self._answers:
+            wanted = [tap for tap in sorted(self._needs.taps) if tap not in self._features]
+            answers = self._model.answer(
+                self._canvases,
+                self._batch.questions,
+                self._batch.answers,
+                taps=wanted,
+                terminator=terminator,
+            )
+            self._features.update(answers.features)
+            self._answers[terminator] = answers
+        return self._answers[terminator]
+
+    def features(self, tap: str) -> Float[Tensor, "batch token dim"]:
+        """Visual features of the prompted canvases, with gradient."""
+        if self._needs.answers:
+            self.answers(min(self._needs.answers))
+        if tap not in self._features:
+            model = self._featured()
+            self._features[tap] = model.visual_features(self._canvases, tap, self._batch.questions)
+        return self._features[tap]
+
+    def clean_features(
+        self, tap: str, reference: Reference = "full"
+    ) -> Float[Tensor, "batch token dim"]:
+        """Visual features of the same pictures without the prompt, without gradient."""
+        return self._clean.of(self._featured(), tap, reference, self._batch, self._canvases.device)
+
+    def candidate_log_likelihoods(
+        self, length_normalised: bool = True
+    ) -> Float[Tensor, "batch candidate"]:
+        """Scores of each sample's candidate answers, with gradient; −∞ in the columns of candidates
+        that a sample does not have. See `Ranks.candidate_log_likelihoods`.
+        """
+        if length_normalised not in self._candidates:
+            model = require(self._model, Ranks, doing="a term that compares candidates")
+            listed = [sample.candidates for sample in self.samples]
+            most = max(map(len, listed))
+            scores = model.candidate_log_likelihoods(
+                self._canvases,
+                self._batch.questions,
+                [own + own[:1] * (most - len(own)) for own in listed],
+                length_normalised=length_normalised,
+            )
+            counts = torch.tensor([len(own) for own in listed], device=scores.device)
+            beyond = torch.arange(most, device=scores.device) >= counts[:, None]
+            self._candidates[length_normalised] = scores.masked_fill(beyond, -torch.inf)
+        return self._candidates[length_normalised]
+
+    def _featured(self) -> HasFeatures:
+        return require(self._model, HasFeatures, doing="a term that reads features")
+
+
+class GuidePass:
+    """What the guide makes of a batch's prompted canvases."""
+
+    def __init__(self, guide: Guide, batch: Batch, canvases: Images, texts: TextFeatures) -> None:
+        self._guide = guide
+        self._batch = batch
+        self._canvases = canvases
+        self._texts = texts
+
+    @property
+    def samples(self) -> tuple[Sample, ...]:
+        return self._batch.samples
+
+    @property
+    def logit_scale(self) -> float:
+        return self._guide.logit_scale
+
+    @cached_property
+    def image_features(self) -> Float[Tensor, "batch dim"]:
+        """Of the prompted canvases, L2-normalised, with gradient."""
+        return self._guide.image_features(self._canvases)
+
+    def text_features(self, captions: Sequence[str]) -> Float[Tensor, "batch dim"]:
+        """L2-normalised, without gradient."""
+        return self._texts.of(self._guide, captions).to(self._canvases.device)

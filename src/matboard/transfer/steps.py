@@ -1,0 +1,51 @@
+"""What a fit says of itself: its steps, and the state it can go on from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one step did.
+
+    Attributes:
+        index: counted from 1.
+        loss: L of Eq. 6, mean over source models.
+        losses: each term before its weight, mean over source models.
+        lr: learning rate of this step.
+        skipped: steps skipped so far because their gradient was not finite.
+        seconds: wall time of this step.
+        gradient_norms: L2 norms at the canvas, summed over the batch, of each weighted term and of
+            their sum; terms only on diagnosed steps.
+        gradient_cosines: cosines between the terms' gradients on the prompt's pixels; only on
+            diagnosed steps.
+        per_model: source model → its own terms and the L2 norm of its gradient.
+    """
+
+    index: int
+    loss: float
+    losses: dict[str, float]
+    lr: float
+    skipped: int
+    seconds: float
+    gradient_norms: dict[str, float] = field(default_factory=dict)
+    gradient_cosines: dict[str, float] = field(default_factory=dict)
+    per_model: dict[str, dict[str, float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class FitState:
+    """Everything a fit needs to go on exactly.
+
+    Attributes:
+        step: steps done.
+        tensors: the learned values and the optimiser's.
+        skipped: how many of the steps changed nothing because their gradient was not finite.
+    """
+
+    step: int
+    tensors: dict[str, Tensor]
+    skipped: int
