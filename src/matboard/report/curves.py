@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 POINTS = 60  # per curve: guess, about one point for every five CSS pixels
+FAR = 50
+"""How many times the smallest loss the largest is where they share no linear axis (guess)."""
 TITLES = {
     "loss": "whole loss",
     "task_loss": "task loss",
@@ -144,7 +146,9 @@ def panel_of_losses(title: str, steps: Iterable[StepRow]) -> Panel:
     if len(keys) == 2:
         keys = keys[:1]
     lines = [Line(_part(key), place, tuple(found[key])) for place, key in enumerate(keys)]
-    return Panel(title, tuple(lines), legend=len(lines) > 1)
+    values = [value for line in lines for _, value in line.points]
+    far = min(values, default=0.0) > 0 and max(values) > FAR * min(values)
+    return Panel(title, tuple(lines), logarithmic=far, legend=len(lines) > 1)
 
 
 def _is_drawn(key: Key, found: Mapping[Key, list[Point]]) -> bool:
@@ -208,6 +212,7 @@ def draw_panel(panel: Panel) -> Drawing:
             axes.set_ylim(-1.05, 1.05)
             axes.axhline(0, color=variable("muted"), linewidth=0.8)
         axes.set_xlabel("step")
+        axes.locator_params(axis="x", integer=True)
         axes.grid(axis="y", color=variable("line"), linewidth=0.6)
         legend = {line.label: line.colour for line in panel.lines} if panel.legend else {}
         return Drawing(panel.title, to_svg(axes, f"{panel.title} over steps"), legend)

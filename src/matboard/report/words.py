@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from matboard.results.parts import Decision
 
@@ -15,6 +16,14 @@ ENOUGH_SEEDS = 3
 ERROR_RATE = 0.05
 """Of a 95 % interval."""
 SUFFIXES = ("B", "kB", "MB", "GB", "TB")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a table says: its lead, and lines on what stands behind it."""
+
+    lead: str
+    lines: tuple[str, ...] = ()
 
 
 def plural(count: int, one: str) -> str:
@@ -30,10 +39,10 @@ def join(words: Sequence[str]) -> str:
 
 
 def fixed(value: float | None, digits: int = 3) -> str:
-    """``0.612``, with a true minus; a dash where there is no number."""
+    """``0.612``, with a true minus and no minus before zero; a dash where there is no number."""
     if value is None:
         return "–"
-    return f"{value:.{digits}f}".replace("-", "−")
+    return f"{value:z.{digits}f}".replace("-", "−")
 
 
 def signed(value: float | None, digits: int = 3) -> str:

@@ -24,7 +24,7 @@ class PlannedFit(Part):
     variant: str
     method: str
     seed: int
-    folder: str
+    folder: str = ""
 
 
 class StudyPlan(Part):

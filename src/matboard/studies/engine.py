@@ -20,7 +20,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from filelock import FileLock, Timeout
 
@@ -167,6 +167,11 @@ class FitUnit(Unit):
         run = Run.open(self.run.folder, self.content, self._machine)
         yield from self.learn(run, run.resume())
 
+    @property
+    @abstractmethod
+    def planned(self) -> PlannedFit:
+        """What a study's plan says of it, its folder aside."""
+
     @abstractmethod
     def learn(self, run: Run, checkpoint: Checkpoint | None) -> Iterator[Progress]:
         """Learn, log, keep checkpoints, and write the results last."""
@@ -189,12 +194,17 @@ def already_made(run: Run, made_from: str) -> bool:
         return False
 
 
-def write_plan(run: Run, units: Sequence[FitUnit]) -> None:
+def write_plan(
+    run: Run, study: Literal["transfer", "stream"], units: Sequence[FitUnit], tasks: int = 1
+) -> None:
     """Write down which fits belong to a study and where they lie, for whoever looks at it before
     it is finished.
     """
-    fits = [PlannedFit(name=unit.name, folder=relative(unit.run.folder, run)) for unit in units]
-    content = StudyPlan(fits=tuple(fits)).as_json()
+    fits = []
+    for unit in units:
+        folder = relative(unit.run.folder, run)
+        fits.append(unit.planned.model_copy(update={"folder": folder}))
+    content = StudyPlan(study=study, tasks=tasks, fits=tuple(fits)).as_json()
     write_atomically(run.path("plan.json"), json.dumps(content, indent=1).encode())
 
 

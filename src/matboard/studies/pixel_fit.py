@@ -14,7 +14,7 @@ from matboard.errors import RunError
 from matboard.models.capabilities import Learnable, require
 from matboard.prompts.canvas import Canvas, Patch
 from matboard.prompts.pixel import PixelPrompt
-from matboard.results import FitResults, StepRow
+from matboard.results import FitResults, PlannedFit, StepRow
 from matboard.runs import Checkpoint, Run
 from matboard.studies.config import FitConfig, PromptConfig
 from matboard.studies.engine import FitUnit
@@ -84,6 +84,16 @@ class PixelFit(FitUnit):
         content = _content(variant.settings, self.recipe, task, seed)
         super().__init__(
             store, f"{variant.name}-s{seed}", content, machine, writes=processes.index == 0
+        )
+
+    @property
+    def planned(self) -> PlannedFit:
+        """See `FitUnit.planned`."""
+        return PlannedFit(
+            name=self.name,
+            variant=self.variant.name,
+            method=self.variant.settings.method,
+            seed=self.seed,
         )
 
     @property

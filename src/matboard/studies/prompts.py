@@ -94,7 +94,7 @@ def study(config: StudyConfig, out: Path, *, store: Path | None = None) -> Itera
         return
     executor: Executor = Together(place / ".locks") if processes.count == 1 else InStep()
     if processes.index == 0:
-        write_plan(run, plan.fits)
+        write_plan(run, "transfer", plan.fits)
     yield from executor.run(plan.fits)
     if processes.index > 0:
         return

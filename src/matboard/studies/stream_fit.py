@@ -21,7 +21,7 @@ from matboard.continual.protocol import Row, choices, run_stream
 from matboard.errors import RunError
 from matboard.metrics import AccuracyMatrix, StreamHits
 from matboard.metrics.accuracy_matrix import FORGETTINGS
-from matboard.results import StepRow, StreamFitResults, read
+from matboard.results import PlannedFit, SelectionResults, StepRow, StreamFitResults, read
 from matboard.results.stream import MetTask, Outcome
 from matboard.runs import Checkpoint, Run, replace_atomically, write_atomically
 from matboard.studies.engine import FitUnit, relative
@@ -77,6 +77,13 @@ class StreamFit(FitUnit):
         }
         machine = {"threads": torch.get_num_threads(), "processes": 1}
         super().__init__(store, f"{variant.name}-s{seed}", content, machine)
+
+    @property
+    def planned(self) -> PlannedFit:
+        """See `FitUnit.planned`."""
+        return PlannedFit(
+            name=self.name, variant=self.variant.name, method=self.variant.learner, seed=self.seed
+        )
 
     @property
     def finished(self) -> bool:
@@ -246,8 +253,8 @@ class StreamFit(FitUnit):
         chosen = choices(learner, self.stream)
         if chosen is None:
             return None
-        said = selection(*chosen, self.stream.classes).as_json()
-        write_atomically(run.path(SELECTION), json.dumps(said).encode())
+        said = SelectionResults(**selection(*chosen, self.stream.classes).as_json())
+        write_atomically(run.path(SELECTION), json.dumps(said.as_json()).encode())
         return SELECTION
 
 

@@ -73,7 +73,7 @@ def continual(
         fit.build(backbone.eye)  # what cannot be built is known before anything is learned
     run = Run.open(out, config.model_dump(mode="json"))
     yield from found(plan.fits)
-    write_plan(run, plan.fits)
+    write_plan(run, "stream", plan.fits, tasks=len(plan.stream.tasks))
     if unfinished:
         yield from _encode(backbone.eye, unfinished)
     yield from Together(place / ".locks").run(plan.fits)

@@ -163,8 +163,6 @@ def _baseline(
     own = [] if not several_levels else [f"level {level:g}"]
     own += [] if alone or geometry is None else [geometry]
     label = BASELINES[kind].format(level=level)
-    if not alone:
-        label = f"{label} ({geometry})"
     seeds = tuple(range(len(prompts))) if kind == "random" else ()
     facts = Condition(
         name=", ".join([kind, *own]),

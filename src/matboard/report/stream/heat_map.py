@@ -50,7 +50,7 @@ class Scale:
 def scale_over(arrays: Sequence[NDArray[np.float64]], step: float) -> Scale:
     """From the smallest to the largest value, rounded outwards to whole steps."""
     known = [array[np.isfinite(array)] for array in arrays]
-    values = np.concatenate([*known, np.zeros(not any(array.size for array in known))])
+    values = np.concatenate([*known, np.zeros(0 if any(array.size for array in known) else 1)])
     low = math.floor(float(values.min()) / step) * step
     high = math.ceil(float(values.max()) / step) * step
     return Scale(low, max(high, low + step))

@@ -27,6 +27,7 @@ from matboard.report.stream.unfinished import Running, SoFar, so_far
 from matboard.report.stream.verdict import verdict
 from matboard.report.words import MARKS, join, plural
 from matboard.results import StreamResults
+from matboard.results.stream import Learner
 
 SIGNIFICANT = 0.05
 SHARES = Scale(0, 1)
@@ -104,7 +105,7 @@ def render_stream(run: RunFolder, results: StreamResults | None) -> str:
         seeds=fewest_seeds(progress.learners, progress.outcomes),
         pools=beside.pools(*kept),
         selections=[_selection(found) for found in beside.selections(*kept)],
-        learning=_learning(run, [learner.name for learner in progress.learners]),
+        learning=_learning(run, progress.learners),
         **shown,
     )
 
@@ -265,9 +266,10 @@ def _alike(bits: float) -> str:
     return f"as if {2**bits:.1f} prompts served alike"
 
 
-def _learning(run: RunFolder, learners: Sequence[str]) -> list[Drawing]:
-    """One panel a learner: its loss and that loss's terms over the steps of all tasks, over all
-    seeds.
+def _learning(run: RunFolder, learners: Sequence[Learner]) -> list[Drawing]:
+    """One panel a learner that learns by gradients: its loss and that loss's terms over the steps
+    of all tasks, over all seeds.
     """
-    panels = [curves.panel_of_losses(name, run.steps_of(name)) for name in learners]
+    names = [learner.name for learner in learners if learner.parameters != 0]
+    panels = [curves.panel_of_losses(name, run.steps_of(name)) for name in names]
     return [curves.draw_panel(panel) for panel in panels if panel.lines]

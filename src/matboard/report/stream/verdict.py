@@ -3,20 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from matboard.report.stream.table import LearnerTable, arrange, by_seed, fewest_seeds
-from matboard.report.words import ENOUGH_SEEDS, join, looks_decided, plural, signed
+from matboard.report.words import ENOUGH_SEEDS, Verdict, join, looks_decided, plural, signed
 from matboard.results.parts import Decision, Difference
 from matboard.results.stream import StreamResults
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What the table says: its lead, and lines on what stands behind it."""
-
-    lead: str
-    lines: tuple[str, ...] = ()
 
 
 def verdict(results: StreamResults) -> Verdict:

@@ -174,12 +174,13 @@ def _line(value: Any) -> str:
 
 def _learning(run: RunFolder, results: TransferResults | None) -> dict[str, Any]:
     """A single fit: quantities of one kind together. Several: one line a variant."""
-    order = [method.name for method in results.methods] if results else []
-    names = list(dict.fromkeys([*order, *(fit.variant for fit in run.fits)]))
-    steps = {name: run.steps_of(name) for name in names}
+    labels = {method.name: method.label for method in results.methods} if results else {}
+    names = list(dict.fromkeys([*labels, *(fit.variant for fit in run.fits)]))
+    steps = {labels.get(name, name): run.steps_of(name) for name in names}
     if len({row.run for row in run.steps}) > 1:
         panels = curves.panel_each_quantity(steps)
-        colours = {name: names.index(name) for name in names if steps[name]}
+        logged = enumerate(steps.items())
+        colours = {label: place for place, (label, rows) in logged if rows}
     else:
         panels = curves.panels_of_one(run.steps)
         colours = {}

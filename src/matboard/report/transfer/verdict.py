@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from matboard.report.transfer.references import WORDS, Comparison, Reference
 from matboard.report.transfer.tally import Tally, by_encoder, by_model
-from matboard.report.words import ENOUGH_SEEDS, join, looks_decided, plural
+from matboard.report.words import ENOUGH_SEEDS, Verdict, join, looks_decided, plural
 from matboard.results.transfer import TARGETS, Condition, Group, TransferResults
 
 WHOSE: dict[Group, str] = {
@@ -15,14 +14,6 @@ WHOSE: dict[Group, str] = {
     "other": " whose model has another encoder",
     "unknown": " whose model has an encoder that is not known",
 }
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What the table says: one sentence, and the counts behind it."""
-
-    lead: str
-    body: str = ""
 
 
 def verdict(results: TransferResults) -> Verdict:
@@ -35,17 +26,16 @@ def verdict(results: TransferResults) -> Verdict:
     if not any(_targets(comparison, method, "best").total for method in results.methods):
         return Verdict(
             "No target model was compared with a baseline, so nothing can be said about transfer.",
-            _source(comparison, best),
+            (_source(comparison, best),),
         )
     lead = _lead(comparison, judged, best) if judged else _few_seeds(comparison, best)
-    sentences = (
+    lines = (
         _by_encoder(comparison, best),
         _by_model(comparison, best),
-        _source(comparison, best),
-        _other_scorers(comparison, best),
+        f"{_source(comparison, best)} {_other_scorers(comparison, best)}".strip(),
         _caution(comparison, judged),
     )
-    return Verdict(lead, " ".join(sentence for sentence in sentences if sentence))
+    return Verdict(lead, tuple(line for line in lines if line))
 
 
 def seeds_of(method: Condition) -> int:
@@ -124,29 +114,27 @@ def _unlearned(comparison: Comparison) -> str:
 
 
 def _by_encoder(comparison: Comparison, best: Condition) -> str:
-    parts = []
-    for reference in ("best", "full"):
-        tally = _targets(comparison, best, reference)
-        if tally.total:
-            parts.append(f"against {WORDS[reference]} {tally.words()} {pairs(tally)}")
-    many = len(comparison.results.methods) > 1
-    who = f"{best.label}, the best of them," if many else best.label
+    """Empty where no two target models share an encoder: then it would say nothing new."""
+    tally = _targets(comparison, best, "best")
+    if tally.total == by_model(comparison, best, TARGETS, "best").total:
+        return ""
     return (
-        "Counted by vision encoder and task, because models that share an encoder are not"
-        f" independent and count once, by more than half of them, {who} is {join(parts)}."
+        "Models that share a vision encoder are not independent. Counted once an encoder and task,"
+        f" by more than half of its models, {best.label} is {tally.words()} {pairs(tally)} against"
+        f" {WORDS['best']}."
     )
 
 
 def _by_model(comparison: Comparison, best: Condition) -> str:
     parts = []
-    for reference in comparison.references:
+    for reference in ("best", "full"):
         counts = []
         for group in TARGETS:
             tally = by_model(comparison, best, [group], reference)
             if tally.total:
                 counts.append(f"{tally.words()} {pairs(tally)}{WHOSE[group]}")
         if counts:
-            parts.append(f"against {WORDS[reference]} it is {join(counts)}")
+            parts.append(f"against {WORDS[reference]} {best.label} is {join(counts)}")
     return f"Counted by model and task, {'; '.join(parts)}."
 
 
