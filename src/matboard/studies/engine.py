@@ -20,7 +20,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -55,14 +55,15 @@ class Unit(ABC):
         """Do it, or go on where it was left."""
 
 
-class Executor(Protocol):
+class Executor(ABC):
     """Who works off units."""
 
+    @abstractmethod
     def run(self, units: Sequence[Unit]) -> Iterator[Progress]:
         """Until all of them are finished."""
 
 
-class InStep:
+class InStep(Executor):
     """One unit after the other, without asking who else is there."""
 
     def run(self, units: Sequence[Unit]) -> Iterator[Progress]:
@@ -72,7 +73,7 @@ class InStep:
                 yield from unit.work()
 
 
-class Together:
+class Together(Executor):
     """Units shared with whoever else works in the same store.
 
     Args:

@@ -100,7 +100,7 @@ def evaluate(
     """
     each_model = [models] if isinstance(models, FrozenModel) else models
     each_task = [tasks] if isinstance(tasks, Task) else list(tasks)
-    _check_kinds(prompts, each_model, each_task)
+    check_kinds(prompts, each_model, each_task)
     shown = conditions(as_learned(prompts))
     table = TransferTable(tuple(sources), tuple(each_task), tuple(shown))
     check_tasks(table.tasks, scorers)
@@ -170,7 +170,8 @@ def _check_candidates(task: Task) -> None:
         )
 
 
-def _check_kinds(prompts: object, models: object, tasks: Sequence[object]) -> None:
+def check_kinds(prompts: object, models: object, tasks: Sequence[object]) -> None:
+    """Refuse names and files where the things themselves are wanted. Raises ConfigError."""
     values = list(prompts.values()) if isinstance(prompts, Mapping) else [prompts]
     for value in values:
         seeds = value if isinstance(value, Sequence) else [value]
