@@ -1,9 +1,9 @@
-"""Files that outlast a loss of power: what a rename publishes is on the disk before the rename, and
-the rename right after it.
+"""Files that outlast a loss of power, and reading of files that nobody vouches for.
 
-A rename alone protects against a kill, not against a loss of power: the new name can reach the disk
-before the content, which leaves an empty file where a whole one was. How far a flush reaches is up
-to ``os.fsync``, the file system and the disk.
+What a rename publishes is on the disk before the rename, and the rename right after it. A rename
+alone protects against a kill, not against a loss of power: the new name can reach the disk before
+the content, which leaves an empty file where a whole one was. How far a flush reaches is up to
+``os.fsync``, the file system and the disk.
 """
 
 from __future__ import annotations
@@ -11,10 +11,34 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
 from pathlib import Path
 
 NOT_SUPPORTED = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF}
 """How file systems say that they cannot flush a file at all."""
+
+
+def read_regular(file: Path, most: int) -> bytes:
+    """The content of a regular file of at most ``most`` bytes.
+
+    Raises OSError, also for a pipe or a device, which may never end, and for a larger file; its
+    ``strerror`` says what came.
+    """
+    size = regular_size(file)
+    if size > most:
+        raise OSError(errno.EFBIG, f"it has {size} bytes, at most {most} are expected", str(file))
+    with file.open("rb") as handle:
+        return handle.read(most)
+
+
+def regular_size(file: Path) -> int:
+    """Bytes of a regular file, which is not opened. Raises OSError where it is another kind."""
+    found = file.stat()
+    if stat.S_ISDIR(found.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(file))
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "a pipe, socket or device, not a regular file", str(file))
+    return found.st_size
 
 
 def publish(finished: Path, target: Path) -> None:
