@@ -14,7 +14,7 @@ class Counting(FitUnit):
     """Counts to three and remembers who did it."""
 
     def __init__(self, store, name, content, worker="", pause=None):
-        super().__init__(store, name, content)
+        super().__init__(store, name, 0, content)
         self.worker = worker
         self.pause = pause
 
@@ -69,7 +69,7 @@ def test_a_unit_that_another_process_works_on_is_waited_for(tmp_path):
     with FileLock(tmp_path / "locks" / f"{unit.address}.lock"):
         events = Together(tmp_path / "locks").run([unit])
         assert next(events).stage == "wait for other processes"
-    assert [event.stage for event in events] == ["a", "a"]
+    assert [event.stage for event in events] == ["a-s0", "a-s0"]
     assert worker_of(unit) == "me"
 
 
@@ -77,7 +77,7 @@ def test_in_step_every_process_does_every_unit(tmp_path):
     units = [Counting(tmp_path, name, {"name": name}) for name in "ab"]
     with FileLock(tmp_path / f"{units[0].address}.lock"):
         stages = [event.stage for event in InStep().run(units)]
-    assert stages == ["a", "a", "b", "b"]
+    assert stages == ["a-s0", "a-s0", "b-s0", "b-s0"]
 
 
 def test_a_study_knows_its_fits_and_what_it_was_made_from(tmp_path):
@@ -86,10 +86,10 @@ def test_a_study_knows_its_fits_and_what_it_was_made_from(tmp_path):
     list(InStep().run(units))
     write_plan(study, units)
     plan = study.path("plan.json").read_text()
-    assert f"../store/fits/a-{units[0].address}" in plan
+    assert f"../store/fits/a-s0-{units[0].address}" in plan
     merge_logs(study, units)
     rows = [(row["run"], row["step"]) for row in study.metrics()]
-    assert rows == [(name, step) for name in "ab" for step in (1, 2, 3)]
+    assert rows == [(f"{name}-s0", step) for name in "ab" for step in (1, 2, 3)]
     assert not already_made(study, "x")
     study.write_results({"made_from": "x"})
     assert already_made(study, "x") and not already_made(study, "y")

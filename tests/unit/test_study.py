@@ -7,6 +7,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from matboard.errors import ConfigError, MatboardError
+from matboard.prompts.artifact import load_prompt
 from matboard.results import TransferResults, read
 from matboard.studies.config import StudyConfig
 from matboard.studies.prompts import study
@@ -58,9 +59,20 @@ def test_variants_of_two_geometries_stand_in_one_table(finished):
     facts = {prompt.condition: prompt for prompt in results.prompts}
     assert facts["wide"].geometry == "border 50 of 224"
     assert (finished / facts["wide"].folder / "prompt.safetensors").exists()
-    assert (finished / "prompt/prompt.safetensors").read_bytes() == (
-        finished / facts["wide"].folder / "prompt.safetensors"
-    ).read_bytes()
+    shipped = (finished / "prompt/prompt.safetensors").read_bytes()
+    assert shipped == (finished / facts["wide"].folder / "prompt.safetensors").read_bytes()
+
+
+def test_the_card_of_a_learned_border_tells_its_scores(finished):
+    results = read(finished)
+    assert isinstance(results, TransferResults)
+    cell = results.by_place("ranking")["tiny-minigpt4", "scenes-recognition/noise", "wide"]
+    card = (finished / "prompt/README.md").read_text()
+    assert f"{cell.value:.3f}" in card and "12" in card
+    told = load_prompt(finished / "prompts/wide-s0").config["scores"]
+    assert [(one["model"], one["value"], one["n"]) for one in told] == [
+        ("tiny-minigpt4", cell.value, 12)
+    ]
 
 
 def files_of(folder):

@@ -79,6 +79,17 @@ class TransferTable:
         """What was said at one place of the table, one a seed; empty where nothing was asked."""
         return self._scored.get(self._place(model, task, condition, scorer), [])
 
+    def estimate(
+        self, model: str, task: Task, condition: str, scorer: Scorer, place: int = 0
+    ) -> metrics.Estimate:
+        """What one of a condition's prompts alone scores, with its interval."""
+        scored = self.scored(model, task, condition, scorer)[place]
+        return metrics.estimate(self.metric(task, scorer), scored.scores, scored.labels)
+
+    def metric(self, task: Task, scorer: Scorer) -> str:
+        """What a task's samples are scored with."""
+        return "accuracy" if scorer == "generation" else task.metric
+
     def results(self) -> TransferResults:
         """Every cell with n, 95 % interval, and paired differences."""
         return TransferResults(
@@ -128,7 +139,7 @@ class TransferTable:
 
     def _cell(self, place: _Place) -> Cell:
         runs = self._scored[place]
-        metric = self._metric(place)
+        metric = self.metric(self.tasks[place.task], place.scorer)
         labels = runs[0].labels
         scores = [run.scores for run in runs]
         if len(scores) > 1:
@@ -176,11 +187,8 @@ class TransferTable:
         if 1 < len(ours) < len(theirs):
             theirs = theirs[: len(ours)]
         labels = self._scored[place][0].labels
-        metric = self._metric(place)
+        metric = self.metric(self.tasks[place.task], place.scorer)
         return Difference.of(metrics.difference_over_seeds(metric, theirs, ours, labels))
 
     def _facts(self, condition: str) -> Condition:
         return next(showing.facts for showing in self.shown if showing.name == condition)
-
-    def _metric(self, place: _Place) -> str:
-        return "accuracy" if place.scorer == "generation" else self.tasks[place.task].metric
