@@ -11,8 +11,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shutil
 import stat
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
+
+from huggingface_hub.utils import WeakFileLock
 
 NOT_SUPPORTED = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF}
 """How file systems say that they cannot flush a file at all."""
@@ -48,11 +53,40 @@ def publish(finished: Path, target: Path) -> None:
     Raises OSError where the content does not fit on the disk or the move fails; what was at the
     target is then untouched.
     """
-    for path in sorted(finished.rglob("*")) if finished.is_dir() else ():
-        flush_folder(path) if path.is_dir() else flush(path)
-    flush_folder(finished) if finished.is_dir() else flush(finished)
+    inside = sorted(finished.rglob("*")) if finished.is_dir() else []
+    for path in [*inside, finished]:
+        if path.is_dir():
+            flush_folder(path)
+        else:
+            flush(path)
     finished.replace(target)
     flush_folder(target.parent)
+
+
+def make_once(target: Path, make: Callable[[Path], None]) -> Path:
+    """A file or folder that is costly to make: made where it is missing, by one process at a time.
+
+    It is made aside, in a folder of this process's own, and published whole; who waited for it
+    takes what the other made. What a killed process left aside is removed.
+
+    Args:
+        make: makes the file or folder at the path that it is given, whose parent exists.
+
+    Raises OSError, and whatever ``make`` raises; nothing is published then.
+    """
+    if target.exists():
+        return target
+    make_folder(target.parent)
+    aside = f".making-{target.name}-"
+    with WeakFileLock(target.with_name(f".{target.name}.lock")):
+        if not target.exists():
+            for left in target.parent.glob(f"{aside}*"):
+                shutil.rmtree(left, ignore_errors=True)
+            with tempfile.TemporaryDirectory(dir=target.parent, prefix=aside) as scratch:
+                fresh = Path(scratch) / target.name
+                make(fresh)
+                publish(fresh, target)
+    return target
 
 
 def make_folder(folder: Path) -> None:

@@ -70,7 +70,9 @@ class PreprocessingMismatch(ModelError):
 
 
 class HubError(InputError):
-    """The Hugging Face Hub does not give or take a repository; the text is a clause that says why."""
+    """The Hugging Face Hub does not give or take a repository; the text is a clause that says
+    why.
+    """
 
 
 class RunError(InputError):

@@ -1,4 +1,5 @@
 import io
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -176,6 +177,33 @@ def test_pixels_without_a_range_are_refused():
         decode(Image.new("I", (2, 2), 70000))
     with pytest.raises(ImageError, match="is empty: 0×3 pixels"):
         decode(Image.new("RGB", (0, 3)))
+
+
+def test_pipes_and_devices_are_refused_unopened(tmp_path):
+    os.mkfifo(tmp_path / "endless.png")
+    for file in (tmp_path / "endless.png", Path("/dev/zero")):
+        with pytest.raises(ImageError, match=r"cannot be read: a pipe, socket or device, not a"):
+            decode(file)
+
+
+def test_damaged_exif_data_leaves_the_picture_as_it_is_stored(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    exif[0x010F] = "maker"
+    content = bytearray(encoded(Image.new("RGB", (20, 10), "red"), "JPEG", exif=exif))
+    assert decode(bytes(content)).size == (10, 20)
+    entry = content.index(struct.pack(">HH", 0x0112, 3))  # tag, type 3: a number of 16 bits
+    content[entry + 2 : entry + 4] = struct.pack(">H", 5)  # type 5: a fraction, at an odd place
+    assert decode(bytes(content)).size == (20, 10)
+
+
+def test_whatever_a_decoder_raises_names_the_picture(monkeypatch):
+    def broken(*_, **__):
+        raise AttributeError("'IFDRational' object has no attribute 'encode'")
+
+    monkeypatch.setattr(Image, "open", broken)
+    with pytest.raises(ImageError, match=r"picture 3 cannot be read: 'IFDRational' object has no"):
+        decode(b"", name="picture 3")
 
 
 @settings(max_examples=150, deadline=None)

@@ -126,7 +126,7 @@ def _plan(config: StudyConfig, place: Path, models: Models, processes: Processes
     content = [
         config.model_dump(mode="json"),
         [fit.address for fit in fits],
-        [(task.fingerprint, task.stamp) for task in judged],
+        [task.test_fingerprint for task in judged],
     ]
     plan = Plan(variants, fits, judged, address(content))
     guides = sorted({v.settings.guide for v in variants if v.settings.guide is not None})

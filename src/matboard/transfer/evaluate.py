@@ -53,8 +53,7 @@ class Judged:
             self.model.name,
             self.model.encoder,
             self.precision,
-            self.task.fingerprint,
-            self.task.stamp,
+            self.task.test_fingerprint,
             "untouched" if prompt is None else prompt_content(prompt),
             self.scorer,
         ]
@@ -152,7 +151,7 @@ def check_tasks(tasks: Sequence[Task], scorers: Sequence[Scorer]) -> None:
     """
     for place, task in enumerate(tasks):
         for other in tasks[:place]:
-            if (task.fingerprint, task.stamp) == (other.fingerprint, other.stamp):
+            if task.test_fingerprint == other.test_fingerprint:
                 raise TaskError(
                     f"{other.name!r} and {task.name!r} are the same task; name it once. Judged"
                     " twice it would count as another seed."
