@@ -5,9 +5,11 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from matboard.errors import ConfigError, ModelError, TaskError
+from matboard.models.capabilities import Generates, Ranks
 from matboard.prompts.artifact import VisualPrompt
 from matboard.prompts.canvas import Canvas, Patch
 from matboard.prompts.pixel import PixelPrompt
@@ -276,6 +278,69 @@ def test_samples_may_have_fewer_candidates_than_others(model, task, batch_size):
 
 def fewer_too(sample):
     return dataclasses.replace(sample, id=f"{sample.id}-again")
+
+
+class Parrot(Ranks, Generates):
+    """Says one word to everything and ranks candidates by a table."""
+
+    def __init__(self, word, likelihoods=None):
+        self.name = f"parrot-{word}"
+        self.word = word
+        self.likelihoods = likelihoods or {}
+
+    def generate(self, images, questions, *, max_new_tokens=16):
+        return [self.word] * len(questions)
+
+    def candidate_log_likelihoods(self, images, questions, candidates, *, length_normalised=True):
+        rows = [[self.likelihoods.get(name, -9.0) for name in names] for names in candidates]
+        return torch.tensor(rows)
+
+
+def open_task(task, answers, accepted=(), candidates=()):
+    samples = [
+        dataclasses.replace(s, answer=answer, candidates=candidates, accepted=accepted)
+        for s, answer in zip(task.test, answers)
+    ]
+    return dataclasses.replace(task, test=tuple(samples), train=tuple(samples[:0]) or task.train)
+
+
+def value(model, task, scorer):
+    results = evaluate(prompt(0), model, task, scorers=[scorer]).results()
+    return next(cell.value for cell in results.cells if cell.condition == "full")
+
+
+def test_open_answers_are_judged_by_what_is_written(task):
+    asked = open_task(task, ["a red ball", "a ball", "a cube", "two"])
+    assert value(Parrot("It is a red ball."), asked, "generation") == 0.5
+    with pytest.raises(TaskError, match=r"judge what models write \(scorers: generation\)"):
+        value(Parrot("ball"), asked, "ranking")
+
+
+def test_any_of_several_accepted_answers_is_right(task):
+    asked = open_task(task, ["ball", "cube"], accepted=("sphere",))
+    assert value(Parrot("a sphere"), asked, "generation") == 1.0
+    names = ("ball", "cube", "sphere", "cone")
+    asked = open_task(task, ["ball", "cube"], accepted=("sphere",), candidates=names)
+    assert value(Parrot("", {"sphere": -1.0, "cone": -2.0}), asked, "ranking") == 1.0
+    assert value(Parrot("", {"sphere": -2.0, "cone": -1.0}), asked, "ranking") == 0.0
+    assert value(Parrot("a cone"), asked, "generation") == 0.0
+
+
+def test_exact_ties_count_for_a_share_whatever_the_order_of_names(task):
+    for names in (("aardvark", "zebra"), ("zebra", "aardvark")):
+        asked = open_task(task, ["aardvark"] * 9 + ["zebra"], candidates=names)
+        assert value(Parrot("", {"aardvark": -3.0, "zebra": -3.0}), asked, "ranking") == 0.5
+
+
+def test_candidates_that_a_model_cannot_tell_apart_are_named(task):
+    asked = open_task(task, ["ape", "bee", "cow"], candidates=("ape", "bee", "cow"))
+    table = evaluate(prompt(0), Parrot("", {"ape": -3, "bee": -3, "cow": -1}), asked)
+    assert table.notes() == [
+        "parrot- scores 'ape' and 'bee' of scenes-recognition exactly alike for every picture: it"
+        " cannot tell them apart, and ties count for a share."
+    ]
+    apart = evaluate(prompt(0), Parrot("", {"ape": -3, "bee": -2, "cow": -1}), asked)
+    assert apart.notes() == []
 
 
 def test_nothing_to_judge_by_is_refused(model, task):

@@ -43,7 +43,7 @@ def _example(
         model=model,
         task=table.task_name(task),
         question=sample.question,
-        answers=(sample.answer,),
+        answers=sample.right,
         shown=tuple(shown),
     )
 
@@ -66,5 +66,5 @@ def _said(
         if scorer == "generation":
             return found[0].texts[index], bool(row[VERDICTS.index("right")])
         best = int(row.argmax())
-        return sample.candidates[best], best == sample.label
+        return sample.candidates[best], best in sample.labels
     raise RunError(f"Nothing was asked of {model} about {task.name} under {condition}.")

@@ -91,7 +91,9 @@ class Judging:
                 if facts == self.shipped:
                     told.save_pretrained(self.run.path("prompt"))
         results = table.results()
-        notes = [*self.notes, *(note for task in self.tasks for note in task.notes)]
+        notes = [*self.notes, *table.notes()]
+        for task in self.tasks:
+            notes += task.notes
         said: TransferResults = results.model_copy(
             update={
                 "title": self.title,

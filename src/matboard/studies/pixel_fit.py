@@ -171,7 +171,7 @@ class PixelFit(FitUnit):
             "method": self.variant.settings.method,
             "objective": self.recipe.objective,
             "task": self.task.name,
-            "data_fingerprint": self.task.fingerprint,
+            "data_fingerprint": self.task.train_fingerprint,
             "skipped_terms": list(self.left_out),
             "seed": self.seed,
             "steps": fit.step,
@@ -199,7 +199,11 @@ def _content(settings: FitConfig, recipe: Method, task: Task, seed: int) -> dict
         "matboard": __version__,
         **asked,
         **asdict(recipe),
-        "task": {"name": task.name, "fingerprint": task.fingerprint, "stamp": task.stamp},
+        "task": {
+            "name": task.name,
+            "mirror": task.mirror,
+            "fingerprint": task.train_fingerprint,
+        },
         "seed": seed,
     }
 

@@ -216,7 +216,8 @@ def _rank(
     model: FrozenModel, pictures: Sequence[Image], samples: Sequence[Sample], widest: int
 ) -> NDArray[np.float64]:
     """Candidate log-likelihoods ``sample candidate``; a sample with fewer candidates than others
-    has −inf in the columns that it lacks.
+    has −inf in the columns that it lacks. Where several candidates count as right, the first of
+    them stands for the likeliest.
     """
     ranking = require(model, Ranks, doing="judging by ranking")
     padded = []
@@ -228,6 +229,9 @@ def _rank(
     scores: NDArray[np.float64] = likelihoods.double().cpu().numpy()
     for row, sample in zip(scores, samples, strict=True):
         row[len(sample.candidates) :] = -np.inf
+        also_right = list(sample.labels[1:])
+        row[sample.label] = row[list(sample.labels)].max()
+        row[also_right] = -np.inf
     return scores
 
 
@@ -240,11 +244,16 @@ def _generate(
 
 
 def _verdict(text: str, sample: Sample) -> NDArray[np.float64]:
-    """One-hot in ``VERDICTS``."""
-    right = metrics.generation_correct(text, sample.answer, sample.candidates)
+    """One-hot in ``VERDICTS``: right where the text gives any of the answers that count."""
+    found = []
+    for answer in sample.right:
+        candidates = sample.candidates if answer in sample.candidates else ()
+        found.append(metrics.generation_correct(text, answer, candidates))
+    said = "wrong"
+    if any(found):
+        said = "right"
+    elif all(one is None for one in found):
+        said = "unparsable"
     row = np.zeros(len(VERDICTS))
-    if right is None:
-        row[VERDICTS.index("unparsable")] = 1.0
-    else:
-        row[VERDICTS.index("right" if right else "wrong")] = 1.0
+    row[VERDICTS.index(said)] = 1.0
     return row

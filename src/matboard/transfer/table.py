@@ -13,7 +13,7 @@ from matboard.models.capabilities import FrozenModel
 from matboard.results.parts import Difference
 from matboard.results.transfer import Cell, Condition, Model, Scorer, TaskFacts, TransferResults
 from matboard.tasks.task import Task
-from matboard.transfer.conditions import Showing
+from matboard.transfer.conditions import FULL, Showing
 
 VERDICTS = ("right", "wrong", "unparsable")
 """Columns of a generation's scores."""
@@ -99,6 +99,23 @@ class TransferTable:
             conditions=tuple(showing.facts for showing in self.shown),
             cells=tuple(self._cell(place) for place in self._scored),
         )
+
+    def notes(self) -> list[str]:
+        """What a reader must know of how models answered: candidates that one cannot tell apart."""
+        notes = []
+        for place, runs in self._scored.items():
+            task = self.tasks[place.task]
+            names = task.test[0].candidates
+            alike = all(sample.candidates == names for sample in task.test)
+            if place.condition != FULL or place.scorer != "ranking" or not alike:
+                continue
+            for one, other in metrics.equal_columns(runs[0].scores):
+                notes.append(
+                    f"{place.model} scores {names[one]!r} and {names[other]!r} of"
+                    f" {self.task_name(task)} exactly alike for every picture: it cannot tell them"
+                    " apart, and ties count for a share."
+                )
+        return notes
 
     def task_name(self, task: Task) -> str:
         """A task's name in this table: its own, numbered where others are called the same."""
