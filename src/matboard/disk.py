@@ -63,6 +63,70 @@ def publish(finished: Path, target: Path) -> None:
     flush_folder(target.parent)
 
 
+def write_whole(target: Path, content: bytes, *, replace: bool) -> None:
+    """Write a file that is never seen half, not even by who comes after a kill.
+
+    Where the system can (Linux), it has no name until it is whole and flushed, so that a kill
+    leaves nothing behind; elsewhere it is written under a hidden name and moved.
+
+    Raises FileExistsError where there is a file and ``replace`` is False; OSError where it cannot
+    be written. What was at the target is then untouched.
+    """
+    if not replace and target.exists():
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
+    try:
+        _write_nameless(target, content, replace)
+    except (NotImplementedError, IsADirectoryError, FileNotFoundError):
+        _write_aside(target, content)
+    except OSError as error:
+        if error.errno not in {*NOT_SUPPORTED, errno.EXDEV, errno.EPERM}:
+            raise
+        _write_aside(target, content)
+    flush_folder(target.parent)
+
+
+def _write_nameless(target: Path, content: bytes, replace: bool) -> None:
+    nameless = getattr(os, "O_TMPFILE", None)
+    if nameless is None:
+        raise NotImplementedError
+    descriptor = os.open(target.parent, nameless | os.O_WRONLY, 0o666)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(descriptor)
+        if not replace:
+            _link(descriptor, target)
+            return
+        # A link cannot replace. Under this name only whole files ever lie, so another process, or
+        # the next after a kill, may take it away or use it.
+        whole = target.with_name(f".{target.name}.whole")
+        whole.unlink(missing_ok=True)
+        _link(descriptor, whole)
+        try:
+            whole.replace(target)
+        except FileNotFoundError:
+            return
+        except OSError:
+            whole.unlink(missing_ok=True)
+            raise
+
+
+def _link(descriptor: int, name: Path) -> None:
+    """Give a nameless file its name, as open(2) says under O_TMPFILE."""
+    # Without a folder's descriptor Python would link the symbolic link itself.
+    os.link(f"/proc/self/fd/{descriptor}", name, src_dir_fd=descriptor, follow_symlinks=True)
+
+
+def _write_aside(target: Path, content: bytes) -> None:
+    aside = target.with_name(f".{target.name}-{os.getpid()}.part")
+    try:
+        aside.write_bytes(content)
+        flush(aside)
+        aside.replace(target)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
 def make_once(target: Path, make: Callable[[Path], None]) -> Path:
     """A file or folder that is costly to make: made where it is missing, by one process at a time.
 

@@ -8,7 +8,6 @@ first out of anything; `to_array` and `to_picture` go between the two.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -191,24 +190,3 @@ def to_picture(array: NDArray[np.floating]) -> Image.Image:
         )
     levels = np.rint(np.clip(array, 0, 1) * 255).astype(np.uint8)
     return Image.fromarray(np.ascontiguousarray(levels.transpose(1, 2, 0)))
-
-
-def find_pictures(paths: Iterable[Path]) -> list[Path]:
-    """Every named file, and every visible file inside a named folder, at any depth, whose name ends
-    like a picture's; sorted, each once.
-
-    Raises ImageError where a path does not exist.
-    """
-    return sorted({file for path in paths for file in _pictures_at(path)})
-
-
-def _pictures_at(path: Path) -> Iterator[Path]:
-    if not path.exists():
-        raise ImageError(f"{path} does not exist; expected a picture or a folder of pictures.")
-    if not path.is_dir():
-        yield path
-        return
-    for file in path.rglob("*"):
-        visible = not any(part.startswith(".") for part in file.relative_to(path).parts)
-        if visible and file.suffix.lower() in SUFFIXES and file.is_file():
-            yield file

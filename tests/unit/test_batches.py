@@ -14,9 +14,8 @@ from matboard.transfer.batches import Batches
 
 def samples(count, size=(40, 40)):
     def load(i):
-        return Image.fromarray(
-            np.random.default_rng(i).integers(0, 255, (size[1], size[0], 3), dtype=np.uint8)
-        )
+        generator = np.random.default_rng(i)
+        return Image.fromarray(generator.integers(0, 255, (*size[::-1], 3), dtype=np.uint8))
 
     return [Sample(str(i), lambda i=i: load(i), "what?", "a", ("a", "b")) for i in range(count)]
 
@@ -39,24 +38,19 @@ def test_an_epoch_sees_every_sample_once():
     assert seen == Counter(dict.fromkeys(range(10), 2))
 
 
-def test_processes_share_the_step_of_one():
+def test_parts_make_up_the_step():
     alone = batches().at(2)
-    first, second = batches().at(2, 0, 2), batches().at(2, 1, 2)
-    assert (
-        first.indices[0],
-        second.indices[0],
-        first.indices[1],
-        second.indices[1],
-    ) == alone.indices
-    assert torch.equal(
-        torch.stack([first.images[0], second.images[0], first.images[1], second.images[1]]),
-        alone.images,
-    )
+    first = batches().at(2, 0, 2)
+    second = batches().at(2, 1, 2)
+    assert first.indices + second.indices == alone.indices
+    assert first.views + second.views == alone.views
+    assert torch.equal(torch.cat([first.images, second.images]), alone.images)
 
 
 def test_square_pictures_are_never_cropped_and_mirroring_obeys_the_task():
     views = [v for step in range(10) for v in batches().at(step).views]
-    assert {v.offset for v in views} == {0.5} and {v.mirror for v in views} == {True, False}
+    assert {view.offset for view in views} == {0.5}
+    assert {view.mirror for view in views} == {True, False}
     assert not any(v.mirror for step in range(10) for v in batches(mirror=False).at(step).views)
 
 
@@ -69,9 +63,8 @@ def test_without_diversity_training_sees_what_deployment_sees():
     some = batches(size=(80, 40), diversity=False)
     batch = some.at(0)
     for index, image in zip(batch.indices, batch.images):
-        assert np.array_equal(
-            image.numpy(), to_array(some.canvas.shrink(some.samples[index].load()))
-        )
+        deployed = some.canvas.shrink(some.samples[index].load())
+        assert np.array_equal(image.numpy(), to_array(deployed))
 
 
 def test_pictures_beyond_the_cache_are_decoded_again():
@@ -81,13 +74,8 @@ def test_pictures_beyond_the_cache_are_decoded_again():
         loads[i] += 1
         return Image.new("RGB", (10, 10))
 
-    small = Batches(
-        [Sample(str(i), lambda i=i: load(i), "?", "a") for i in range(4)],
-        Canvas(32, 4),
-        4,
-        seed=0,
-        cache_bytes=600,
-    )
+    some = [Sample(str(i), lambda i=i: load(i), "?", "a") for i in range(4)]
+    small = Batches(some, Canvas(32, 4), 4, seed=0, cache_bytes=600)
     for step in range(3):
         small.at(step)
     assert sorted(loads.values()) == [1, 1, 3, 3]

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from matboard.disk import make_folder, make_once, publish
+from matboard.disk import make_folder, make_once, publish, write_whole
 from matboard.errors import RunError
 from matboard.prompts.artifact import VisualPrompt, load_prompt
 from matboard.prompts.canvas import Canvas
@@ -28,7 +28,7 @@ Calls = list[tuple[str, int]]
 def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
     """What was flushed or moved, in order, by inode: a file keeps it when its name changes."""
     made: Calls = []
-    fsync, replace = os.fsync, os.replace
+    fsync, replace, link = os.fsync, os.replace, os.link
 
     def recording_fsync(descriptor: int) -> None:
         made.append(("flush", os.fstat(descriptor).st_ino))
@@ -38,6 +38,11 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
         made.append(("move", Path(source).stat().st_ino))
         replace(source, target)
 
+    def recording_link(source: Path, target: Path, **options: bool) -> None:
+        made.append(("move", Path(source).stat().st_ino))
+        link(source, target, **options)
+
+    monkeypatch.setattr(os, "link", recording_link)
     monkeypatch.setattr(os, "fsync", recording_fsync)
     monkeypatch.setattr(os, "replace", recording_replace)
     return made
@@ -214,3 +219,28 @@ def test_an_error_while_making_publishes_nothing(tmp_path):
     with pytest.raises(RunError):
         make_once(tmp_path / "file", make)
     assert [file.name for file in tmp_path.iterdir()] == [".file.lock"]
+
+
+@pytest.mark.parametrize("nameless", [True, False])
+def test_a_whole_file_is_written_where_files_may_be_nameless_and_where_not(
+    tmp_path, monkeypatch, nameless
+):
+    if not nameless:
+        monkeypatch.delattr(os, "O_TMPFILE", raising=False)
+    write_whole(tmp_path / "a", b"one", replace=False)
+    with pytest.raises(FileExistsError):
+        write_whole(tmp_path / "a", b"two", replace=False)
+    assert (tmp_path / "a").read_bytes() == b"one"
+    write_whole(tmp_path / "a", b"two", replace=True)
+    assert (tmp_path / "a").read_bytes() == b"two"
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OSError):
+        write_whole(tmp_path / "folder", b"x", replace=True)
+    assert {file.name for file in tmp_path.iterdir()} == {"a", "folder"}
+    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o666 & ~umask()
+
+
+def umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

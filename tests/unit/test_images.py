@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from matboard.errors import ImageError
-from matboard.images import MAX_PIXELS, decode, find_pictures, to_array, to_picture
+from matboard.images import MAX_PIXELS, decode, to_array, to_picture
 
 
 def encoded(picture: Image.Image, format: str = "PNG", **options) -> bytes:
@@ -238,19 +238,3 @@ def test_to_picture_clamps_and_rounds_to_the_nearest_level():
         ImageError, match=r"shape \(4, 4, 3\) is not a picture; expected \(3, height, width\)"
     ):
         to_picture(np.zeros((4, 4, 3)))
-
-
-def test_find_pictures_is_recursive_sorted_and_counts_once(tmp_path):
-    for name in ("b.PNG", "a/c.jpg", "a/notes.txt", ".hidden/d.png", "._e.jpg"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    found = find_pictures([tmp_path, tmp_path / "b.PNG", tmp_path / "a" / "notes.txt"])
-    assert [str(file.relative_to(tmp_path)) for file in found] == [
-        "a/c.jpg",
-        "a/notes.txt",
-        "b.PNG",
-    ]
-    with pytest.raises(
-        ImageError, match=r"nowhere does not exist; expected a picture or a folder of pictures\."
-    ):
-        find_pictures([Path("nowhere")])

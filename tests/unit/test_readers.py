@@ -522,6 +522,17 @@ def test_parquet_with_bytes_paths_and_stored_class_names(tmp_path: Path) -> None
     ]
 
 
+def test_parquet_knows_in_which_file_each_picture_lies(tmp_path: Path) -> None:
+    (tmp_path / "b.png").write_bytes(png(size=9))
+    both = [{"bytes": png(), "path": "a.png"}, {"bytes": None, "path": "b.png"}]
+    more = {"answer": ["yes", "no"], "split": ["train", "test"]}
+    task = load_task(table(tmp_path / "a.parquet", image=both, **more))
+    assert task.train[0].file == tmp_path / "a.parquet"
+    assert task.test[0].file == tmp_path / "b.png"
+    named = load_task(table(tmp_path / "a.parquet", image=["b.png", "b.png"], **more))
+    assert {s.file for s in (*named.train, *named.test)} == {tmp_path / "b.png"}
+
+
 def test_parquet_with_questions(tmp_path: Path) -> None:
     path = table(
         tmp_path / "a.parquet",

@@ -142,13 +142,14 @@ class PixelPrompt(nn.Module):
             images = _fit(images, self.canvas.inner, self.canvas.policy)
         return F.pad(images, (self.canvas.width,) * 4)
 
-    @torch.no_grad()
-    def project_(self) -> None:
-        """Pull a ``clamped`` prompt's values back to where they can change a picture, so that they
-        cannot drift; call after each update.
+    def projected(self, values: Tensor) -> Tensor:
+        """Values of `delta`, those of a ``clamped`` prompt pulled back to where they can change a
+        picture, so that they cannot drift; for each update.
         """
-        if self.range == "clamped":
-            self.delta.clamp_(*valid_range(self.layout))
+        if self.range != "clamped":
+            return values
+        low, high = valid_range(self.layout)
+        return values.clamp(low, high)
 
     def to_artifact(self, config: Mapping[str, Any] | None = None) -> VisualPrompt:
         """What is learned so far, to be saved or applied; ``config`` is what to remember about it.

@@ -105,15 +105,15 @@ class TransferTable:
         notes = []
         for place, runs in self._scored.items():
             task = self.tasks[place.task]
-            names = task.test[0].candidates
-            alike = all(sample.candidates == names for sample in task.test)
-            if place.condition != FULL or place.scorer != "ranking" or not alike:
+            several_right = any(sample.accepted for sample in task.test)
+            if place.condition != FULL or place.scorer != "ranking" or several_right:
                 continue
-            for one, other in metrics.equal_columns(runs[0].scores):
+            candidates = [sample.candidates for sample in task.test]
+            for names in metrics.tied_candidates(runs[0].scores, candidates):
+                listed = " and ".join(repr(name) for name in names)
                 notes.append(
-                    f"{place.model} scores {names[one]!r} and {names[other]!r} of"
-                    f" {self.task_name(task)} exactly alike for every picture: it cannot tell them"
-                    " apart, and ties count for a share."
+                    f"{place.model} scores {listed} of {self.task_name(task)} exactly alike for"
+                    " every picture: it cannot tell them apart, and ties count for a share."
                 )
         return notes
 

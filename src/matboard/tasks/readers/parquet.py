@@ -62,6 +62,7 @@ def _rows(path: Path, split: Split | None, columns: Columns) -> Iterator[Record]
         image = _image_column(path, table, columns)
         said = _said(table, image, columns)
         names = list(columns.classes or _stored_class_names(table, columns.label))
+        files = _files(table.column(image), path)
     except MatboardError:
         raise
     except Exception as error:  # what pyarrow raises on a damaged table is no closed list
@@ -76,7 +77,7 @@ def _rows(path: Path, split: Split | None, columns: Columns) -> Iterator[Record]
             fields["candidates"] = fields.get("candidates") or names or None
         load = partial(_decode, table.column(image), number, path)
         record = record_of(fields, where, id, load, id, split)
-        yield replace(record, file=path)
+        yield replace(record, file=files[number])
 
 
 def _table(path: Path) -> Any:
@@ -115,6 +116,24 @@ def _said(table: Any, image: str, columns: Columns) -> list[dict[str, Any]]:
     wanted = [name for name in (*FIELDS, columns.label) if name in there]
     said: list[dict[str, Any]] = table.select(wanted).to_pylist()
     return said or [{} for _ in range(table.num_rows)]
+
+
+def _files(column: Any, table: Path) -> list[Path]:
+    """Where each picture lies: in the table, or in a file of its own that the table names."""
+    import pyarrow
+    import pyarrow.compute
+
+    names = column
+    kind = column.type
+    if pyarrow.types.is_struct(kind):
+        if kind.get_field_index("bytes") < 0 or kind.get_field_index("path") < 0:
+            return [table] * len(column)
+        alone = pyarrow.compute.struct_field(column, "bytes").is_null()
+        paths = pyarrow.compute.struct_field(column, "path")
+        names = pyarrow.compute.if_else(alone, paths, None)
+    elif not pyarrow.types.is_string(kind):
+        return [table] * len(column)
+    return [table if name is None else table.parent / name for name in names.to_pylist()]
 
 
 def _stored_class_names(table: Any, label: str) -> list[str]:

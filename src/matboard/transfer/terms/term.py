@@ -66,7 +66,9 @@ class ModelTerm(Term):
         """The sum over this batch."""
 
     def units(self, seen: ModelPass) -> int | None:
-        """What the sum is divided by, counted in this batch; None: the samples."""
+        """What the sum is divided by, counted in this batch; None: the samples. A term that counts
+        something else says ``whole_share`` among its needs.
+        """
         del seen
         return None
 
