@@ -49,15 +49,15 @@ class Backward:
         """
         out = Gradients(apart)
         if self._objective.of_models:
+            share = 1 / len(self._models)
             for model in self._models:
-                leaf = canvases.detach().requires_grad_()
-                summands = self._of_model(model, part, leaf)
-                out.add(leaf, summands, share=1 / len(self._models), model=model.name)
+                leaf = _leaf(canvases)
+                out.add(leaf, self._of_model(model, part, leaf), share, model.name)
         if self._guide is not None:
-            leaf = canvases.detach().requires_grad_()
+            leaf = _leaf(canvases)
             out.add(leaf, self._of_guide(self._guide, part, leaf))
         if self._objective.of_canvas:
-            leaf = canvases.detach().requires_grad_()
+            leaf = _leaf(canvases)
             out.add(leaf, self._of_canvas(leaf))
         return out
 
@@ -78,12 +78,23 @@ class Backward:
 
     def _of_guide(self, guide: Guide, part: Batch, leaf: Tensor) -> list[Summand]:
         seen = GuidePass(guide, part, leaf, self._texts)
-        terms = self._objective.of_guide
-        return [_summand(term, term.value(seen) / self._batches.size) for term in terms]
+        summands = []
+        for term in self._objective.of_guide:
+            value = term.value(seen)
+            summands.append(_summand(term, value / self._batches.size))
+        return summands
 
     def _of_canvas(self, leaf: Tensor) -> list[Summand]:
-        terms = self._objective.of_canvas
-        return [_summand(term, term.value(leaf) / self._batches.size) for term in terms]
+        summands = []
+        for term in self._objective.of_canvas:
+            value = term.value(leaf)
+            summands.append(_summand(term, value / self._batches.size))
+        return summands
+
+
+def _leaf(canvases: Tensor) -> Tensor:
+    """A copy that gradients are taken for, without what led to it."""
+    return canvases.detach().requires_grad_()
 
 
 def _summand(term: Term, mean: Tensor) -> Summand:

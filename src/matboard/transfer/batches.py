@@ -83,42 +83,43 @@ class Batches:
     def at(self, step: int, part: int = 0, parts: int = 1) -> Batch:
         """The samples of step ``step`` (from 0), or one of several equal parts of them."""
         share = self.size // parts
-        places = range(part * share, (part + 1) * share)
         generator = np.random.default_rng([self.seed, 1, step])
         draws = generator.random((self.size, 2)).tolist()
         indices = []
         views = []
         shrunk = []
-        for place in places:
+        for place in range(part * share, (part + 1) * share):
             index = self._index(step * self.size + place)
+            offset, flip = draws[place]
             picture = self.picture(index)
-            view = self._view(picture, *draws[place])
+            view = self._view(picture, offset, flip)
             indices.append(index)
             views.append(view)
             shrunk.append(self._shrunk(index, picture, view))
-        images = torch.from_numpy(np.stack(shrunk)).permute(0, 3, 1, 2).float() / 255
-        samples = tuple(self.samples[index] for index in indices)
-        return Batch(tuple(indices), tuple(views), samples, images)
+        samples = [self.samples[index] for index in indices]
+        return Batch(tuple(indices), tuple(views), tuple(samples), _as_tensor(shrunk))
 
     def picture(self, index: int) -> Image:
         """A decoded training picture."""
-        picture = self._cache.get(index)
-        if picture is None:
-            picture = self.samples[index].load()
-            if self._fits(3 * picture.width * picture.height):
-                self._cache[index] = picture
+        if index in self._cache:
+            return self._cache[index]
+        picture = self.samples[index].load()
+        if self._fits(3 * picture.width * picture.height):
+            self._cache[index] = picture
         return picture
 
     def _shrunk(self, index: int, picture: Image, view: View) -> NDArray[np.uint8]:
         """``inner inner 3``; kept, unless its crop was drawn at random and will hardly be drawn
         again.
         """
-        kept = self._small.get((index, view))
-        if kept is None:
-            kept = np.asarray(self.canvas.shrink(picture, offset=view.offset, mirror=view.mirror))
-            if view.offset == 0.5 and self._fits(kept.nbytes):
-                self._small[index, view] = kept
-        return kept
+        key = (index, view)
+        if key in self._small:
+            return self._small[key]
+        small = self.canvas.shrink(picture, offset=view.offset, mirror=view.mirror)
+        pixels = np.asarray(small)
+        if view.offset == 0.5 and self._fits(pixels.nbytes):
+            self._small[key] = pixels
+        return pixels
 
     def _fits(self, size: int) -> bool:
         if self._cached + size > self.cache_bytes:
@@ -137,5 +138,13 @@ class Batches:
     def _view(self, picture: Image, offset: float, flip: float) -> View:
         if not self.diversity:
             return View()
-        cropped = self.canvas.policy == "crop" and picture.width != picture.height
-        return View(offset=offset if cropped else 0.5, mirror=self.mirror and flip < 0.5)
+        mirror = self.mirror and flip < 0.5
+        square = picture.width == picture.height
+        if square or self.canvas.policy != "crop":
+            return View(mirror=mirror)
+        return View(offset=offset, mirror=mirror)
+
+
+def _as_tensor(pictures: Sequence[NDArray[np.uint8]]) -> Float[Tensor, "batch 3 inner inner"]:
+    stacked = torch.from_numpy(np.stack(pictures))
+    return stacked.permute(0, 3, 1, 2).float() / 255

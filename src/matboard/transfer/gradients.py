@@ -61,28 +61,31 @@ class Gradients:
         """Backpropagate summands to ``leaf``, weighted, times ``share``."""
         weighted = [share * s.weight * s.value for s in summands]
         if self.apart:
-            pieces = _backpropagated_apart(weighted, leaf)
-            gradient = pieces[0] if len(pieces) == 1 else torch.stack(pieces).sum(dim=0)
-            for s, piece in zip(summands, pieces):
-                _increase(self.terms, s.name, piece.sum(dim=0))
+            gradient = self._apart(summands, weighted, leaf)
         else:
-            (gradient,) = torch.autograd.grad(sum(weighted, leaf.new_zeros(())), leaf)
-        gradient = gradient.sum(dim=0)
-        self.total = self.total.to(gradient.device) + gradient
-        for s in summands:
-            _increase(self.losses, s.name, share * s.value.detach())
+            total = sum(weighted, leaf.new_zeros(()))
+            (gradient,) = torch.autograd.grad(total, leaf)
+        over_batch = gradient.sum(dim=0)
+        self.total = self.total.to(leaf.device) + over_batch
+        values = {s.name: s.value.detach() for s in summands}
+        for name, value in values.items():
+            _increase(self.losses, name, share * value)
         if model is not None:
-            values = {s.name: s.value.detach() for s in summands}
-            self.models[model] = {**values, "gradient": gradient}
+            self.models[model] = {**values, "gradient": over_batch}
 
     def norms(self) -> dict[str, float]:
         """L2 norms of the gradient, and of each term's own where they were kept."""
-        norms = {name: float(gradient.norm()) for name, gradient in self.terms.items()}
-        return {**norms, "total": float(self.total.norm())}
+        norms = {}
+        for name, gradient in self.terms.items():
+            norms[name] = float(gradient.norm())
+        norms["total"] = float(self.total.norm())
+        return norms
 
     def cosines(self, mask: Tensor) -> dict[str, float]:
         """Cosines between the terms' gradients on the prompt's pixels."""
-        masked = {name: (gradient * mask).flatten() for name, gradient in self.terms.items()}
+        masked = {}
+        for name, gradient in self.terms.items():
+            masked[name] = (gradient * mask).flatten()
         cosines = {}
         for one, other in combinations(masked, 2):
             cosine = cosine_similarity(masked[one], masked[other], dim=0)
@@ -93,9 +96,23 @@ class Gradients:
         """Each source model's terms, and the norm of its (already shared) gradient."""
         models = {}
         for name, values in self.models.items():
-            losses = {term: float(value) for term, value in values.items() if term != "gradient"}
-            models[name] = {**losses, "gradient_norm": float(values["gradient"].norm())}
+            terms = dict(values)
+            norm = float(terms.pop("gradient").norm())
+            losses = {term: float(value) for term, value in terms.items()}
+            models[name] = {**losses, "gradient_norm": norm}
         return models
+
+    def _apart(
+        self, summands: Sequence[Summand], weighted: Sequence[Tensor], leaf: Tensor
+    ) -> Tensor:
+        """The gradient of the sum, by those of its summands, through the graph that they share."""
+        last = len(weighted) - 1
+        pieces = []
+        for i, value in enumerate(weighted):
+            (piece,) = torch.autograd.grad(value, leaf, retain_graph=i < last)
+            _increase(self.terms, summands[i].name, piece.sum(dim=0))
+            pieces.append(piece)
+        return torch.stack(pieces).sum(dim=0)
 
 
 def summed(parts: Sequence[Gradients], processes: Processes) -> Gradients:
@@ -114,16 +131,6 @@ def summed(parts: Sequence[Gradients], processes: Processes) -> Gradients:
 
 def _summed(parts: Sequence[Named], processes: Processes) -> Named:
     return {name: processes.sum([part[name] for part in parts]) for name in parts[0]}
-
-
-def _backpropagated_apart(weighted: Sequence[Tensor], leaf: Tensor) -> list[Tensor]:
-    """The gradient of each, through the graph that they share."""
-    last = len(weighted) - 1
-    pieces = []
-    for i, value in enumerate(weighted):
-        (piece,) = torch.autograd.grad(value, leaf, retain_graph=i < last)
-        pieces.append(piece)
-    return pieces
 
 
 def _increase(sums: Named, name: str, value: Tensor) -> None:
