@@ -1,14 +1,16 @@
-"""Learning curves: which logged quantities share a panel, and the panels drawn."""
+"""Learning curves: what was logged step by step, averaged over bins and drawn."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from itertools import groupby, pairwise
+from statistics import fmean
+from typing import TYPE_CHECKING, TypeAlias
 
-from matboard.report.run_view import Curve, Key
-from matboard.report.svg import WIDTH, Drawing, colour_of, new_axes, style, to_svg, variable
+from matboard.report.figures import WIDTH, Drawing, colour_of, new_axes, style, to_svg, variable
+from matboard.results import StepRow
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,10 +21,14 @@ TITLES = {
     "task_loss": "task loss",
     "feature_consistency": "feature consistency (FCA)",
     "semantic_enrichment": "semantic enrichment (TSE)",
-    "gradient_norm": "gradient norm",
-    "gradient_cosine": "cosine between gradients",
+    "gradient_norms": "gradient norm",
+    "gradient_cosines": "cosine between gradients",
 }
-NOT_DRAWN = ("lr", "skipped", "seconds")
+
+Key: TypeAlias = tuple[str, ...]
+"""A field of `StepRow`, and below it the names that it maps."""
+Point: TypeAlias = tuple[int, float]
+"""A step and a value."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +37,7 @@ class Line:
 
     label: str
     colour: int
-    curve: Curve
+    points: tuple[Point, ...]
 
 
 @dataclass(frozen=True)
@@ -45,98 +51,147 @@ class Panel:
     legend: bool = False
 
 
-def method_of(run: str) -> str:
-    """``"tvp-s0"`` → ``"tvp"``."""
-    return re.sub(r"-s\d+$", "", run)
+@dataclass(frozen=True)
+class Bin:
+    """Neighbouring steps: where they stand, and the mean and range of their values."""
+
+    step: float
+    mean: float
+    low: float
+    high: float
 
 
-def panels(curves: dict[str, dict[Key, Curve]], methods: Sequence[str]) -> list[Panel]:
-    """A single run: quantities of one kind share a panel. A study: one panel a quantity, one line a
-    method over all its seeds.
+def curves(steps: Iterable[StepRow]) -> dict[Key, list[Point]]:
+    """Quantity → its points by step; what is not finite is left out."""
+    found: dict[Key, list[Point]] = defaultdict(list)
+    for row in sorted(steps, key=lambda row: row.step):
+        for key, value in _quantities(row):
+            if value is not None:
+                found[key].append((row.step, value))
+    return dict(found)
+
+
+def _quantities(row: StepRow) -> Iterator[tuple[Key, float | None]]:
+    yield ("loss",), row.loss
+    for field in ("losses", "gradient_norms", "gradient_cosines"):
+        for name, value in getattr(row, field).items():
+            yield (field, name), value
+    for model, quantities in row.per_model.items():
+        for name, value in quantities.items():
+            yield ("per_model", model, name), value
+
+
+def binned(points: Sequence[Point]) -> list[Bin]:
+    """Means over bins of equally many logged steps, each with all its values.
+
+    Bins are counted from the end. What is left at the start is a bin of its own, or joins the
+    next one where it is less than half of one, so that no bin is averaged over much less than
+    the others.
     """
-    keys = sorted(
-        {key for run in curves.values() for key in run if _is_drawn(key, run)},
-        key=lambda key: (_rank(key), key),
-    )
-    if len(curves) > 1:
-        return [
-            _panel(key, _words(key), _lines(curves, key, learners(curves, methods))) for key in keys
+    by_step = [list(group) for _, group in groupby(points, key=lambda point: point[0])]
+    wide = -(-len(by_step) // POINTS) or 1
+    first = len(by_step) % wide
+    if 2 * first < wide and len(by_step) > wide:
+        first += wide
+    edges = [0, *range(first or wide, len(by_step) + 1, wide)]
+    return [_bin(by_step[start:end]) for start, end in pairwise(edges)]
+
+
+def _bin(steps: Sequence[Sequence[Point]]) -> Bin:
+    values = [value for points in steps for _, value in points]
+    middle = fmean(points[0][0] for points in steps)
+    return Bin(middle, fmean(values), min(values), max(values))
+
+
+def panel_each_quantity(variants: Mapping[str, Sequence[StepRow]]) -> list[Panel]:
+    """One panel a quantity, one line a variant over all its seeds.
+
+    Args:
+        variants: every variant of the table in its order, also those without a log: colours are
+            those of the table's figures.
+    """
+    found = {variant: curves(steps) for variant, steps in variants.items()}
+    keys = {key for drawn in found.values() for key in drawn if _is_drawn(key, drawn)}
+    panels = []
+    for key in sorted(keys, key=_rank):
+        lines = [
+            Line(variant, colour, tuple(drawn[key]))
+            for colour, (variant, drawn) in enumerate(found.items())
+            if key in drawn
         ]
-    found = next(iter(curves.values()), {})
-    families: dict[Key, list[Key]] = {}
+        panels.append(_panel(key, _words(key), lines))
+    return panels
+
+
+def panels_of_one(steps: Sequence[StepRow]) -> list[Panel]:
+    """The panels of a single fit: quantities of one kind share one."""
+    found = curves(steps)
+    keys = [key for key in sorted(found, key=_rank) if _is_drawn(key, found)]
+    families: dict[Key, list[Key]] = defaultdict(list)
     for key in keys:
-        families.setdefault(_family(key), []).append(key)
-    return [
-        _panel(
-            family,
-            _words(family),
-            [Line(_part(key), place, found[key]) for place, key in enumerate(members)],
-            legend=len(members) > 1,
-        )
-        for family, members in families.items()
-    ]
+        families[_family(key)].append(key)
+    panels = []
+    for family, members in families.items():
+        lines = [Line(_part(key), place, tuple(found[key])) for place, key in enumerate(members)]
+        panels.append(_panel(family, _words(family), lines, legend=len(members) > 1))
+    return panels
 
 
-def learners(curves: dict[str, dict[Key, Curve]], methods: Sequence[str]) -> dict[str, int]:
-    """The methods a study's log speaks of, and their colours: the same as in the table's figures."""
-    logged = dict.fromkeys(map(method_of, curves))
-    order = list(dict.fromkeys([*methods, *logged]))
-    return {method: order.index(method) for method in order if method in logged}
+def panel_of_losses(title: str, steps: Iterable[StepRow]) -> Panel:
+    """The whole loss and its terms in one panel; a loss of one term is that term."""
+    found = curves(steps)
+    keys = [key for key in sorted(found, key=_rank) if key[0] in ("loss", "losses")]
+    if len(keys) == 2:
+        keys = keys[:1]
+    lines = [Line(_part(key), place, tuple(found[key])) for place, key in enumerate(keys)]
+    return Panel(title, tuple(lines), legend=len(lines) > 1)
 
 
-def _lines(curves: dict[str, dict[Key, Curve]], key: Key, colours: dict[str, int]) -> list[Line]:
-    merged = (
-        (method, colour, over_seeds(curves, key, method)) for method, colour in colours.items()
-    )
-    return [Line(method, colour, curve) for method, colour, curve in merged if curve.steps]
+def _is_drawn(key: Key, found: Mapping[Key, list[Point]]) -> bool:
+    """One source model's own curves are the fit's curves: they are drawn from two models on."""
+    models = {other[1] for other in found if other[0] == "per_model"}
+    return key[0] != "per_model" or len(models) > 1
 
 
-def over_seeds(curves: dict[str, dict[Key, Curve]], key: Key, method: str) -> Curve:
-    """One quantity of one method: the points of all its seeds as one curve."""
-    runs = [
-        found[key] for run, found in curves.items() if method_of(run) == method and key in found
-    ]
-    points = sorted(point for curve in runs for point in zip(curve.steps, curve.values))
-    return Curve([step for step, _ in points], [value for _, value in points])
-
-
-def _is_drawn(key: Key, run: dict[Key, Curve]) -> bool:
-    """One source model's own curves are the run's curves: they are drawn from two models on."""
-    alone = (
-        key[0] == "per_model" and len({other[1] for other in run if other[0] == "per_model"}) == 1
-    )
-    return key[-1] not in NOT_DRAWN and not alone
-
-
-def _rank(key: Key) -> tuple[int, ...]:
-    names = list(TITLES)
-    return tuple(names.index(part) if part in names else len(names) for part in key)
+def _rank(key: Key) -> tuple[tuple[int, ...], Key]:
+    names = ["loss", "losses", *TITLES]
+    places = (names.index(part) if part in names else len(names) for part in key)
+    return tuple(places), key
 
 
 def _family(key: Key) -> Key:
-    if len(key) == 1:
-        return key
-    return (key[0], key[-1]) if key[0] == "per_model" else key[:1]
+    if key[0] == "per_model":
+        return (key[0], key[-1])
+    return key if key[0] == "losses" else key[:1]
 
 
 def _part(key: Key) -> str:
-    name = key[1] if len(key) > 1 else key[0]
-    return name if key[0] == "per_model" else name.replace("~", " · ").replace("_", " ")
+    """What a line is called in its panel's legend."""
+    if key[0] == "per_model":
+        return key[1]
+    return _title(key[-1])
 
 
 def _words(key: Key) -> str:
-    head = TITLES.get(key[0], key[0].replace("_", " "))
+    """What a panel is called."""
     if key[0] == "per_model":
-        return f"{TITLES.get(key[-1], key[-1])}, {'each model' if len(key) == 2 else key[1]}"
-    return f"{head}: {_part(key)}" if len(key) > 1 else head
+        whose = "each model" if len(key) == 2 else key[1]
+        return f"{_title(key[-1])}, {whose}"
+    if key[0] == "losses" or len(key) == 1:
+        return _title(key[-1])
+    return f"{_title(key[0])}: {_title(key[1])}"
 
 
-def _panel(key: Key, title: str, lines: list[Line], legend: bool = False) -> Panel:
+def _title(name: str) -> str:
+    return TITLES.get(name, name.replace("~", " · ").replace("_", " "))
+
+
+def _panel(key: Key, title: str, lines: Sequence[Line], legend: bool = False) -> Panel:
     return Panel(
         title,
         tuple(lines),
-        logarithmic="gradient_norm" in key,
-        signed=key[0] == "gradient_cosine",
+        logarithmic=key[0] == "gradient_norms" or key[-1] == "gradient_norm",
+        signed=key[0] == "gradient_cosines",
         legend=legend,
     )
 
@@ -146,7 +201,7 @@ def draw_panel(panel: Panel) -> Drawing:
     with style(panel.title):
         axes = new_axes(WIDTH, 220, left=46, bottom=36)
         for line in panel.lines:
-            _draw_curve(axes, line, panel.logarithmic)
+            _draw_line(axes, line, panel.logarithmic)
         if panel.logarithmic:
             _logarithmic(axes)
         if panel.signed:
@@ -168,30 +223,14 @@ def _logarithmic(axes: Axes) -> None:
     axes.yaxis.set_minor_formatter(NullFormatter())
 
 
-def _draw_curve(axes: Axes, line: Line, positive: bool) -> None:
-    import numpy as np
-
-    pairs = [(s, v) for s, v in zip(line.curve.steps, line.curve.values) if v > 0 or not positive]
-    bins = [
-        chunk
-        for chunk in np.array_split(np.array(pairs), min(POINTS, max(1, len(pairs))))
-        if len(chunk)
-    ]
-    steps, values = [b[:, 0].mean() for b in bins], [b[:, 1] for b in bins]
+def _draw_line(axes: Axes, line: Line, positive: bool) -> None:
+    points = [point for point in line.points if point[1] > 0 or not positive]
+    bins = binned(points)
+    steps = [each.step for each in bins]
     colour = colour_of(line.colour)
-    axes.plot(
-        steps,
-        [v.mean() for v in values],
-        color=colour,
-        linewidth=1.6,
-        marker="." if len(steps) == 1 else None,
-    )
-    if len(pairs) > len(bins):
-        axes.fill_between(
-            steps,
-            [v.min() for v in values],
-            [v.max() for v in values],
-            color=colour,
-            alpha=0.15,
-            linewidth=0,
-        )
+    marker = "." if len(steps) == 1 else None
+    axes.plot(steps, [each.mean for each in bins], color=colour, linewidth=1.6, marker=marker)
+    if len(points) > len(bins):
+        lows = [each.low for each in bins]
+        highs = [each.high for each in bins]
+        axes.fill_between(steps, lows, highs, color=colour, alpha=0.15, linewidth=0)
