@@ -20,7 +20,9 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import AutoModel, AutoTokenizer, CLIPVisionModelWithProjection
 
-from matboard.zoo import mini_guide
+from matboard.models.guide import load_guide
+from matboard.zoo import architectures, mini_guide
+from matboard.zoo.caption_clip import sentence
 from matboard.zoo.parts import fetch
 from recipes.mini.measure import QUESTION, accuracies
 from recipes.mini.pictures import Packed
@@ -141,16 +143,15 @@ def _sentences(captions: Sequence[str], parts: Path) -> torch.Tensor:
         tokenizer(list(captions[i : i + 64]), padding=True, return_tensors="pt")
         for i in range(0, len(captions), 64)
     ]
-    return torch.cat(
-        [mini_guide.sentence(encoder, b["input_ids"], b["attention_mask"]) for b in batches]
-    )
+    return torch.cat([sentence(encoder, b["input_ids"], b["attention_mask"]) for b in batches])
 
 
 def measure_guide(folder: Path, data: Path, *, most: int = 300) -> dict[str, dict[str, float]]:
     """Zero-shot accuracy of a built guide: the nearest caption "This is a photo of a …", as
     `measure` otherwise.
     """
-    guide = mini_guide.load(folder)
+    architectures.register()
+    guide = load_guide(str(folder))
 
     def guess(pictures: Sequence[Any], names: Sequence[str]) -> list[int]:
         captions = guide.text_features([f"{QUESTION} {name}" for name in names])

@@ -9,6 +9,7 @@ MatboardError                 what came, what was expected, what to do
     ├── PromptError           a prompt artefact
     ├── ModelError            a model that cannot be loaded or driven
     │   └── PreprocessingMismatch   our differentiable twin differs from the official processor
+    ├── FitError              a fit that learned nothing
     ├── HubError              a repository that the Hugging Face Hub does not give or take
     ├── RunError              a run folder that cannot be created, resumed or read
     └── MissingExtra          a library that is installed only when asked for
@@ -69,8 +70,14 @@ class PreprocessingMismatch(ModelError):
     """The differentiable twin of an image processor differs from the official one."""
 
 
+class FitError(InputError):
+    """A fit learned nothing."""
+
+
 class HubError(InputError):
-    """The Hugging Face Hub does not give or take a repository; the text is a clause that says why."""
+    """The Hugging Face Hub does not give or take a repository; the text is a clause that says
+    why.
+    """
 
 
 class RunError(InputError):

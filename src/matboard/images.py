@@ -8,15 +8,13 @@ first out of anything; `to_array` and `to_picture` go between the two.
 from __future__ import annotations
 
 import io
-import struct
-import zlib
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
+from matboard.disk import regular_size
 from matboard.errors import ImageError
 
 MAX_PIXELS = 89_478_485
@@ -34,51 +32,55 @@ SUFFIXES = frozenset(
 
 WHITE = (255, 255, 255)
 
-# What Pillow raises for a broken file, by the decoder that met it.
-_BROKEN = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    IndexError,
-    KeyError,
-    TypeError,
-    OverflowError,
-    MemoryError,
-    struct.error,
-    zlib.error,
-)
+_PREMULTIPLIED = {"La": "LA", "RGBa": "RGBA"}
+"""Modes whose colours are multiplied by their opacity → the same where they are not."""
+
+_ORIENTATION = 0x0112
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""EXIF 2.3, tag Orientation → what sets the picture upright."""
 
 
 def decode(
     source: Path | bytes | Image.Image,
     max_pixels: int = MAX_PIXELS,
     background: tuple[int, int, int] = WHITE,
+    name: str | None = None,
 ) -> Image.Image:
     """Any picture as 8-bit RGB, upright, opaque; the first frame of an animated one.
 
     EXIF rotation is applied, transparency is laid on ``background``, 16-bit greyscale is scaled to
-    8 bits. Colour profiles are ignored. Doing it twice changes nothing.
+    8 bits. Colour profiles are ignored, and so is EXIF data that cannot be read. Doing it twice
+    changes nothing.
 
     Args:
         source: a file, a file's content, or a picture that Pillow opened or made.
         max_pixels: the most pixels allowed; checked before any is decoded.
         background: 8-bit RGB colour behind transparent pixels.
+        name: what errors call it; by default the file's name, or how many bytes came.
 
     Raises:
-        ImageError: not a picture, truncated, empty, too large, or pixels without a stated range
-            (32-bit).
+        ImageError: not a picture, truncated, empty, too large, no regular file, or pixels without
+            a stated range (32-bit).
     """
-    if isinstance(source, Image.Image):
-        return _decode(
-            source, str(getattr(source, "filename", "") or "The picture"), max_pixels, background
-        )
-    name = str(source) if isinstance(source, Path) else f"The picture ({len(source)} bytes)"
+    name = name or _name(source)
     try:
-        with Image.open(
-            source if isinstance(source, Path) else io.BytesIO(source), formats=FORMATS
-        ) as opened:
+        if isinstance(source, Image.Image):
+            return _decode(source, name, max_pixels, background)
+        if isinstance(source, Path):
+            regular_size(source)
+        file = source if isinstance(source, Path) else io.BytesIO(source)
+        with Image.open(file, formats=FORMATS) as opened:
             return _decode(opened, name, max_pixels, background)
+    except ImageError:
+        raise
     except UnidentifiedImageError:
         raise ImageError(
             f"{name} is not a picture; expected one of {', '.join(FORMATS)}."
@@ -88,8 +90,16 @@ def decode(
             f"{name} declares more than {2 * MAX_PIXELS} pixels; at most {max_pixels} are allowed."
             " Shrink it first."
         ) from None
-    except _BROKEN as error:
+    except Exception as error:  # what a decoder raises on a hostile file is no closed list
         raise ImageError(f"{name} cannot be read: {_reason(error)}.") from error
+
+
+def _name(source: Path | bytes | Image.Image) -> str:
+    if isinstance(source, Path):
+        return str(source)
+    if isinstance(source, Image.Image):
+        return str(getattr(source, "filename", "") or "The picture")
+    return f"The picture ({len(source)} bytes)"
 
 
 def _decode(
@@ -105,13 +115,25 @@ def _decode(
         )
     try:
         picture.load()
-        upright = ImageOps.exif_transpose(picture)
-    except _BROKEN as error:
+    except Exception as error:
         raise ImageError(
             f"{name} is a broken {picture.format or 'picture'} file: {_reason(error)}. Expected a"
             " whole one."
         ) from error
-    return _to_rgb(upright, name, background)
+    return _to_rgb(_upright(picture), name, background)
+
+
+def _upright(picture: Image.Image) -> Image.Image:
+    try:
+        turn = _TURNS.get(picture.getexif().get(_ORIENTATION, 1))
+    except Exception:  # as it is stored: browsers show a picture with damaged EXIF data so too
+        return picture
+    if turn is None:
+        return picture
+    turned = picture.transpose(turn)
+    for key in ("exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp"):
+        turned.info.pop(key, None)
+    return turned
 
 
 def _to_rgb(picture: Image.Image, name: str, background: tuple[int, int, int]) -> Image.Image:
@@ -122,13 +144,12 @@ def _to_rgb(picture: Image.Image, name: str, background: tuple[int, int, int]) -
             f"{name} has 32-bit float pixels, which state no range; expected 8 or 16 bits. Save it"
             " as an 8-bit picture first."
         )
-    if picture.mode in ("La", "RGBa"):
-        picture = picture.convert({"La": "LA", "RGBa": "RGBA"}[picture.mode])
+    if picture.mode in _PREMULTIPLIED:
+        picture = picture.convert(_PREMULTIPLIED[picture.mode])
     if picture.has_transparency_data:
         layer = picture.convert("RGBA")
-        return Image.alpha_composite(
-            Image.new("RGBA", layer.size, (*background, 255)), layer
-        ).convert("RGB")
+        ground = Image.new("RGBA", layer.size, (*background, 255))
+        return Image.alpha_composite(ground, layer).convert("RGB")
     if picture.mode == "RGB" and type(picture) is Image.Image:
         return picture
     return picture.convert("RGB")
@@ -150,7 +171,7 @@ def _from_16_bit(picture: Image.Image, name: str) -> Image.Image:
 def _reason(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
-    return str(error).rstrip(".") or type(error).__name__
+    return str(error).partition("\n")[0].rstrip(".") or type(error).__name__
 
 
 def to_array(picture: Image.Image) -> NDArray[np.float32]:
@@ -169,28 +190,3 @@ def to_picture(array: NDArray[np.floating]) -> Image.Image:
         )
     levels = np.rint(np.clip(array, 0, 1) * 255).astype(np.uint8)
     return Image.fromarray(np.ascontiguousarray(levels.transpose(1, 2, 0)))
-
-
-def find_pictures(paths: Iterable[Path]) -> list[Path]:
-    """Every named file, and every visible file inside a named folder, at any depth, whose name ends
-    like a picture's; sorted, each once.
-
-    Raises ImageError where a path does not exist.
-    """
-    return sorted({file for path in paths for file in _pictures_at(path)})
-
-
-def _pictures_at(path: Path) -> Iterator[Path]:
-    if path.is_dir():
-        inside = (
-            file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file()
-        )
-        yield from (
-            file
-            for file in inside
-            if not any(part.startswith(".") for part in file.relative_to(path).parts)
-        )
-    elif path.exists():
-        yield path
-    else:
-        raise ImageError(f"{path} does not exist; expected a picture or a folder of pictures.")

@@ -1,10 +1,10 @@
 """``matboard apply``: pictures and folders in, prompted PNG files out."""
 
+import itertools
 import os
-import signal
 import subprocess
 import sys
-import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from matboard.cli.apply import apply
 from matboard.prompts.artifact import load_prompt
 from matboard.prompts.canvas import Canvas
 from matboard.prompts.pixel import PixelPrompt
+from matboard.studies import apply as jobs
 from matboard.studies.apply import distinct_names
 
 
@@ -215,31 +216,129 @@ def test_a_wrong_prompt_is_one_sentence(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_ctrl_c_says_how_to_go_on(prompt, tmp_path):
-    """A named pipe keeps apply waiting for a picture until the interrupt comes."""
-    good, pipe = paint(tmp_path / "a.jpg"), tmp_path / "pipe.png"
-    os.mkfifo(pipe)
-    command = [
-        sys.executable,
-        "-c",
-        "from matboard.cli import main; main()",
-        "apply",
-        prompt,
-        good,
-        pipe,
-        "--out",
-        tmp_path / "out",
-    ]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        deadline = time.monotonic() + 20
-        while not (tmp_path / "out" / "a.png").exists() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        time.sleep(0.3)
-        process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=20)
-    assert (
-        process.returncode == 130
-        and "Interrupted; 1 of 2 pictures are written. The same command goes on with the rest."
-        in errors
-    )
+def test_ctrl_c_says_how_to_go_on(prompt, tmp_path, monkeypatch):
+    write = jobs.prompt_file
+
+    def interrupted(prompt, file, target, overwrite):
+        if file.name == "b.jpg":
+            raise KeyboardInterrupt
+        write(prompt, file, target, overwrite)
+
+    monkeypatch.setattr(jobs, "prompt_file", interrupted)
+    inputs = paint(tmp_path / "a.jpg"), paint(tmp_path / "b.jpg")
+    result = run(prompt, *inputs, "--out", tmp_path / "out")
+    assert result.exit_code == 130
+    sentence = "Interrupted; 1 of 2 pictures are written. The same command goes on with the rest."
+    assert sentence in result.stderr
     assert written(tmp_path / "out") == {"a.png"}
+
+
+def test_what_is_no_picture_is_named_and_counted(prompt, tmp_path):
+    paint(tmp_path / "in" / "a.jpg")
+    for name in ("notes.txt", "deep/data.json", ".hidden", "Makefile"):
+        (tmp_path / "in" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "in" / name).touch()
+    os.mkfifo(tmp_path / "in" / "pipe.png")
+    (tmp_path / "in" / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    (tmp_path / "in" / "link").symlink_to(tmp_path)
+    result = run(prompt, tmp_path / "in", "/dev/zero", "--out", tmp_path / "out")
+    assert result.exit_code == 0 and "1 written" in result.stdout and "7 skipped" in result.stdout
+    for sentence in (
+        "in holds files that are no pictures: Makefile, notes.txt, deep/data.json.",
+        "pipe.png cannot be read: a pipe, socket or device, not a regular file.",
+        "gone.png cannot be read: no such file or directory.",
+        "link is a link to a folder, which is not followed.",
+        "/dev/zero cannot be read: a pipe, socket or device, not a regular file.",
+    ):
+        assert sentence in result.stderr
+    assert written(tmp_path / "out") == {"a.png"}
+
+
+def test_many_files_that_are_no_pictures_take_one_line(prompt, tmp_path):
+    paint(tmp_path / "in" / "a.jpg")
+    for number in range(25):
+        (tmp_path / "in" / f"{number:02}.txt").touch()
+    result = run(prompt, tmp_path / "in", "--out", tmp_path / "out")
+    assert "08.txt, 09.txt and 15 more." in result.stderr and "25 skipped" in result.stdout
+
+
+def test_another_pictures_result_of_an_earlier_time_is_not_taken_for_ones_own(prompt, tmp_path):
+    out = tmp_path / "out"
+    first, second = paint(tmp_path / "a.jpg"), paint(tmp_path / "a.png", "blue")
+    assert run(prompt, first, "--out", out).exit_code == 0
+    assert run(prompt, second, "--out", out).exit_code == 0
+    assert written(out) == {"a.png", "a.png.png"}
+    again = run(prompt, second, "--out", out)
+    assert f"{second} has a result already, {out / 'a.png.png'}" in again.stderr
+
+
+def test_results_beside_their_pictures_are_not_prompted_again(prompt, tmp_path):
+    paint(tmp_path / "a.jpg")
+    run(prompt, tmp_path, "--out", tmp_path)
+    before = (tmp_path / "a.png").read_bytes()
+    for words in ((), ("--overwrite",)):
+        result = run(prompt, tmp_path, "--out", tmp_path, *words)
+        assert "holds earlier results: a.png." in result.stderr
+        assert written(tmp_path) == {"a.jpg", "a.png"}
+    assert (tmp_path / "a.png").read_bytes() == before
+
+
+def test_results_elsewhere_may_be_prompted_again(prompt, tmp_path):
+    run(prompt, paint(tmp_path / "a.jpg"), "--out", tmp_path / "once")
+    result = run(prompt, tmp_path / "once", "--out", tmp_path / "twice")
+    assert result.exit_code == 0 and written(tmp_path / "twice") == {"a.png"}
+
+
+def test_names_that_are_no_text(prompt, tmp_path):
+    name = os.fsdecode(b"\xff\xfe.jpg")
+    paint(tmp_path / "in" / "a.jpg").rename(tmp_path / "in" / name)
+    for code, sentence in ((0, "1 written"), (2, "0 written")):
+        result = run(prompt, tmp_path / "in", "--out", tmp_path / "out")
+        assert result.exit_code == code and sentence in result.stdout
+
+
+EVENTS = ("open", "fsync", "link", "unlink", "replace")
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_kill_at_any_moment_leaves_whole_results_only(prompt, tmp_path, overwrite):
+    """Killed before each event on files in turn; the same command then does the rest."""
+    source = paint(tmp_path / "in" / "a.jpg")
+    loaded = load_prompt(prompt)
+    finished = False
+    moment = 0
+    while not finished:
+        moment += 1
+        out = tmp_path / f"out{moment}"
+        target = out / "a.png"
+        if overwrite:
+            paint(target, "green")
+        before = target.read_bytes() if overwrite else b""
+        act = partial(jobs.prompt_file, loaded, source, target, overwrite)
+        finished = killed_at(moment, act)
+        left = {file.name for file in out.glob("*")} if out.exists() else set()
+        assert left <= ({"a.png", ".a.png.whole"} if overwrite else {"a.png"})
+        if target.exists() and target.read_bytes() != before:
+            assert jobs.source_of(target) == "a.jpg" and Image.open(target).getbbox()
+        jobs.prompt_file(loaded, source, target, overwrite=True)
+        assert written(out) == {"a.png"}
+    assert moment > 3
+
+
+def killed_at(moment: int, act) -> bool:
+    """Do it in a process that dies before the so-manieth event; whether it came to its end."""
+    pid = os.fork()
+    if pid:
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    events = itertools.count(1)
+
+    def dying(real):
+        return lambda *a, **k: os._exit(9) if next(events) == moment else real(*a, **k)
+
+    try:
+        for name in EVENTS:
+            setattr(os, name, dying(getattr(os, name)))
+        act()
+        os._exit(0)
+    finally:
+        os._exit(1)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from matboard.disk import make_folder, publish
+from matboard.disk import make_folder, make_once, publish, write_whole
 from matboard.errors import RunError
 from matboard.prompts.artifact import VisualPrompt, load_prompt
 from matboard.prompts.canvas import Canvas
@@ -27,7 +28,7 @@ Calls = list[tuple[str, int]]
 def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
     """What was flushed or moved, in order, by inode: a file keeps it when its name changes."""
     made: Calls = []
-    fsync, replace = os.fsync, os.replace
+    fsync, replace, link = os.fsync, os.replace, os.link
 
     def recording_fsync(descriptor: int) -> None:
         made.append(("flush", os.fstat(descriptor).st_ino))
@@ -37,6 +38,11 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
         made.append(("move", Path(source).stat().st_ino))
         replace(source, target)
 
+    def recording_link(source: Path, target: Path, **options: bool) -> None:
+        made.append(("move", Path(source).stat().st_ino))
+        link(source, target, **options)
+
+    monkeypatch.setattr(os, "link", recording_link)
     monkeypatch.setattr(os, "fsync", recording_fsync)
     monkeypatch.setattr(os, "replace", recording_replace)
     return made
@@ -148,3 +154,93 @@ def test_a_disk_that_turns_out_full_at_the_flush_leaves_the_previous_file(tmp_pa
     ):
         run.write_results({"value": 2})
     assert run.results() == {"value": 1} and not list(run.folder.glob(".*"))
+
+
+def forked(act: Callable[[], None]) -> int:
+    """Do it in a process of its own; returns its id."""
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        act()
+        os._exit(0)
+    finally:
+        os._exit(1)
+
+
+def code(pid: int) -> int:
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def test_what_is_costly_is_made_by_one_process_and_taken_by_the_others(tmp_path):
+    target = tmp_path / "cache" / "shard"
+    log = tmp_path / "log"
+
+    def make(fresh: Path) -> None:
+        with log.open("a") as lines:
+            lines.write("made\n")
+        with fresh.open("w") as file:
+            for _ in range(50):  # long enough for the others to come by
+                file.write("x" * 1000)
+                file.flush()
+                time.sleep(0.002)
+
+    def act() -> None:
+        assert make_once(target, make).stat().st_size == 50_000
+
+    assert [code(pid) for pid in [forked(act) for _ in range(4)]] == [0] * 4
+    assert log.read_text() == "made\n"
+
+
+def test_a_kill_while_making_publishes_nothing_and_leaves_nothing_for_long(tmp_path):
+    target = tmp_path / "folder"
+
+    def killed(fresh: Path) -> None:
+        fresh.mkdir()
+        (fresh / "half").write_text("half")
+        os._exit(9)
+
+    def make(fresh: Path) -> None:
+        fresh.mkdir()
+        (fresh / "whole").write_text("whole")
+
+    assert code(forked(lambda: make_once(target, killed))) == 9
+    assert not target.exists() and list(tmp_path.glob(".making-*"))
+    make_once(target, make)
+    assert [file.name for file in target.iterdir()] == ["whole"]
+    assert not list(tmp_path.glob(".making-*"))
+
+
+def test_an_error_while_making_publishes_nothing(tmp_path):
+    def make(fresh: Path) -> None:
+        fresh.write_text("half")
+        raise RunError("no")
+
+    with pytest.raises(RunError):
+        make_once(tmp_path / "file", make)
+    assert [file.name for file in tmp_path.iterdir()] == [".file.lock"]
+
+
+@pytest.mark.parametrize("nameless", [True, False])
+def test_a_whole_file_is_written_where_files_may_be_nameless_and_where_not(
+    tmp_path, monkeypatch, nameless
+):
+    if not nameless:
+        monkeypatch.delattr(os, "O_TMPFILE", raising=False)
+    write_whole(tmp_path / "a", b"one", replace=False)
+    with pytest.raises(FileExistsError):
+        write_whole(tmp_path / "a", b"two", replace=False)
+    assert (tmp_path / "a").read_bytes() == b"one"
+    write_whole(tmp_path / "a", b"two", replace=True)
+    assert (tmp_path / "a").read_bytes() == b"two"
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OSError):
+        write_whole(tmp_path / "folder", b"x", replace=True)
+    assert {file.name for file in tmp_path.iterdir()} == {"a", "folder"}
+    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o666 & ~umask()
+
+
+def umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -9,7 +9,13 @@ from typing import ClassVar
 import pytest
 import torch
 
-from matboard.errors import ConfigError, ModelError, PreprocessingMismatch, TaskError
+from matboard.errors import (
+    ConfigError,
+    ModelError,
+    PreprocessingMismatch,
+    TaskError,
+    UnknownName,
+)
 from matboard.models.capabilities import Learnable
 from matboard.prompts.canvas import Canvas
 from matboard.prompts.pixel import PixelPrompt
@@ -348,9 +354,15 @@ def test_a_model_that_lacks_what_a_term_needs_is_refused(task):
         learn([OnlyLearnable()], task, 1, objective=Objective(Contrast(weight=1.0)))
 
 
+def test_a_tap_that_a_model_does_not_have_is_refused_before_the_first_step(model, task):
+    consistency = Objective(FeatureConsistency(weight=1.0, tap="qformr"))
+    with pytest.raises(UnknownName, match=r"Unknown tap of tiny-minigpt4 'qformr'\. Did you mean"):
+        learn([model], task, 1, objective=consistency)
+
+
 def test_samples_without_candidates_are_refused_where_a_term_compares_them(model, task):
     bare = replace(task, train=(replace(task.train[0], candidates=()), *task.train[1:]))
-    with pytest.raises(TaskError, match=r"Sample .* has no candidates to compare"):
+    with pytest.raises(TaskError, match=r"has no candidates, which contrast compares; give"):
         learn([model], bare, 1, objective=Objective(Contrast(weight=1.0)))
 
 
@@ -366,7 +378,7 @@ def test_a_model_that_cannot_be_learned_on_is_refused_before_the_first_step(
     with pytest.raises(PreprocessingMismatch, match=r"No prompt can be learned on .*tiny-guide"):
         learn([model], task, 1, guide=guide)
     # a guide that is not asked may be anything
-    learn([model], task, 1, objective=Objective(), guide=guide)
+    learn([model], task, 1, objective=Objective(), guide=guide).run()
 
 
 def test_the_short_form(model, task):

@@ -1,4 +1,5 @@
 import io
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from matboard.errors import ImageError
-from matboard.images import MAX_PIXELS, decode, find_pictures, to_array, to_picture
+from matboard.images import MAX_PIXELS, decode, to_array, to_picture
 
 
 def encoded(picture: Image.Image, format: str = "PNG", **options) -> bytes:
@@ -178,6 +179,33 @@ def test_pixels_without_a_range_are_refused():
         decode(Image.new("RGB", (0, 3)))
 
 
+def test_pipes_and_devices_are_refused_unopened(tmp_path):
+    os.mkfifo(tmp_path / "endless.png")
+    for file in (tmp_path / "endless.png", Path("/dev/zero")):
+        with pytest.raises(ImageError, match=r"cannot be read: a pipe, socket or device, not a"):
+            decode(file)
+
+
+def test_damaged_exif_data_leaves_the_picture_as_it_is_stored(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    exif[0x010F] = "maker"
+    content = bytearray(encoded(Image.new("RGB", (20, 10), "red"), "JPEG", exif=exif))
+    assert decode(bytes(content)).size == (10, 20)
+    entry = content.index(struct.pack(">HH", 0x0112, 3))  # tag, type 3: a number of 16 bits
+    content[entry + 2 : entry + 4] = struct.pack(">H", 5)  # type 5: a fraction, at an odd place
+    assert decode(bytes(content)).size == (20, 10)
+
+
+def test_whatever_a_decoder_raises_names_the_picture(monkeypatch):
+    def broken(*_, **__):
+        raise AttributeError("'IFDRational' object has no attribute 'encode'")
+
+    monkeypatch.setattr(Image, "open", broken)
+    with pytest.raises(ImageError, match=r"picture 3 cannot be read: 'IFDRational' object has no"):
+        decode(b"", name="picture 3")
+
+
 @settings(max_examples=150, deadline=None)
 @given(st.sampled_from(["PNG", "JPEG", "GIF", "TIFF", "WEBP", "BMP"]), st.data())
 def test_damage_gives_a_picture_or_an_image_error(format, data):
@@ -210,19 +238,3 @@ def test_to_picture_clamps_and_rounds_to_the_nearest_level():
         ImageError, match=r"shape \(4, 4, 3\) is not a picture; expected \(3, height, width\)"
     ):
         to_picture(np.zeros((4, 4, 3)))
-
-
-def test_find_pictures_is_recursive_sorted_and_counts_once(tmp_path):
-    for name in ("b.PNG", "a/c.jpg", "a/notes.txt", ".hidden/d.png", "._e.jpg"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    found = find_pictures([tmp_path, tmp_path / "b.PNG", tmp_path / "a" / "notes.txt"])
-    assert [str(file.relative_to(tmp_path)) for file in found] == [
-        "a/c.jpg",
-        "a/notes.txt",
-        "b.PNG",
-    ]
-    with pytest.raises(
-        ImageError, match=r"nowhere does not exist; expected a picture or a folder of pictures\."
-    ):
-        find_pictures([Path("nowhere")])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from safetensors import safe_open
 from transformers import AutoModel, AutoModelForImageTextToText
 
 from matboard.errors import ModelError, UnknownName
-from matboard.zoo import architectures, load_model, mini, mini_guide, parts
+from matboard.zoo import architectures, build_mini, load_model, mini, mini_guide, parts
 from matboard.zoo.mini_shapes import SHAPES, Shape, eye_config
 from recipes.mini import connectors, training
 
@@ -131,6 +133,19 @@ def test_a_folder_is_what_transformers_and_the_adapter_expect(tmp_path: Path) ->
         torch.testing.assert_close(cached, scores[:, column], atol=1e-4, rtol=1e-4)
 
 
+def test_half_a_shard_of_an_earlier_time_is_made_again(tmp_path: Path) -> None:
+    (tmp_path / "eye.safetensors").write_bytes(b"\x10\x00\x00\x00\x00\x00\x00\x00{")
+    made = mini.once(tmp_path / "eye.safetensors", lambda: {"a": torch.ones(3)})
+    with safe_open(made, "pt") as tensors:
+        assert list(tensors.keys()) == ["a"]
+
+
+def test_a_cache_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(ModelError, match=r"cannot be written or read \(not a directory\)"):
+        build_mini(["mini-bliva-cnn"], tmp_path / "file", lambda _: None)
+
+
 def test_a_missing_connector_is_told(tmp_path: Path) -> None:
     with pytest.raises(ModelError) as error:
         mini.build_folder("mini-llava-cnn", tmp_path / "x", tmp_path, tmp_path, lambda _: None)
@@ -147,3 +162,17 @@ def test_the_guides_head_is_shipped_and_measured() -> None:
     assert (
         json.loads((folder / "facts.json").read_text())["zero_shot"]["cifar10_test"]["full"] > 0.6
     )
+
+
+def test_a_configuration_can_be_made_before_any_model_is_loaded() -> None:
+    """As ``matboard zoo build`` does, in a process where nothing has registered our classes."""
+    code = (
+        "from pathlib import Path\n"
+        "from matboard.zoo import mini, mini_shapes\n"
+        "shape = mini_shapes.SHAPES['mini-bliva-cnn']\n"
+        "tokenizer = mini.load_tokenizer(shape, Path())\n"
+        "eye = mini_shapes.eye_config(shape.eye)\n"
+        "print(mini_shapes.configuration(shape, eye, None, tokenizer).vision_config.model_type)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "efficientnet_lite\n", done.stderr

@@ -1,4 +1,6 @@
 import itertools
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -140,14 +142,11 @@ def test_straight_through_clamp_is_exact_forwards():
 @pytest.mark.parametrize("layout", GEOMETRIES)
 def test_projection_stops_drift(layout):
     prompt = build(layout)
-    prompt.delta.data.mul_(9).sub_(4)
-    prompt.project_()
+    values = 9 * prompt.delta.detach() - 4
+    projected = prompt.projected(values)
     low = 0.0 if layout == "border" else -1.0
-    assert (prompt.delta.min(), prompt.delta.max()) == (low, 1.0)
-    free = build(layout, "free")
-    before = free.delta.detach().clone()
-    free.project_()
-    assert torch.equal(free.delta, before)
+    assert (projected.min(), projected.max()) == (low, 1.0)
+    assert torch.equal(build(layout, "free").projected(values), values)
 
 
 def test_low_resolution_is_constant_where_the_small_prompt_is():
@@ -217,3 +216,52 @@ def test_wrong_words_and_numbers():
         PixelPrompt(level=1.5)
     with pytest.raises(ConfigError, match="and no generator beside it"):
         PixelPrompt(level=0.5, generator=generator())
+
+
+SLIPS = """
+import numpy as np, torch, matboard
+from matboard.errors import MatboardError
+prompt = matboard.PixelPrompt(matboard.Canvas(24, 4)).to_artifact()
+for slip in (
+    lambda: matboard.PixelPrompt(224),
+    lambda: matboard.Canvas(24.5),
+    lambda: matboard.Canvas("24"),
+    lambda: prompt.apply(3),
+    lambda: prompt.apply(torch.zeros(3, 8, 8)),
+    lambda: prompt.apply("gone.jpg"),
+    lambda: prompt.apply(np.zeros((8, 8))),
+    lambda: prompt.apply(np.full((3, 8, 8), 255.0)),
+):
+    try:
+        print("accepted", slip())
+    except MatboardError as error:
+        print(error)
+"""
+
+
+def test_slips_of_the_pen_are_told_in_a_sentence():
+    """In a process of its own: here the types of arguments are checked before any of it runs."""
+    done = subprocess.run([sys.executable, "-c", SLIPS], capture_output=True, text=True)
+    assert done.stdout.splitlines() == [
+        "A canvas 224 came; expected a Canvas, such as Canvas(size=224, width=30).",
+        "A canvas of size 24.5 came; expected a whole number of pixels.",
+        "A canvas of size '24' came; expected a whole number of pixels.",
+        "A value of type int came; expected a PIL picture, a picture's file, or an array of pixels.",
+        "A value of type Tensor came; expected a PIL picture, a picture's file, or an array of pixels.",
+        "gone.jpg cannot be read: no such file or directory.",
+        "An array of float64 and shape (8, 8) came; expected uint8 as (height, width, 3), or"
+        " floats in [0, 1] as (3, height, width).",
+        "An array of float64 and shape (3, 8, 8) came; expected uint8 as (height, width, 3), or"
+        " floats in [0, 1] as (3, height, width).",
+    ], done.stderr
+
+
+def test_files_and_arrays_are_pictures_too(tmp_path):
+    picture = noise(30, 20)
+    picture.save(tmp_path / "a.png")
+    prompt = build().to_artifact()
+    expected = prompt.apply(picture).tobytes()
+    for source in (tmp_path / "a.png", str(tmp_path / "a.png")):
+        assert prompt.apply(source).tobytes() == expected
+    assert prompt.apply(np.asarray(picture)).tobytes() == expected
+    assert prompt.apply(to_array(picture)).tobytes() == expected

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import re
+import zipfile
 from collections import Counter
 from pathlib import Path
 
@@ -15,7 +18,7 @@ from PIL import Image
 
 from matboard.errors import TaskError
 from matboard.tasks import Task, load_task
-from matboard.tasks.packed import clean_class_names
+from matboard.tasks.readers.npz import clean_class_names
 
 
 def png(colour: str = "red", size: int = 6) -> bytes:
@@ -57,7 +60,7 @@ def ids(task: Task) -> list[str]:
 
 
 # Class folders
-# -------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("test_name", ["test", "val", "valid"])
@@ -98,7 +101,7 @@ def test_of_two_test_folders_one_is_taken_and_said_so(tmp_path: Path) -> None:
     assert task.notes == ("val/ was left aside: test/ is the test part.",)
 
 
-def test_unreadable_pictures_are_skipped_and_counted(tmp_path: Path) -> None:
+def test_every_skipped_file_is_listed_and_counted_once(tmp_path: Path) -> None:
     put(tmp_path / "train", {"cat": 3, "dog": 3})
     put(tmp_path / "test", {"cat": 2, "dog": 2})
     (tmp_path / "train/cat/0.png").write_bytes(png(size=64)[:-40])
@@ -107,24 +110,89 @@ def test_unreadable_pictures_are_skipped_and_counted(tmp_path: Path) -> None:
     (tmp_path / "test/dog/.hidden").write_text("")
     task = load_task(tmp_path)
     assert (len(task.train), len(task.test)) == (4, 4)
-    assert [s.id for s in task.skipped] == [
-        "test/dog/notes.txt",
-        "train/cat/0.png",
-        "train/dog/1.png",
-    ]
-    assert task.skipped[0].reason == "not a picture file."
-    assert any("Skipped 2 of 10 files; the first, train/cat/0.png:" in note for note in task.notes)
+    names = ["test/dog/notes.txt", "train/cat/0.png", "train/dog/1.png"]
+    assert [s.id for s in task.skipped] == names
+    assert task.notes == (
+        f"Skipped 3 of the 11 files looked at: {', '.join(names)}. The first: not a picture file.",
+    )
+
+
+def test_a_part_of_which_nothing_can_be_read_is_refused(tmp_path: Path) -> None:
+    put(tmp_path / "train", {"cat": 3, "dog": 3})
+    put(tmp_path / "test", {"cat": 2, "dog": 2})
     for broken in (tmp_path / "test").rglob("*.png"):
         broken.write_bytes(b"broken")
     with pytest.raises(TaskError, match=r"None of the 4 test pictures of task '.*' can be read"):
         load_task(tmp_path)
+    with pytest.raises(TaskError, match=r"None of the 4 test pictures of task '.*' can be read"):
+        load_task(tmp_path, test=1)
 
 
-def test_limits_count_before_reading(tmp_path: Path) -> None:
+def test_a_note_names_few_of_many_skipped_files(tmp_path: Path) -> None:
+    put(tmp_path, {"cat": 2, "dog": 2})
+    for number in range(30):
+        (tmp_path / "cat" / f"{number:02}.txt").touch()
+    task = load_task(tmp_path)
+    assert len(task.skipped) == 30
+    assert re.search(r"Skipped 30 of the 34 files .*cat/19\.txt and 10 more\.", task.notes[-1])
+
+
+def test_limits_are_balanced(tmp_path: Path) -> None:
     put(tmp_path, {"cat": 20, "dog": 20})
     task = load_task(tmp_path, train=6, test=4)
     assert Counter(s.answer for s in task.train) == {"cat": 3, "dog": 3}
     assert len(task.test) == 4
+
+
+def test_as_many_are_had_as_were_asked_for_though_some_cannot_be_read(tmp_path: Path) -> None:
+    put(tmp_path / "train", {"cat": 20, "dog": 20})
+    put(tmp_path / "test", {"cat": 20, "dog": 20})
+    for number in range(0, 20, 2):
+        (tmp_path / f"test/cat/{number}.png").write_bytes(b"broken")
+    task = load_task(tmp_path, train=4, test=10, seed=3)
+    assert Counter(s.answer for s in task.test) == {"cat": 5, "dog": 5}
+    assert task.skipped
+    whole = load_task(tmp_path)
+    assert {s.id for s in task.test} <= {s.id for s in whole.test}
+    assert len(whole.skipped) == 10
+
+
+def test_a_split_is_drawn_from_pictures_that_can_be_read(tmp_path: Path) -> None:
+    """Limits change nothing about who is in which part."""
+    put(tmp_path, {"cat": 10, "dog": 10})
+    for number in range(5):
+        (tmp_path / f"cat/{number}.png").write_bytes(b"broken")
+    task = load_task(tmp_path, seed=1)
+    assert (len(task.train), len(task.test)) == (12, 3)
+    assert task.notes == (
+        "There is no test part: 3 of 15 pictures were drawn as one (seed 1, balanced).",
+        task.notes[1],
+    )
+    assert task.notes[1].startswith("Skipped 5 of the 20 files looked at: cat/0.png, cat/1.png,")
+    some = load_task(tmp_path, seed=1, test=2)
+    assert {s.id for s in some.test} < {s.id for s in task.test}
+
+
+def test_a_pipe_is_listed_and_never_opened(tmp_path: Path) -> None:
+    put(tmp_path, {"cat": 2, "dog": 2})
+    os.mkfifo(tmp_path / "cat/endless.png")
+    (tmp_path / "dog/gone.png").symlink_to(tmp_path / "nowhere.png")
+    assert [s.id for s in load_task(tmp_path).skipped] == ["cat/endless.png", "dog/gone.png"]
+    os.mkfifo(tmp_path / "endless.jsonl")
+    with pytest.raises(TaskError, match=r"endless.jsonl cannot be read: a pipe, socket or device"):
+        load_task(tmp_path / "endless.jsonl")
+    lines = [{"image": name, "answer": "cat"} for name in ("cat/endless.png", "/dev/zero")]
+    with pytest.raises(TaskError, match=r"None of the 2 pictures can be read\. .* a pipe, socket"):
+        load_task(write_jsonl(tmp_path / "a.jsonl", *lines))
+
+
+def test_a_file_name_that_is_no_text_is_skipped(tmp_path: Path) -> None:
+    put(tmp_path, {"cat": 2, "dog": 2})
+    (tmp_path / "cat" / os.fsdecode(b"\xff.png")).write_bytes(png())
+    task = load_task(tmp_path)
+    assert [(s.id, s.reason) for s in task.skipped] == [
+        ("cat/\\udcff.png", "its name is not UTF-8.")
+    ]
 
 
 def test_folders_that_are_no_task_say_what_was_expected(tmp_path: Path) -> None:
@@ -154,7 +222,7 @@ def test_folders_that_are_no_task_say_what_was_expected(tmp_path: Path) -> None:
 
 
 # JSONL
-# ---------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -247,7 +315,7 @@ CAT = {"image": "0.png", "answer": "cat"}
             {**CAT, "candidates": ["dog", "cow"]},
             (
                 "line 2: Sample '0.png#2' has the answer 'cat', which is not among its candidates:"
-                " dog, cow"
+                " 'dog', 'cow'"
             ),
         ),
         ({**CAT, "question": ""}, "line 2: Sample '0.png#2' has an empty question"),
@@ -257,6 +325,15 @@ CAT = {"image": "0.png", "answer": "cat"}
         ),
         ({**CAT, "split": "dev"}, "line 2: split is 'dev'; expected train or test"),
         ({**CAT, "split": "train"}, "line 1: states no split, but other samples do"),
+        ({**CAT, "answers": []}, "line 2: answers is empty; write what counts as right"),
+        ({**CAT, "answers": "cat"}, "line 2: answers must be a list of texts, but is 'cat'"),
+        ({**CAT, "answers": [None]}, "line 2: one of its answers must be text, but is None"),
+        ({**CAT, "answer": float("inf")}, "line 2: answer must be text or a finite number"),
+        ('{"image": "0.png", "image": "1.png"}', "line 2: has the field 'image' more than once"),
+        ("[" * 100_000, "line 2: is nested too deep"),
+        ('{"answer": 1' + "0" * 5000 + "}", r"line 2: Exceeds the limit .*; write it as text"),
+        ('{"image": "0.png", "answer": "\\ud800"}', "line 2: answer has characters that are no"),
+        ('"' + "x" * 2**20 + '"', "line 2: has more than 1048576 bytes; write one object a line"),
     ],
 )
 def test_a_wrong_line_is_named(pictures: Path, line: object, sentence: str) -> None:
@@ -268,7 +345,7 @@ def test_jsonl_as_a_whole(pictures: Path) -> None:
     with pytest.raises(TaskError, match="Task 'a' holds no pictures"):
         load_task(write_jsonl(pictures / "a.jsonl"))
     (pictures / "a.jsonl").write_bytes(b"\xff\xfe{")
-    with pytest.raises(TaskError, match=r"a.jsonl is not UTF-8 text"):
+    with pytest.raises(TaskError, match=r"a.jsonl is not UTF-8 text: line 1, .*invalid start byte"):
         load_task(pictures / "a.jsonl")
     lines = [
         {**CAT, "answer": a, "split": p, "id": f"{a}{p}"}
@@ -283,8 +360,22 @@ def test_jsonl_as_a_whole(pictures: Path) -> None:
     assert [s.id for s in load_task(missing).skipped] == ["gone.png#5"]
 
 
+def test_several_answers_may_be_right(pictures: Path) -> None:
+    lines = [
+        {"image": "0.png", "question": "What?", "answers": ["tv", "television", "tv"]},
+        {"image": "1.png", "question": "What?", "answer": "cup", "answers": ["mug", "cup"]},
+        {"image": "2.png", "question": "What?", "answers": ["sofa"], "candidates": []},
+    ]
+    split = [{**line, "split": part} for line, part in zip(lines, ("train", "test", "test"))]
+    task = load_task(write_jsonl(pictures / "a.jsonl", *split))
+    tv, cup, sofa = (*task.train, *task.test)
+    assert (tv.answer, tv.accepted, tv.candidates) == ("tv", ("television",), ("cup", "tv"))
+    assert (cup.right, cup.labels) == (("cup", "mug"), (0,))
+    assert (sofa.right, sofa.candidates) == (("sofa",), ())
+
+
 # Packed
-# --------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------
 
 
 def test_packed_train_and_test(tmp_path: Path) -> None:
@@ -312,38 +403,83 @@ def test_packed_questions(tmp_path: Path) -> None:
     assert len({s.id.split("#")[0] for s in task.test}) == 1
 
 
-def test_packed_files_that_are_wrong(tmp_path: Path) -> None:
-    pack(tmp_path / "a.npz", [0, 1], ["a", "b"])
-    whole = (tmp_path / "a.npz").read_bytes()
-    (tmp_path / "a.npz").write_bytes(whole[:-50])
-    with pytest.raises(TaskError, match=r"a.npz cannot be read as a packed picture set"):
-        load_task(tmp_path / "a.npz")
-    np.savez(tmp_path / "a.npz", data=np.zeros(3), labels=np.zeros(1))
-    with pytest.raises(TaskError, match="it has no array 'offsets', only data, labels"):
-        load_task(tmp_path / "a.npz")
-    np.save(tmp_path / "a.npy", np.zeros(3))
-    (tmp_path / "a.npy").rename(tmp_path / "a.npz")
-    with pytest.raises(
-        TaskError, match=r"a.npz cannot be read as a packed picture set: it is a single array"
-    ):
-        load_task(tmp_path / "a.npz")
-    pack(tmp_path / "a.npz", [0, 1], ["a", "b"], names=["only one"])
-    with pytest.raises(TaskError, match="its arrays disagree: 2 labels, 1 names, 3 offsets"):
-        load_task(tmp_path / "a.npz")
-    asked = {"question": ["?", "?"], "answer": ["a", "b"]}
-    pack(tmp_path / "a.npz", [0, 1], ["a", "b"], **asked, question_image=[0, 2])
-    with pytest.raises(
-        TaskError, match=r"a.npz, question 1: asks about picture 2, but there are 2"
-    ):
-        load_task(tmp_path / "a.npz")
-    pack(tmp_path / "a.npz", [0, 1], ["a", "b"], **asked, question_image=[0])
-    with pytest.raises(
-        TaskError, match="question, answer and question_image must be of one length"
-    ):
-        load_task(tmp_path / "a.npz")
-    pack(tmp_path / "a.npz", [0, -1], ["a", "b"])
-    with pytest.raises(TaskError, match=r"a.npz, picture 1: label -1 names none of the 2 classes"):
-        load_task(tmp_path / "a.npz")
+def repack(path: Path, **changed: object) -> Path:
+    """Two pictures of two classes, some arrays changed, or left out where None."""
+    pack(path, [0, 1], ["a", "b"])
+    with np.load(path) as arrays:
+        found = dict(arrays) | changed
+    np.savez(path, **{key: value for key, value in found.items() if value is not None})
+    return path
+
+
+ASKED = {"question": ["?", "?"], "answer": ["a", "b"], "question_image": [0, 1]}
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"offsets": None}, "it has no array 'offsets', only classes, data, labels, names"),
+        ({"names": ["only one"]}, "its arrays disagree: 2 labels, 1 names, 3 offsets"),
+        ({**ASKED, "question_image": [0, 2]}, "question 1: asks about picture 2, but there are 2"),
+        ({**ASKED, "question_image": [0]}, "question_image must all be there, of one length"),
+        ({"question": ["?"]}, "question_image must all be there, of one length"),
+        ({"labels": [0, -1]}, "picture 1: label -1 names none of the 2 classes"),
+        ({"labels": [[0, 1], [0, 1]]}, r"its array 'labels' has the shape \(2, 2\), one dimension"),
+        ({"labels": 3}, r"its array 'labels' has the shape \(\), one dimension is expected"),
+        ({"labels": [0.0, 1.0]}, "its array 'labels' is of the type float64, which it cannot be"),
+        ({"names": np.array([{}, {}])}, "its array 'names' is of the type object"),
+        ({"data": np.zeros(9)}, "its array 'data' is of the type float64, which it cannot be"),
+        ({"offsets": [0, 5, 3]}, "its offsets do not rise from 0 to the .* bytes of its data"),
+        ({"offsets": [-9, 0, 3]}, "its offsets do not rise from 0"),
+        ({"offsets": np.array([0, 1, 2**63], np.uint64)}, "its offsets do not rise from 0"),
+        ({"classes": ["a", chr(0xD800)]}, "class has characters that are no text"),
+    ],
+)
+def test_packed_files_that_are_wrong(tmp_path: Path, changed: dict, sentence: str) -> None:
+    with pytest.raises(TaskError, match=sentence):
+        load_task(repack(tmp_path / "a.npz", **changed))
+
+
+def test_packed_names_that_are_numbers_are_taken_as_text(tmp_path: Path) -> None:
+    task = load_task(repack(tmp_path / "a.npz", names=[7, 8], classes=[0, 1]))
+    assert sorted(ids(task)) == ["7", "8"]
+    assert task.test[0].candidates == ("0", "1")
+
+
+def test_a_packed_file_that_is_none(tmp_path: Path) -> None:
+    file = repack(tmp_path / "a.npz")
+    file.write_bytes(file.read_bytes()[:-50])
+    with pytest.raises(TaskError, match=r"a.npz cannot be read as a packed picture set: File is"):
+        load_task(file)
+    with file.open("wb") as handle:
+        np.save(handle, np.zeros(3))
+    with pytest.raises(TaskError, match=r"a.npz cannot be read as a packed picture set: File is"):
+        load_task(file)
+
+
+def test_a_packed_file_that_claims_more_than_it_holds_is_refused_unread(tmp_path: Path) -> None:
+    file = repack(tmp_path / "a.npz")
+    header = io.BytesIO()
+    claims = {"descr": "|u1", "fortran_order": False, "shape": (20 * 2**30,)}
+    np.lib.format.write_array_header_1_0(header, claims)
+    with zipfile.ZipFile(file) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, header.getvalue() if name == "data.npy" else content)
+    with pytest.raises(TaskError, match="its array 'data' claims 21474836480 entries, more than"):
+        load_task(file)
+
+
+def test_a_packed_file_that_unpacks_to_far_more_is_refused_unread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("matboard.tasks.readers.npz.MOST_BYTES", 2**20)
+    file = repack(tmp_path / "a.npz")
+    with np.load(file) as arrays:
+        np.savez_compressed(file, **dict(arrays) | {"data": np.zeros(2**21, np.uint8)})
+    with pytest.raises(TaskError, match=r"unpacked it would have 209.* bytes, at most 1048576 are"):
+        load_task(file)
 
 
 def test_class_names_keep_their_synonyms_only_where_they_must() -> None:
@@ -386,6 +522,17 @@ def test_parquet_with_bytes_paths_and_stored_class_names(tmp_path: Path) -> None
     ]
 
 
+def test_parquet_knows_in_which_file_each_picture_lies(tmp_path: Path) -> None:
+    (tmp_path / "b.png").write_bytes(png(size=9))
+    both = [{"bytes": png(), "path": "a.png"}, {"bytes": None, "path": "b.png"}]
+    more = {"answer": ["yes", "no"], "split": ["train", "test"]}
+    task = load_task(table(tmp_path / "a.parquet", image=both, **more))
+    assert task.train[0].file == tmp_path / "a.parquet"
+    assert task.test[0].file == tmp_path / "b.png"
+    named = load_task(table(tmp_path / "a.parquet", image=["b.png", "b.png"], **more))
+    assert {s.file for s in (*named.train, *named.test)} == {tmp_path / "b.png"}
+
+
 def test_parquet_with_questions(tmp_path: Path) -> None:
     path = table(
         tmp_path / "a.parquet",
@@ -417,13 +564,14 @@ def test_parquet_that_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         load_task(tmp_path / "a.parquet")
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     with pytest.raises(
-        Exception, match=r"Reading a.parquet needs pyarrow: pip install 'matboard\[data\]'"
+        Exception,
+        match=r"This needs pyarrow, which is not installed; run: pip install 'matboard\[data\]'",
     ):
         load_task(tmp_path / "a.parquet")
 
 
 # Named data sets
-# -----------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------
 
 CIFAR10 = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 

@@ -6,6 +6,12 @@ import pytest
 from matboard.errors import InputError
 from matboard.metrics import AccuracyMatrix, StreamHits, stream_difference, stream_estimate
 
+READ = {
+    "accuracy": AccuracyMatrix.average_accuracy,
+    "average_incremental_accuracy": AccuracyMatrix.average_incremental_accuracy,
+    "forgetting": AccuracyMatrix.forgetting,
+}
+
 
 def hits(seed, n=120, tasks=4, level=0.7):
     rng = np.random.default_rng(seed)
@@ -23,29 +29,51 @@ def matrix(h):
     return AccuracyMatrix(values)
 
 
-def test_values_are_the_accuracy_matrix_s():
+@pytest.mark.parametrize("quantity", READ)
+def test_values_are_the_accuracy_matrix_s(quantity):
     seeds = [hits(s) for s in range(3)]
-    matrices = [matrix(h) for h in seeds]
-    for quantity, read in (
-        ("accuracy", AccuracyMatrix.average_accuracy),
-        ("average_incremental_accuracy", AccuracyMatrix.average_incremental_accuracy),
-        ("forgetting", AccuracyMatrix.forgetting),
-    ):
-        found = stream_estimate(quantity, seeds)
-        assert found.value == pytest.approx(np.mean([read(m) for m in matrices]))
-        assert found.low < found.value < found.high and found.n == 120
+    found = stream_estimate(quantity, seeds)
+    assert found.value == pytest.approx(np.mean([READ[quantity](matrix(h)) for h in seeds]))
+    assert found.low < found.value < found.high and found.n == 120
+    assert found == stream_estimate(quantity, seeds)
+
+
+@pytest.mark.parametrize("quantity", READ)
+def test_many_samples_give_what_the_bootstrap_gives(quantity):
+    """Of one seed; resampled within each task, as the tasks' sizes are given."""
+    seed = hits(1, n=800)
+    rng = np.random.default_rng(2)
+    values = []
+    for _ in range(500):
+        parts = [np.flatnonzero(seed.task == j) for j in range(4)]
+        chosen = np.concatenate([rng.choice(part, len(part)) for part in parts])
+        values.append(READ[quantity](matrix(StreamHits(seed.hits[:, chosen], seed.task[chosen]))))
+    found = stream_estimate(quantity, [seed])
+    middle = np.quantile(values, [0.025, 0.975])
+    assert found.high - found.low == pytest.approx(middle[1] - middle[0], rel=0.2)
 
 
 def test_differences_are_paired():
-    a, b = [hits(s) for s in range(3)], [hits(s, level=0.95) for s in range(3)]
-    assert stream_difference("accuracy", a, a).low == stream_difference("accuracy", a, a).high == 0
+    a = [hits(s, n=400) for s in range(3)]
+    b = [StreamHits(h.hits.copy(), h.task) for h in a]
+    for h in b:
+        h.hits[-1, :100] = True
     better = stream_difference("accuracy", a, b)
-    assert (
-        better.value
-        == pytest.approx(
-            stream_estimate("accuracy", b).value - stream_estimate("accuracy", a).value
-        )
-        and better.low > 0
-    )
+    gain = stream_estimate("accuracy", b).value - stream_estimate("accuracy", a).value
+    alone = stream_estimate("accuracy", a)
+    assert better.value == pytest.approx(gain) and better.low > 0
+    assert better.high - better.low < alone.high - alone.low
     with pytest.raises(InputError, match="one has 3 seeds and the other 2"):
         stream_difference("accuracy", a, b[:2])
+
+
+def test_the_same_answers_are_no_proof_of_no_difference():
+    a = [hits(s, n=12, tasks=2) for s in range(3)]
+    same = stream_difference("accuracy", a, a)
+    assert same.value == 0 and same.low < -0.1 and same.high > 0.1
+
+
+def test_nine_samples_have_no_interval():
+    few = [hits(s, n=9, tasks=3) for s in range(3)]
+    assert stream_estimate("forgetting", few).low is None
+    assert stream_difference("accuracy", few, few).high is None

@@ -43,25 +43,26 @@ def apply(
 
     from matboard.errors import InputError
     from matboard.prompts.artifact import load_prompt
-    from matboard.studies.apply import plan, prompt_file
+    from matboard.studies.apply import find_work, prompt_file
 
-    warnings.filterwarnings(
-        "ignore", category=DecompressionBombWarning
-    )  # such a picture is refused, in a sentence of ours
+    # Such a picture is refused, in a sentence of ours.
+    warnings.filterwarnings("ignore", category=DecompressionBombWarning)
     visual_prompt = load_prompt(prompt)
     if "warning" in visual_prompt.config:
         _tell(visual_prompt.config["warning"])
-    work, written = plan(inputs, out), 0
+    work = find_work(inputs, out)
     jobs = list(work.targets.items())
+    written = 0
+    terminal = console.err.is_terminal
     try:
         for file, target in track(
-            jobs, "apply", console=console.err, transient=True, disable=not console.err.is_terminal
+            jobs, "apply", console=console.err, transient=True, disable=not terminal
         ):
             try:
                 prompt_file(visual_prompt, file, target, overwrite)
                 written += 1
             except InputError as error:
-                work.skipped.append(str(error))
+                work.skip(str(error))
     except KeyboardInterrupt:
         console.fail(
             f"Interrupted; {written} of {len(jobs)} pictures are written. The same command goes on"
@@ -71,7 +72,7 @@ def apply(
     for reason in work.skipped:
         _tell(f"skipped: {reason}")
     console.out.print(
-        f"{written} written to {out}, {len(work.skipped)} skipped",
+        _printable(f"{written} written to {out}, {work.count} skipped"),
         markup=False,
         highlight=False,
         soft_wrap=True,
@@ -81,4 +82,9 @@ def apply(
 
 
 def _tell(text: str) -> None:
-    console.err.print(text, markup=False, highlight=False, soft_wrap=True)
+    console.err.print(_printable(text), markup=False, highlight=False, soft_wrap=True)
+
+
+def _printable(text: str) -> str:
+    """File names may hold bytes that are no text."""
+    return text.encode(errors="backslashreplace").decode()

@@ -11,6 +11,7 @@ from matboard.cli.console import (
     Words,
     drive,
     out,
+    say,
     settings_and_folder,
     show_where,
 )
@@ -41,5 +42,5 @@ def show_results(folder: Path) -> None:
     if isinstance(results, TransferResults):
         out.print(transfer_table_text(results))
         for note in results.notes:
-            out.print(f"note: {note}", highlight=False, markup=False)
+            say(f"note: {note}")
         show_where(folder)

@@ -31,4 +31,11 @@ def _weighted(scores: Array, labels: Array) -> Weighted:
     return area
 
 
-METRIC = Metric("AUC", _weighted, candidates=2, undefined="it needs both answers among the labels")
+METRIC = Metric(
+    "AUC",
+    _weighted,
+    candidates=2,
+    undefined="it needs both answers among the labels",
+    of_each=5,  # measured: with fewer, intervals hold the truth less often than they say
+    imagined=0.5,  # measured: each sample meets all others, so an extreme one counts for more
+)

@@ -27,12 +27,16 @@ class Metric:
         weighted: scores ``n × K`` and labels ``n``, checked, → the metric as a function of weights.
         candidates: how many candidates it needs; None where any number will do.
         undefined: what it lacks where it is not defined, for the error: "it needs …".
+        of_each: how many samples of each candidate an interval needs.
+        imagined: weight of an imagined sample in an interval (see ``intervals``).
     """
 
     title: str
     weighted: Callable[[Array, Array], Weighted]
     candidates: int | None = None
     undefined: str = ""
+    of_each: int = 0
+    imagined: float = 1.0
 
 
 def shares(scores: Array) -> NDArray[np.float64]:

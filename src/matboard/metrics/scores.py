@@ -24,6 +24,7 @@ METRICS = Registry(
         "auc": "matboard.metrics.auc:METRIC",
         "f1": "matboard.metrics.f1:METRIC",
     },
+    group="matboard.metrics",
 )
 
 

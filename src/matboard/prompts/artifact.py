@@ -1,49 +1,36 @@
 """A learned pixel prompt as a thing to keep, share and use, without torch.
 
-A folder of four files: ``prompt_config.json`` (what it is and where it came from),
-``prompt.safetensors`` (the pixels), ``preview.png`` (how it looks) and ``README.md`` (a model
-card). No pickle is ever loaded, except the file that the authors of arXiv 2404.11207 published, and
-of that only tensors.
+It is saved as a folder of four files (`matboard.prompts.folder`). No pickle is ever run; the file
+that the authors of arXiv 2404.11207 published is read for its numbers alone.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from huggingface_hub import ModelHubMixin
 from numpy.typing import NDArray
 from PIL import Image
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
 
-from matboard.disk import flush_folder, publish
-from matboard.errors import ConfigError, HubError, PromptError, UnknownName
+from matboard.errors import ConfigError, HubError, ImageError, PromptError, UnknownName
 from matboard.hub import CLIENT_ERRORS, fetch, first_line, why
-from matboard.images import to_array, to_picture
+from matboard.images import decode, to_array, to_picture
+from matboard.prompts import folder as files
 from matboard.prompts.canvas import Canvas, Patch, region, valid_range
 from matboard.prompts.card import model_card
+from matboard.prompts.published import read_published
+from matboard.prompts.record import SCHEMA_VERSION, Score, check_plain
 
-SCHEMA_VERSION = 1
+Picture: TypeAlias = Image.Image | str | Path | NDArray[Any]
+"""What a prompt is put on: a PIL picture, a picture's file, or an array of pixels."""
+
 RANGES = ("clamped", "sigmoid", "free")
-CONFIG, TENSOR, PREVIEW, CARD = (
-    "prompt_config.json",
-    "prompt.safetensors",
-    "preview.png",
-    "README.md",
-)
-WHOLE = ".saved"
-"""Folder of files that are complete but not all in their places yet; what lies there is newer than
-what lies outside.
-"""
 GREY = (128, 128, 128)
 
 
@@ -66,21 +53,27 @@ class VisualPrompt(ModelHubMixin):  # type: ignore[misc]
 
     Raises:
         PromptError: a wrong shape, a value that is not finite, out of range, or outside the
-            layout's region.
+            layout's region; a ``config`` that JSON cannot carry.
         ConfigError: an impossible geometry.
     """
 
     def __init__(
         self,
         canvas: Canvas,
-        perturbation: NDArray[np.float32],
+        perturbation: NDArray[Any],
         layout: str = "border",
         range: str = "clamped",
         patch: Patch | None = None,
         config: Mapping[str, Any] | None = None,
     ) -> None:
-        self.canvas, self.layout, self.range, self.patch = canvas, layout, range, patch
-        self.perturbation = np.array(perturbation, dtype=np.float32)
+        self.canvas = canvas
+        self.layout = layout
+        self.range = range
+        self.patch = patch
+        if np.iscomplexobj(perturbation):
+            raise PromptError("The perturbation has complex values; expected real ones.")
+        with np.errstate(over="ignore"):  # what overflows is not finite, and refused as such
+            self.perturbation = np.array(perturbation, dtype=np.float32)
         self.perturbation.flags.writeable = False
         self.config = dict(config or {})
         self._hub_mixin_config = None  # the mixin would write a second configuration file from it
@@ -117,6 +110,10 @@ class VisualPrompt(ModelHubMixin):  # type: ignore[misc]
                 f"{self.clipped:.1%} of the perturbation lies outside [{low:g}, {high:g}], which"
                 f" range {self.range!r} does not allow; such a prompt has range 'free'."
             )
+        try:
+            check_plain(self.config)
+        except PromptError as error:
+            raise PromptError(f"A prompt's config {error}.") from error
 
     @property
     def width(self) -> int:
@@ -132,13 +129,20 @@ class VisualPrompt(ModelHubMixin):  # type: ignore[misc]
         values = self.perturbation[:, self.region]
         return float(((values < low) | (values > high)).mean())
 
-    def apply(self, image: Image.Image) -> Image.Image:
+    def apply(self, image: Picture) -> Image.Image:
         """The picture with the prompt, ``size × size`` 8-bit RGB.
 
         What training saw, to half a level of 256. Values of a ``free`` prompt are clamped to what a
-        picture can carry. Raises ImageError.
+        picture can carry.
+
+        Args:
+            image: a PIL picture, a picture's file, or an array: uint8 ``height width 3``, or
+                floats in [0, 1] as ``3 height width``.
+
+        Raises:
+            ImageError: no such thing came.
         """
-        inner = self.canvas.shrink(image)
+        inner = self.canvas.shrink(as_picture(image))
         if self.layout == "border":
             prompted = self._frame.copy()
             prompted.paste(inner, (self.width, self.width))
@@ -157,95 +161,60 @@ class VisualPrompt(ModelHubMixin):  # type: ignore[misc]
         """The same geometry with nothing learned: the shrunk picture on black. A baseline of every
         transfer table.
         """
-        return VisualPrompt(
-            self.canvas,
-            np.zeros_like(self.perturbation),
-            self.layout,
-            "clamped",
-            self.patch,
-            {"baseline": "blank"},
-        )
+        return self._like(np.zeros_like(self.perturbation), {"baseline": "blank"})
 
     def flat(self, level: float) -> VisualPrompt:
         """The same geometry at one level everywhere: a prompt that starts from a level, before it
         has learned anything.
         """
-        values = (np.full_like(self.perturbation, level) * self.region).astype(np.float32)
-        return VisualPrompt(
-            self.canvas,
-            values,
-            self.layout,
-            "clamped",
-            self.patch,
-            {"baseline": "flat", "level": level},
-        )
+        values = np.full_like(self.perturbation, level)
+        return self._like(values, {"baseline": "flat", "level": level})
 
     def noise(self, seed: int) -> VisualPrompt:
         """The same geometry with uniform random values over the valid range. A baseline of every
         transfer table.
         """
-        values = np.random.default_rng(seed).uniform(
-            *valid_range(self.layout), size=self.perturbation.shape
-        )
-        config = {"baseline": "noise", "seed": seed}
+        low, high = valid_range(self.layout)
+        drawn = np.random.default_rng(seed).uniform(low, high, size=self.perturbation.shape)
+        return self._like(drawn, {"baseline": "noise", "seed": seed})
+
+    def _like(self, values: NDArray[np.floating], config: Mapping[str, Any]) -> VisualPrompt:
+        inside = (values * self.region).astype(np.float32)
+        return VisualPrompt(self.canvas, inside, self.layout, "clamped", self.patch, config)
+
+    def with_scores(self, scores: Iterable[Score], **more: Any) -> VisualPrompt:
+        """The same prompt, its description telling how models did with it: what the model card
+        shows.
+
+        Args:
+            more: anything else to remember about it, such as ``license="cc-by-4.0"``.
+        """
+        told = [score.model_dump(mode="json", exclude_none=True) for score in scores]
+        config = {**self.config, **more, "scores": told}
         return VisualPrompt(
-            self.canvas,
-            (values * self.region).astype(np.float32),
-            self.layout,
-            "clamped",
-            self.patch,
-            config,
+            self.canvas, self.perturbation, self.layout, self.range, self.patch, config
         )
 
     def _save_pretrained(self, save_directory: Path) -> None:
-        """Write the four files aside, declare them whole by one renaming, then move each to its
-        place. Raises PromptError.
-
-        Killed or without power at any moment, the folder loads as the old prompt or as the new one,
-        whole.
-        """
-        kept = "what was there before is untouched"
-        try:
-            _finish(save_directory)  # a saving that was killed
-            flush_folder(save_directory.parent)
-            with tempfile.TemporaryDirectory(dir=save_directory, prefix=".saving-") as name:
-                self._write(Path(name) / "files")
-                publish(Path(name) / "files", save_directory / WHOLE)
-            kept = "the new prompt is whole, and loads"
-            _finish(save_directory)
-        except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            raise PromptError(f"{save_directory} cannot be written ({reason}); {kept}.") from error
-
-    def _write(self, folder: Path) -> None:
-        tensor = save({"perturbation": self.perturbation})
-        config = {**self.description(), "tensor_sha256": hashlib.sha256(tensor).hexdigest()}
-        folder.mkdir()
-        self.preview().save(folder / PREVIEW)
-        (folder / CARD).write_text(model_card(self.description()), encoding="utf-8")
-        (folder / TENSOR).write_bytes(tensor)
-        (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        """Write the folder. Raises PromptError, and then leaves a whole prompt behind."""
+        description = self.description()
+        card = model_card(description)
+        files.write(save_directory, description, self.perturbation, self.preview(), card)
 
     def description(self) -> dict[str, Any]:
         """All but the pixels, as written to ``prompt_config.json``; ``matboard_version`` is that of
         the first saving.
         """
-        own = {
+        own: dict[str, Any] = {
             "schema_version": SCHEMA_VERSION,
             "kind": "pixel",
             "layout": self.layout,
             "range": self.range,
             "canvas": asdict(self.canvas),
         }
-        patch = {"patch": asdict(self.patch)} if self.patch else {}
-        return {
-            **own,
-            **patch,
-            "matboard_version": version("matboard"),
-            **self.config,
-            **own,
-            **patch,
-        }
+        if self.patch:
+            own["patch"] = asdict(self.patch)
+        return {**own, "matboard_version": version("matboard"), **self.config, **own}
 
     @classmethod
     def from_pretrained(
@@ -257,11 +226,10 @@ class VisualPrompt(ModelHubMixin):  # type: ignore[misc]
     ) -> VisualPrompt:
         """Read a folder, or fetch one from the Hub by its id. Raises PromptError."""
         folder = Path(pretrained_model_name_or_path)
-        return _read_folder(
-            folder
-            if folder.exists()
-            else _fetch(str(pretrained_model_name_or_path), revision, token)
-        )
+        if not _exists(folder):
+            folder = _fetch(str(pretrained_model_name_or_path), revision, token)
+        description, values = files.read(folder)
+        return _assemble(folder, description, values)
 
     def push_to_hub(self, repo_id: str, **options: Any) -> str:
         """Save and upload the four files as one commit; the repository is created where there is
@@ -294,142 +262,83 @@ def load_prompt(path_or_id: str | Path) -> VisualPrompt:
     newer matboard, or the Hub is out of reach.
     """
     path = Path(path_or_id)
-    if path.suffix in (".pth", ".pt"):
-        return _read_authors_file(path)
-    return VisualPrompt.from_pretrained(path_or_id)
+    if path.suffix not in (".pth", ".pt"):
+        return VisualPrompt.from_pretrained(path_or_id)
+    values = read_published(path)
+    width = _border_width(values)
+    config = {
+        "canvas": {"size": values.shape[1], "width": width},
+        "layout": "border" if width else "full",
+        "range": "free",
+        "imported_from": path.name,
+    }
+    return _assemble(path, config, values)
+
+
+def as_picture(source: Picture) -> Image.Image:
+    """A picture out of what users hold: see `VisualPrompt.apply`. Raises ImageError."""
+    if isinstance(source, Image.Image):
+        return decode(source)
+    if isinstance(source, str | Path):
+        return decode(Path(source))
+    if not isinstance(source, np.ndarray):
+        raise ImageError(
+            f"A value of type {type(source).__name__} came; expected a PIL picture, a picture's file, or an"
+            " array of pixels."
+        )
+    if source.dtype == np.uint8 and source.ndim == 3 and source.shape[2] == 3 and source.size:
+        return Image.fromarray(np.ascontiguousarray(source))
+    floats = np.issubdtype(source.dtype, np.floating) and source.ndim == 3
+    if floats and source.shape[0] == 3 and source.size and 0 <= source.min() <= source.max() <= 1:
+        return to_picture(source)
+    raise ImageError(
+        f"An array of {source.dtype} and shape {source.shape} came; expected uint8 as (height,"
+        " width, 3), or floats in [0, 1] as (3, height, width)."
+    )
+
+
+def _exists(folder: Path) -> bool:
+    try:
+        return folder.exists()
+    except OSError:  # a name too long for the file system
+        return False
 
 
 def _fetch(repo_id: str, revision: str | None, token: str | bool | None) -> Path:
+    wanted = list(files.FILES)
     try:
-        folder = fetch(repo_id, [CONFIG, TENSOR, PREVIEW, CARD], revision=revision, token=token)
+        folder = fetch(repo_id, wanted, revision=revision, token=token)
     except HubError as error:
         raise PromptError(
             f"There is no folder {repo_id!r} here, and the Hugging Face Hub did not give a prompt"
             f" of that name: {error}. Expected a prompt's folder, a .pth file, or a Hub id"
             " (owner/name)."
         ) from error
-    if not (folder / CONFIG).exists():
+    if not (folder / files.CONFIG).exists():
         raise PromptError(
-            f"{repo_id!r} on the Hugging Face Hub holds no prompt: it has no {CONFIG}."
+            f"{repo_id!r} on the Hugging Face Hub holds no prompt: it has no {files.CONFIG}."
         )
     return folder
 
 
-def _finish(folder: Path) -> None:
-    """Move files that are whole to their places, the configuration last: where it lies in its
-    place, so do the others.
-    """
-    whole = folder / WHOLE
-    if whole.exists():
-        for file in (PREVIEW, CARD, TENSOR, CONFIG):
-            if (whole / file).exists():
-                (whole / file).replace(folder / file)
-        whole.rmdir()
-        flush_folder(folder)
-
-
-def _newest(folder: Path, file: str) -> Path:
-    """Where a file lies; a saving that was killed may not have moved it to its place."""
-    return folder / WHOLE / file if (folder / WHOLE / file).exists() else folder / file
-
-
-def _read_folder(folder: Path) -> VisualPrompt:
-    config = _read_config(_newest(folder, CONFIG))
-    content = _read_bytes(_newest(folder, TENSOR))
-    if config.pop("tensor_sha256", None) not in (None, hashlib.sha256(content).hexdigest()):
-        raise PromptError(
-            f"{folder / TENSOR} is not the tensor that {CONFIG} describes; one of the two was"
-            " changed or damaged."
-        )
-    try:
-        perturbation = load(content)["perturbation"]
-    except (SafetensorError, KeyError) as error:
-        raise PromptError(
-            f"{folder / TENSOR} is damaged or holds no tensor 'perturbation' ({error})."
-        ) from error
-    return _assemble(folder, config, perturbation)
-
-
-def _read_config(file: Path) -> dict[str, Any]:
-    try:
-        config = json.loads(_read_bytes(file))
-    except ValueError as error:
-        raise PromptError(f"{file} is not JSON: {error}.") from error
-    schema = config.get("schema_version") if isinstance(config, dict) else None
-    if not isinstance(schema, int):
-        raise PromptError(f"{file} states no schema version; it does not describe a prompt.")
-    if schema > SCHEMA_VERSION:
-        raise PromptError(
-            f"{file} has schema version {schema}; this matboard reads up to {SCHEMA_VERSION}."
-            " Upgrade matboard."
-        )
-    return dict(config)
-
-
-def _read_bytes(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise PromptError(
-            f"{file} cannot be read ({reason}); a prompt's folder holds {CONFIG} and {TENSOR}."
-        ) from error
-
-
-def _assemble(source: Path, config: dict[str, Any], perturbation: NDArray[Any]) -> VisualPrompt:
+def _assemble(
+    source: Path, description: dict[str, Any], values: NDArray[np.floating]
+) -> VisualPrompt:
     """The prompt that a file describes; whatever is wrong with it, the error names the file."""
-    known = ("schema_version", "kind", "layout", "range", "canvas", "patch", "warning")
-    extra = {key: value for key, value in config.items() if key not in known}
+    own = ("schema_version", "kind", "layout", "range", "canvas", "patch", "warning")
+    config = {key: value for key, value in description.items() if key not in own}
+    place = description.get("patch")
     try:
-        canvas, patch = (
-            Canvas(**config["canvas"]),
-            Patch(**config["patch"]) if config.get("patch") else None,
+        return VisualPrompt(
+            Canvas(**description["canvas"]),
+            values,
+            description["layout"],
+            description["range"],
+            Patch(**place) if place else None,
+            config,
         )
-        return VisualPrompt(canvas, perturbation, config["layout"], config["range"], patch, extra)
     except (PromptError, ConfigError) as error:
         raise PromptError(f"{source}: {error}") from error
-    except (KeyError, TypeError, ValueError) as error:
-        raise PromptError(
-            f"{source}: {CONFIG} does not describe a pixel prompt ({type(error).__name__}:"
-            f" {error})."
-        ) from error
-
-
-def _read_authors_file(file: Path) -> VisualPrompt:
-    """``{"perturbation": Tensor(3, S, S)}``, without metadata: the width is what lies around the
-    zero interior.
-    """
-    try:
-        import torch
-    except ImportError:
-        raise PromptError(
-            f"{file} is a torch file, and torch is not installed; pip install 'matboard[learn]' and"
-            " try again."
-        ) from None
-    try:
-        content = torch.load(file, map_location="cpu", weights_only=True)
-        perturbation = content["perturbation"].detach().float().numpy()
-    except Exception as error:  # torch.load raises a dozen kinds on a damaged or hostile file
-        raise PromptError(
-            f"{file} is not a file {{'perturbation': tensor}}: {str(error).splitlines()[0]}"
-        ) from error
-    if (
-        perturbation.ndim != 3
-        or perturbation.shape[0] != 3
-        or perturbation.shape[1] != perturbation.shape[2]
-    ):
-        raise PromptError(
-            f"{file} holds a perturbation of shape {perturbation.shape}; expected (3, size, size)."
-        )
-    size, width = perturbation.shape[1], _border_width(perturbation)
-    layout = "border" if width else "full"
-    config = {
-        "canvas": {"size": size, "width": width},
-        "layout": layout,
-        "range": "free",
-        "imported_from": file.name,
-    }
-    return _assemble(file, config, perturbation)
 
 
 def _border_width(perturbation: NDArray[np.float32]) -> int:

@@ -68,19 +68,20 @@ class PixelPrompt(nn.Module):
         level: float | None = None,
     ) -> None:
         super().__init__()
+        if not isinstance(canvas, Canvas):
+            raise ConfigError(
+                f"A canvas {canvas!r} came; expected a Canvas, such as Canvas(size=224, width=30)."
+            )
         if range not in RANGES:
             raise UnknownName("value range", range, RANGES)
-        self.canvas, self.layout, self.range, self.patch, self.resolution, self.level = (
-            canvas,
-            layout,
-            range,
-            patch,
-            resolution,
-            level,
-        )
-        self.register_buffer(
-            "mask", torch.from_numpy(region(canvas, layout, patch)).float()[None], persistent=False
-        )
+        self.canvas = canvas
+        self.layout = layout
+        self.range = range
+        self.patch = patch
+        self.resolution = resolution
+        self.level = level
+        mask = torch.from_numpy(region(canvas, layout, patch)).float()
+        self.register_buffer("mask", mask[None], persistent=False)
         self._rows, self._columns = area(canvas, patch)
         self._side = self._rows.stop - self._rows.start
         if resolution is not None and not 1 <= resolution <= self._side:
@@ -88,39 +89,39 @@ class PixelPrompt(nn.Module):
                 f"A resolution of {resolution} came; expected 1 to {self._side}, the side of what"
                 " it is upsampled to."
             )
-        self.delta = nn.Parameter(
-            torch.zeros(3, resolution or self._side, resolution or self._side)
-        )
-        low, high = valid_range(layout)
-        if level is not None and (generator is not None or not low <= level <= high):
-            raise ConfigError(
-                f"A level of {level} came; expected {low:g} to {high:g} for a {layout} prompt, and"
-                " no generator beside it."
-            )
+        side = resolution or self._side
+        self.delta = nn.Parameter(torch.zeros(3, side, side))
+        self._start(generator)
+
+    @torch.no_grad()
+    def _start(self, generator: torch.Generator | None) -> None:
+        """Set the values to start from. Raises ConfigError for an impossible level."""
+        low, high = valid_range(self.layout)
+        if self.level is not None:
+            if generator is not None or not low <= self.level <= high:
+                raise ConfigError(
+                    f"A level of {self.level} came; expected {low:g} to {high:g} for a"
+                    f" {self.layout} prompt, and no generator beside it."
+                )
+            flat = torch.full_like(self.delta, self.level)
+            self.delta.copy_(self._inverse(flat))
         if generator is not None:
             uniform = torch.rand(self.delta.shape, generator=generator)
-            self.delta.data = self._inverse(low + (high - low) * uniform)
-        if level is not None:
-            self.delta.data = self._inverse(torch.full_like(self.delta.data, level))
+            self.delta.copy_(self._inverse(low + (high - low) * uniform))
 
     def perturbation(self) -> Float[Tensor, "3 size size"]:
         """δ_p: what is added to the placed picture; exactly zero where the prompt does not act."""
-        values = (
-            F.interpolate(self.delta[None], size=self._side, mode="bilinear")[0]
-            if self.resolution
-            else self.delta
-        )
+        values: Tensor = self.delta
+        if self.resolution:
+            values = F.interpolate(values[None], size=self._side, mode="bilinear")[0]
         if self.range == "sigmoid":
             low, high = valid_range(self.layout)
             values = low + (high - low) * values.sigmoid()
-        size = self.canvas.size
-        around = (
-            self._columns.start,
-            size - self._columns.stop,
-            self._rows.start,
-            size - self._rows.stop,
-        )
-        return F.pad(values, around) * self.mask
+        left = self._columns.start
+        right = self.canvas.size - self._columns.stop
+        top = self._rows.start
+        bottom = self.canvas.size - self._rows.stop
+        return F.pad(values, (left, right, top, bottom)) * self.mask
 
     def forward(self, images: Images) -> Float[Tensor, "batch 3 size size"]:
         """X_p, ``batch 3 size size``: in [0, 1] unless the range is ``free``; differentiable in the
@@ -141,31 +142,31 @@ class PixelPrompt(nn.Module):
             images = _fit(images, self.canvas.inner, self.canvas.policy)
         return F.pad(images, (self.canvas.width,) * 4)
 
-    @torch.no_grad()
-    def project_(self) -> None:
-        """Pull a ``clamped`` prompt's values back to where they can change a picture, so that they
-        cannot drift; call after each update.
+    def projected(self, values: Tensor) -> Tensor:
+        """Values of `delta`, those of a ``clamped`` prompt pulled back to where they can change a
+        picture, so that they cannot drift; for each update.
         """
-        if self.range == "clamped":
-            self.delta.clamp_(*valid_range(self.layout))
+        if self.range != "clamped":
+            return values
+        low, high = valid_range(self.layout)
+        return values.clamp(low, high)
 
     def to_artifact(self, config: Mapping[str, Any] | None = None) -> VisualPrompt:
         """What is learned so far, to be saved or applied; ``config`` is what to remember about it.
         Raises PromptError if not finite.
         """
-        how = {"resolution": self.resolution, "level": self.level}
-        learned = {name: value for name, value in how.items() if value is not None}
+        learned: dict[str, Any] = {}
+        if self.resolution is not None:
+            learned["resolution"] = self.resolution
+        if self.level is not None:
+            learned["level"] = self.level
         with torch.no_grad():
             perturbation = self.perturbation().float().cpu()
         if self.range == "clamped":
             perturbation = perturbation.clamp(*valid_range(self.layout))
+        told = {**learned, **(config or {})}
         return VisualPrompt(
-            self.canvas,
-            perturbation.numpy(),
-            self.layout,
-            self.range,
-            self.patch,
-            {**learned, **(config or {})},
+            self.canvas, perturbation.numpy(), self.layout, self.range, self.patch, told
         )
 
     @classmethod
@@ -198,12 +199,13 @@ def _fit(images: Images, side: int, policy: str) -> Float[Tensor, "batch 3 side 
     height, width = images.shape[-2:]
     if policy == "crop":
         short = min(height, width)
-        top, left = (height - short) // 2, (width - short) // 2
+        top = (height - short) // 2
+        left = (width - short) // 2
         images = images[..., top : top + short, left : left + short]
         height = width = short
     columns, rows = scaled(width, height, side, policy)
-    resized = F.interpolate(images, size=(rows, columns), mode="bicubic", antialias=True).clamp(
-        0, 1
-    )
-    left, top = (side - columns) // 2, (side - rows) // 2
-    return F.pad(resized, (left, side - columns - left, top, side - rows - top))
+    resized = F.interpolate(images, size=(rows, columns), mode="bicubic", antialias=True)
+    left = (side - columns) // 2
+    top = (side - rows) // 2
+    around = (left, side - columns - left, top, side - rows - top)
+    return F.pad(resized.clamp(0, 1), around)

@@ -1,84 +1,166 @@
 """From pictures to prompted PNG files: nothing lost, nothing half written, and a sentence for
 whatever was skipped. No torch.
+
+A result remembers the name of its picture, in a text field of the PNG file. So another picture's
+result is never taken for one's own, and results are not prompted again.
 """
 
 from __future__ import annotations
 
-import tempfile
+import io
+import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote
 
-from matboard.disk import publish
-from matboard.errors import ImageError, InputError
-from matboard.images import decode, find_pictures
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from matboard.disk import regular_size, write_whole
+from matboard.errors import InputError
+from matboard.images import SUFFIXES, decode
 from matboard.prompts.artifact import VisualPrompt
+
+SOURCE = "matboard-apply"
+"""Text field of a result: the name of the picture that it was made of."""
+_NAMED = 10
+"""So many of the files that are no pictures are named; the rest is counted."""
 
 
 @dataclass
-class Plan:
+class Work:
     """What is to be done.
 
     Attributes:
         targets: picture → PNG file to write, one to one.
-        skipped: a sentence for every input that names no picture, and for every picture whose
-            result would replace an input.
+        skipped: a sentence for whatever is left out.
+        count: how many files and inputs are left out.
     """
 
     targets: dict[Path, Path] = field(default_factory=dict)
     skipped: list[str] = field(default_factory=list)
+    count: int = 0
+
+    def skip(self, sentence: str, count: int = 1) -> None:
+        """Leave something out, and say so."""
+        self.skipped.append(sentence)
+        self.count += count
 
 
-def plan(inputs: Iterable[Path], out: Path) -> Plan:
+def find_work(inputs: Iterable[Path], out: Path) -> Work:
     """Where each picture of ``inputs`` (files and folders) goes below ``out``: a folder keeps its
     structure, each file counts once.
 
-    ``a.jpg`` becomes ``a.png``; beside another ``a.*`` it becomes ``a.jpg.png``. Earlier results,
-    where ``out`` lies inside an input folder, are no input.
+    ``a.jpg`` becomes ``a.png``; beside another ``a.*``, also one of an earlier time, it becomes
+    ``a.jpg.png``. Earlier results are no input.
     """
-    made = Plan()
-    found: dict[Path, tuple[Path, Path]] = {}
+    work = Work()
+    found: dict[str, tuple[Path, Path]] = {}
     for path in inputs:
-        try:
-            files = [file for file in find_pictures([path]) if not _is_result(file, path, out)]
-        except ImageError as error:
-            made.skipped.append(str(error))
-            continue
-        if not files:
-            made.skipped.append(f"{path} holds no pictures.")
-        for file in files:
-            found.setdefault(
-                file.resolve(), (file, file.relative_to(path) if path.is_dir() else Path(file.name))
-            )
-    places = distinct_names([place for _, place in found.values()])
-    for (file, _), place in zip(found.values(), places, strict=True):
-        if (out / place).resolve() in found:
-            made.skipped.append(
-                f"The result of {file} would replace an input, {out / place}; choose another output"
+        for file in _pictures(path, out, work):
+            place = file.relative_to(path) if path.is_dir() else Path(file.name)
+            found.setdefault(os.path.realpath(file), (file, place))
+
+    def is_anothers(name: Path, place: Path) -> bool:
+        return source_of(out / name) not in (None, _as_text(place.name))
+
+    names = distinct_names([place for _, place in found.values()], is_anothers)
+    for (file, _), name in zip(found.values(), names, strict=True):
+        target = out / name
+        if os.path.realpath(target) in found:
+            work.skip(
+                f"The result of {file} would replace an input, {target}; choose another output"
                 " folder."
             )
         else:
-            made.targets[file] = out / place
-    return made
+            work.targets[file] = target
+    return work
 
 
-def _is_result(file: Path, source: Path, out: Path) -> bool:
-    results = out.resolve()
-    return source.resolve() in results.parents and results in file.resolve().parents
+def _pictures(path: Path, out: Path, work: Work) -> Iterator[Path]:
+    """Every visible file below a folder whose name ends like a picture's, or the named file."""
+    if not path.is_dir():
+        if path.exists() or path.is_symlink():
+            yield from _not_results(path, [path], out, work)
+        else:
+            work.skip(f"{path} does not exist; expected a picture or a folder of pictures.")
+        return
+    pictures = []
+    others = []
+    for file in _files(path, out, work):
+        if file.suffix.lower() in SUFFIXES:
+            pictures.append(file)
+        else:
+            others.append(file)
+    if others:
+        work.skip(f"{path} holds files that are no pictures: {_named(others, path)}.", len(others))
+    if not pictures:
+        work.skip(f"{path} holds no pictures.")
+    yield from _not_results(path, pictures, out, work)
 
 
-def distinct_names(places: list[Path]) -> list[Path]:
+def _files(folder: Path, out: Path, work: Work) -> Iterator[Path]:
+    """Visible files below a folder, sorted; not those below ``out``, where that is inside."""
+
+    def unreadable(error: OSError) -> None:
+        work.skip(f"{error.filename} cannot be read ({(error.strerror or str(error)).lower()}).")
+
+    results = os.path.realpath(out)
+    for root, folders, names in os.walk(folder, onerror=unreadable):
+        here = Path(root)
+        inside = []
+        for name in sorted(folders):
+            if (here / name).is_symlink():
+                work.skip(f"{here / name} is a link to a folder, which is not followed.")
+            elif not name.startswith(".") and os.path.realpath(here / name) != results:
+                inside.append(name)
+        folders[:] = inside
+        for name in sorted(names):
+            if not name.startswith("."):
+                yield here / name
+
+
+def _not_results(path: Path, files: Sequence[Path], out: Path, work: Work) -> Iterator[Path]:
+    """The files without those in ``out`` that were made from other pictures."""
+    results = []
+    folder = Path(os.path.realpath(out))
+    for file in files:
+        if Path(os.path.realpath(file)).is_relative_to(folder) and source_of(file) is not None:
+            results.append(file)
+        else:
+            yield file
+    if results:
+        work.skip(f"{path} holds earlier results: {_named(results, path)}.", len(results))
+
+
+def _named(files: Sequence[Path], below: Path) -> str:
+    names = [str(file.relative_to(below)) if file != below else file.name for file in files]
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
+
+
+def distinct_names(
+    places: Sequence[Path], is_anothers: Callable[[Path, Path], bool] = lambda name, place: False
+) -> list[Path]:
     """A PNG name for every place, no two alike, not even where the file system takes ``A.png`` and
     ``a.png`` for one.
+
+    Args:
+        is_anothers: whether a name belongs to the result of another picture than a place's.
     """
     count = Counter(_folded(place.with_suffix(".png")) for place in places)
     taken = {name for name, uses in count.items() if uses == 1}
     names = []
     for place in places:
         name = place.with_suffix(".png")
-        if count[_folded(name)] > 1:
-            name = next(longer for longer in _longer_names(place) if _folded(longer) not in taken)
+        if count[_folded(name)] > 1 or is_anothers(name, place):
+            name = next(
+                longer
+                for longer in _longer_names(place)
+                if _folded(longer) not in taken and not is_anothers(longer, place)
+            )
             taken.add(_folded(name))
         names.append(name)
     return names
@@ -103,12 +185,32 @@ def prompt_file(prompt: VisualPrompt, file: Path, target: Path, overwrite: bool 
     if target.exists() and not overwrite:
         raise InputError(f"{file} has a result already, {target}; --overwrite replaces it.")
     prompted = prompt.apply(decode(file))
+    note = PngInfo()
+    note.add_text(SOURCE, _as_text(file.name))
+    encoded = io.BytesIO()
+    prompted.save(encoded, "PNG", pnginfo=note)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".saving-") as staged:
-            prompted.save(Path(staged) / target.name)
-            publish(Path(staged) / target.name, target)
+        write_whole(target, encoded.getvalue(), replace=overwrite)
     except OSError as error:
         raise InputError(
             f"{target} cannot be written ({(error.strerror or str(error)).lower()})."
         ) from error
+
+
+def source_of(file: Path) -> str | None:
+    """The name of the picture that a result was made of, as its file says it; None for other
+    files.
+    """
+    try:
+        regular_size(file)
+        with Image.open(file, formats=("PNG",)) as opened:
+            said = opened.info.get(SOURCE)
+    except Exception:  # what a decoder raises on a hostile file is no closed list
+        return None
+    return said if isinstance(said, str) else None
+
+
+def _as_text(name: str) -> str:
+    """A file's name as a PNG text field can hold it."""
+    return quote(os.fsencode(name))

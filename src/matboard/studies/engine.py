@@ -20,7 +20,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
@@ -55,14 +55,15 @@ class Unit(ABC):
         """Do it, or go on where it was left."""
 
 
-class Executor(Protocol):
+class Executor(ABC):
     """Who works off units."""
 
+    @abstractmethod
     def run(self, units: Sequence[Unit]) -> Iterator[Progress]:
         """Until all of them are finished."""
 
 
-class InStep:
+class InStep(Executor):
     """One unit after the other, without asking who else is there."""
 
     def run(self, units: Sequence[Unit]) -> Iterator[Progress]:
@@ -72,7 +73,7 @@ class InStep:
                 yield from unit.work()
 
 
-class Together:
+class Together(Executor):
     """Units shared with whoever else works in the same store.
 
     Args:
@@ -123,7 +124,7 @@ class FitUnit(Unit):
 
     Args:
         store: the folder that holds ``fits``.
-        name: its variant and seed, ``tvp-s0``.
+        variant: the study's name for how it learns; with the seed its own, ``tvp-s0``.
         content: everything that decides what it yields, as JSON values.
         machine: for `Run.open`.
         writes: whether this process keeps the run folder; others only read it.
@@ -132,12 +133,15 @@ class FitUnit(Unit):
     def __init__(
         self,
         store: Path,
-        name: str,
+        variant: str,
+        seed: int,
         content: Mapping[str, Any],
         machine: Mapping[str, Any] | None = None,
         writes: bool = True,
     ) -> None:
-        self.name = name
+        self.name = f"{variant}-s{seed}"
+        self.variant_name = variant
+        self.seed = seed
         self.writes = writes
         self.content = json.loads(json.dumps(content))
         self.address = address(self.content)
@@ -214,10 +218,11 @@ def relative(folder: Path, run: Run) -> str:
 
 
 def merge_logs(run: Run, units: Sequence[FitUnit]) -> None:
-    """Write the fits' logged lines into the study's, each with the name of its fit."""
+    """Write the fits' logged lines into the study's, each with what this study calls its fit."""
     lines = []
     for unit in units:
-        lines += [json.dumps({"run": unit.name, **row}) + "\n" for row in unit.run.metrics()]
+        called = {"run": unit.name, "variant": unit.variant_name, "seed": unit.seed}
+        lines += [json.dumps({**row, **called}) + "\n" for row in unit.run.metrics()]
     write_atomically(run.path("metrics.jsonl"), "".join(lines).encode())
 
 

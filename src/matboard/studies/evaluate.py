@@ -45,7 +45,7 @@ def evaluate(
     check_tasks(loaded, config.scorers)
     look_up(config.models, [])
     asked = {"prompt": prompt, "evaluate": config.model_dump(mode="json")}
-    data = [(task.fingerprint, task.stamp) for task in loaded]
+    data = [task.test_fingerprint for task in loaded]
     made_from = address([asked, prompt_content(learned), data])
     if already_made(Run(out), made_from):
         yield Progress("judge", 1, 1, "found")

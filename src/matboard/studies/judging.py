@@ -13,17 +13,18 @@ from typing import Any
 
 import numpy as np
 
-from matboard.errors import RunError
 from matboard.models.capabilities import FrozenModel
-from matboard.results.transfer import Example, PromptFacts, Scorer, Shown, TransferResults
-from matboard.runs import Run, replace_atomically, write_atomically
+from matboard.prompts.record import Score
+from matboard.results.transfer import PromptFacts, Scorer, TransferResults
+from matboard.runs import Run, replace_atomically
 from matboard.studies.config import EvaluateConfig
 from matboard.studies.engine import Executor, Unit
+from matboard.studies.examples import examples
 from matboard.studies.progress import Progress
-from matboard.tasks.task import Sample, Task
-from matboard.transfer.conditions import Learned, Showing, conditions, show
+from matboard.tasks.task import Task
+from matboard.transfer.conditions import FULL, Learned, Showing, conditions
 from matboard.transfer.evaluate import Judged, ScoreStore, judge, units
-from matboard.transfer.table import VERDICTS, Scored, TransferTable
+from matboard.transfer.table import Scored, TransferTable
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Judging:
         variants: prompts to be judged.
         models: names of all models; ``load`` gives them, in this order.
         prompts: what the results say of the prompts.
+        shipped: of which prompt the run folder's ``prompt`` is a copy.
         notes: for readers of the table.
         made_from: content address of all that decides the results.
     """
@@ -50,6 +52,7 @@ class Judging:
     title: str = ""
     precision: str = "float32"
     prompts: Sequence[PromptFacts] = ()
+    shipped: PromptFacts | None = None
     notes: Sequence[str] = ()
     made_from: str = ""
 
@@ -78,13 +81,24 @@ class Judging:
         yield from self._write(table, started)
 
     def _write(self, table: TransferTable, started: float) -> Iterator[Progress]:
+        for facts in self.prompts:
+            showing = next(one for one in table.shown if one.name == facts.condition)
+            place = showing.facts.seeds.index(facts.seed) if facts.seed is not None else 0
+            prompt = showing.prompts[place]
+            if prompt is not None:
+                told = prompt.with_scores(_scores(table, showing, place, self.config.scorers))
+                told.save_pretrained(self.run.path(facts.folder))
+                if facts == self.shipped:
+                    told.save_pretrained(self.run.path("prompt"))
         results = table.results()
-        notes = [*self.notes, *(note for task in self.tasks for note in task.notes)]
+        notes = [*self.notes, *table.notes()]
+        for task in self.tasks:
+            notes += task.notes
         said: TransferResults = results.model_copy(
             update={
                 "title": self.title,
                 "prompts": tuple(self.prompts),
-                "examples": tuple(_examples(self.run, table, self.config.examples)),
+                "examples": tuple(examples(self.run, table, self.config.examples)),
                 "notes": tuple(notes),
                 "made_from": self.made_from,
                 "seconds": round(time.perf_counter() - started, 1),
@@ -154,69 +168,24 @@ def _save_npz(path: Path, arrays: dict[str, Any]) -> None:
         np.savez_compressed(file, **arrays)
 
 
-# -- examples --------------------------------------------------------------------------------------
-
-
-def _examples(run: Run, table: TransferTable, count: int) -> Iterator[Example]:
-    """The first test samples, for every model: the same ones for all, chosen before anybody saw an
-    answer.
-    """
-    task = table.tasks[0]
-    pair = (table.shown[0], table.shown[-1])
-    picked = range(min(count, len(task.test)))
-    for index in picked:
-        picture = task.test[index].load()
-        for showing in pair:
-            file = run.path(_picture(index, showing, table))
-            seen = show(showing.prompts[0], picture)
-            replace_atomically(file, lambda temporary: seen.save(temporary, format="PNG"))  # noqa: B023
+def _scores(
+    table: TransferTable, showing: Showing, place: int, scorers: Sequence[Scorer]
+) -> Iterator[Score]:
+    """How every model did with one prompt, for its card."""
     for model in table.models:
-        for index in picked:
-            yield _example(table, model, task, index, pair)
-
-
-def _example(
-    table: TransferTable, model: str, task: Task, index: int, pair: tuple[Showing, Showing]
-) -> Example:
-    sample = task.test[index]
-    shown = []
-    for showing in pair:
-        said, right = _said(table, model, task, index, showing.name)
-        picture = _picture(index, showing, table)
-        shown.append(Shown(condition=showing.name, picture=picture, said=said, right=right))
-    return Example(
-        model=model,
-        task=table.task_name(task),
-        question=sample.question,
-        answers=(sample.answer,),
-        shown=tuple(shown),
-    )
-
-
-def _picture(index: int, showing: Showing, table: TransferTable) -> str:
-    return f"examples/{index}-{table.shown.index(showing)}.png"
-
-
-def _said(
-    table: TransferTable, model: str, task: Task, index: int, condition: str
-) -> tuple[str, bool]:
-    """What a model answered, by the first scorer that asked, and whether that is right."""
-    sample: Sample = task.test[index]
-    scorers: tuple[Scorer, ...] = ("ranking", "generation")
-    for scorer in scorers:
-        found = table.scored(model, task, condition, scorer)
-        if not found:
-            continue
-        row = found[0].scores[index]
-        if scorer == "generation":
-            return found[0].texts[index], bool(row[VERDICTS.index("right")])
-        best = int(row.argmax())
-        return sample.candidates[best], best == sample.label
-    raise RunError(f"Nothing was asked of {model} about {task.name} under {condition}.")
-
-
-def save_copy(source: Path, target: Path) -> None:
-    """Copy a saved prompt's files into another folder, each whole."""
-    for file in sorted(source.iterdir()):
-        if file.is_file():
-            write_atomically(target / file.name, file.read_bytes())
+        for task in table.tasks:
+            for scorer in scorers:
+                ours = table.estimate(model, task, showing.name, scorer, place)
+                full = table.estimate(model, task, FULL, scorer)
+                yield Score(
+                    model=model,
+                    task=table.task_name(task),
+                    n=ours.n,
+                    value=ours.value,
+                    low=ours.low,
+                    high=ours.high,
+                    untouched=full.value,
+                    metric=table.metric(task, scorer),
+                    scorer=scorer,
+                    learned_on=model in table.sources,
+                )

@@ -12,6 +12,7 @@ import torch
 from matboard import __version__
 from matboard.errors import RunError
 from matboard.models.capabilities import Learnable, require
+from matboard.prompts.artifact import VisualPrompt, load_prompt
 from matboard.prompts.canvas import Canvas, Patch
 from matboard.prompts.pixel import PixelPrompt
 from matboard.results import FitResults, PlannedFit, StepRow
@@ -74,7 +75,6 @@ class PixelFit(FitUnit):
         checkpoint_every: int,
     ) -> None:
         self.variant = variant
-        self.seed = seed
         self.task = task
         self.recipe = recipe_of(variant.settings)
         self._models = models
@@ -82,9 +82,11 @@ class PixelFit(FitUnit):
         self._checkpoint_every = checkpoint_every
         machine = {"threads": torch.get_num_threads(), "processes": processes.count}
         content = _content(variant.settings, self.recipe, task, seed)
-        super().__init__(
-            store, f"{variant.name}-s{seed}", content, machine, writes=processes.index == 0
-        )
+        super().__init__(store, variant.name, seed, content, machine, writes=processes.index == 0)
+
+    def prompt(self) -> VisualPrompt:
+        """The learned prompt, once it is finished."""
+        return load_prompt(self.run.path("prompt"))
 
     @property
     def planned(self) -> PlannedFit:
@@ -97,9 +99,10 @@ class PixelFit(FitUnit):
         )
 
     @property
-    def prompt_folder(self) -> Path:
-        """Where the learned prompt lies."""
-        return self.run.path("prompt")
+    def left_out(self) -> tuple[str, ...]:
+        """Terms of the method's objective that this variant learns without."""
+        own = METHODS[self.variant.settings.method].objective
+        return tuple(name for name in own if name not in self.recipe.objective)
 
     def sources(self) -> list[Learnable]:
         """The models that it is learned on. Raises ModelError where one cannot be learned on."""
@@ -120,7 +123,7 @@ class PixelFit(FitUnit):
         try:
             for step in fit:
                 if self.writes:
-                    run.log(_row(step).as_line())
+                    run.log(self._row(step).as_line())
                     logged = step.index
                     if step.index % self._checkpoint_every == 0:
                         run.save_checkpoint(_checkpoint(fit.state(), encoders))
@@ -151,6 +154,21 @@ class PixelFit(FitUnit):
             processes=self._processes,
         )
 
+    def _row(self, step: Step) -> StepRow:
+        return StepRow(
+            variant=self.variant.name,
+            seed=self.seed,
+            step=step.index,
+            loss=step.loss,
+            losses=step.losses,
+            lr=step.lr,
+            skipped=step.skipped,
+            seconds=round(step.seconds, 4),
+            gradient_norms=step.gradient_norms,
+            gradient_cosines=step.gradient_cosines,
+            per_model=step.per_model if len(step.per_model) > 1 else {},
+        )
+
     def _finish(self, run: Run, fit: Fit, encoders: dict[str, str]) -> None:
         """Save the prompt, then the results, which say that the fit is finished."""
         if fit.skipped == fit.step:
@@ -163,7 +181,8 @@ class PixelFit(FitUnit):
             "method": self.variant.settings.method,
             "objective": self.recipe.objective,
             "task": self.task.name,
-            "data_fingerprint": self.task.fingerprint,
+            "data_fingerprint": self.task.train_fingerprint,
+            "skipped_terms": list(self.left_out),
             "seed": self.seed,
             "steps": fit.step,
             "library_version": __version__,
@@ -190,23 +209,13 @@ def _content(settings: FitConfig, recipe: Method, task: Task, seed: int) -> dict
         "matboard": __version__,
         **asked,
         **asdict(recipe),
-        "task": {"name": task.name, "fingerprint": task.fingerprint, "stamp": task.stamp},
+        "task": {
+            "name": task.name,
+            "mirror": task.mirror,
+            "fingerprint": task.train_fingerprint,
+        },
         "seed": seed,
     }
-
-
-def _row(step: Step) -> StepRow:
-    return StepRow(
-        step=step.index,
-        loss=step.loss,
-        losses=step.losses,
-        lr=step.lr,
-        skipped=step.skipped,
-        seconds=round(step.seconds, 4),
-        gradient_norms=step.gradient_norms,
-        gradient_cosines=step.gradient_cosines,
-        per_model=step.per_model if len(step.per_model) > 1 else {},
-    )
 
 
 def _checkpoint(state: FitState, encoders: dict[str, str]) -> Checkpoint:

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from matboard.errors import ConfigError
-from matboard.prompts.artifact import load_prompt
 from matboard.results import StepRow
 from matboard.results.transfer import PromptFacts
 from matboard.runs import Run, address
@@ -26,11 +25,10 @@ from matboard.studies.engine import (
     already_made,
     found,
     merge_logs,
-    relative,
     session_notes,
     write_plan,
 )
-from matboard.studies.judging import Judging, save_copy
+from matboard.studies.judging import Judging
 from matboard.studies.loading import Models, load, load_distinct, look_up
 from matboard.studies.pixel_fit import PixelFit, build_prompt, recipe_of
 from matboard.studies.progress import Progress
@@ -41,7 +39,6 @@ from matboard.transfer.balance import balance_notes
 from matboard.transfer.conditions import Learned, geometry_words
 from matboard.transfer.evaluate import check_tasks
 from matboard.transfer.fit import Processes
-from matboard.transfer.methods import METHODS
 from matboard.transfer.terms import TERMS
 
 
@@ -99,7 +96,8 @@ def study(config: StudyConfig, out: Path, *, store: Path | None = None) -> Itera
     if processes.index > 0:
         return
     merge_logs(run, plan.fits)
-    save_copy(plan.fits_of(plan.variants[-1])[0].prompt_folder, run.path("prompt"))
+    for fit in plan.fits:
+        fit.prompt().save_pretrained(run.path(_place(fit)))
     judging = _judging(config, run, place, plan)
     loaded = models.judged(judging.models, config.precision)
     yield from judging.carry_out(loaded, executor, started)
@@ -128,7 +126,7 @@ def _plan(config: StudyConfig, place: Path, models: Models, processes: Processes
     content = [
         config.model_dump(mode="json"),
         [fit.address for fit in fits],
-        [(task.fingerprint, task.stamp) for task in judged],
+        [task.test_fingerprint for task in judged],
     ]
     plan = Plan(variants, fits, judged, address(content))
     guides = sorted({v.settings.guide for v in variants if v.settings.guide is not None})
@@ -168,7 +166,8 @@ def _judging(config: StudyConfig, run: Run, place: Path, plan: Plan) -> Judging:
         config=config.evaluate,
         title=config.title,
         precision=config.precision,
-        prompts=[_facts(fit, run) for fit in plan.fits],
+        prompts=[_facts(fit) for fit in plan.fits],
+        shipped=_facts(plan.fits_of(plan.variants[-1])[0]),
         notes=_notes(plan),
         made_from=plan.made_from,
     )
@@ -178,39 +177,35 @@ def _learned(plan: Plan, variant: FitVariant) -> Learned:
     fits = plan.fits_of(variant)
     return Learned(
         name=variant.name,
-        prompts=tuple(load_prompt(fit.prompt_folder) for fit in fits),
-        label=_label(variant),
+        prompts=tuple(fit.prompt() for fit in fits),
+        label=_label(fits[0]),
         method=variant.settings.method,
         seeds=tuple(fit.seed for fit in fits),
     )
 
 
-def _label(variant: FitVariant) -> str:
+def _label(fit: PixelFit) -> str:
     """The variant's name, in capitals where it is a method's; and what it lacks of its method."""
-    method = variant.settings.method
-    name = method.upper() if variant.name == method else variant.name
-    without = [TERMS.load(term).title for term in _left_out(variant)]
-    return f"{name} without {', '.join(without)}" if without else name
+    name = fit.variant.name
+    shown = name.upper() if name == fit.variant.settings.method else name
+    without = [TERMS.load(term).title for term in fit.left_out]
+    return f"{shown} without {', '.join(without)}" if without else shown
 
 
-def _left_out(variant: FitVariant) -> tuple[str, ...]:
-    """Terms of the method's objective that this variant learns without."""
-    own = METHODS[variant.settings.method].objective
-    used = terms.objective(recipe_of(variant.settings).objective)
-    kept = {term.name for term in used.terms}
-    return tuple(name for name in own if name not in kept)
+def _place(fit: PixelFit) -> str:
+    """Where the study keeps its copy of a prompt, whose card tells the scores."""
+    return f"prompts/{fit.name}"
 
 
-def _facts(fit: PixelFit, run: Run) -> PromptFacts:
-    prompt = load_prompt(fit.prompt_folder)
+def _facts(fit: PixelFit) -> PromptFacts:
     return PromptFacts(
         condition=fit.variant.name,
         method=fit.variant.settings.method,
         seed=fit.seed,
         run=fit.name,
-        folder=relative(fit.prompt_folder, run),
-        geometry=geometry_words(prompt),
-        skipped_terms=_left_out(fit.variant),
+        folder=_place(fit),
+        geometry=geometry_words(fit.prompt()),
+        skipped_terms=fit.left_out,
     )
 
 

@@ -60,7 +60,6 @@ class StreamFit(FitUnit):
         eye: Callable[[], FrozenEye],
     ) -> None:
         self.variant = variant
-        self.seed = seed
         self.stream = stream
         self.rows: list[list[float]] = []
         self.predictions: list[NDArray[np.int64]] = []
@@ -76,7 +75,7 @@ class StreamFit(FitUnit):
             "seed": seed,
         }
         machine = {"threads": torch.get_num_threads(), "processes": 1}
-        super().__init__(store, f"{variant.name}-s{seed}", content, machine)
+        super().__init__(store, variant.name, seed, content, machine)
 
     @property
     def planned(self) -> PlannedFit:
@@ -180,6 +179,8 @@ class StreamFit(FitUnit):
 
     def _row(self, event: LearnStep, step: int) -> StepRow:
         return StepRow(
+            variant=self.variant.name,
+            seed=self.seed,
             step=step,
             task=len(self.rows) + 1,
             loss=event.loss,

@@ -94,7 +94,7 @@ def _plan(config: ContinualConfig, place: Path, backbone: Backbone) -> StreamPla
         "backbone": config.backbone.model_dump(mode="json"),
         "batch_size": config.batch_size,
         "stream": config.stream.model_dump(mode="json"),
-        "tasks": [[task.name, task.fingerprint, task.stamp] for task in tasks],
+        "tasks": [[task.name, task.fingerprint] for task in tasks],
     }
     fits = []
     for variant in variants:

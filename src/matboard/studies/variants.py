@@ -16,6 +16,7 @@ from matboard.continual.prompted import Training
 from matboard.errors import ConfigError, UnknownName
 from matboard.studies.config import ContinualConfig, FitConfig, Learning, StudyConfig
 from matboard.studies.reading import laid_over, parse
+from matboard.transfer.conditions import BASELINES
 from matboard.transfer.methods import METHODS
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=,@-]{0,99}")
@@ -50,6 +51,10 @@ def fit_variants(config: StudyConfig) -> list[FitVariant]:
     base = config.model_dump(include=set(Learning.model_fields))
     variants = []
     for name, own, combination in _combined(config.methods, config.grid):
+        if name in BASELINES:
+            raise ConfigError(
+                f"A variant cannot be called {name!r}: that is a baseline's name in every table."
+            )
         overlay = laid_over({"method": name.partition("@")[0]}, own)
         raw = laid_over(laid_over(base, overlay), combination)
         if raw["method"] not in METHODS:

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from pathlib import Path
 
 from matboard import settings
-from matboard.errors import TaskError, UnknownName
+from matboard.errors import ConfigError, TaskError, UnknownName
 from matboard.registry import Registry
 from matboard.tasks import scenes
+from matboard.tasks.draws import balanced_indices
 from matboard.tasks.readers import read
-from matboard.tasks.rows import drop_unreadable
-from matboard.tasks.task import Metric, Sample, Skipped, Task, balanced_indices
+from matboard.tasks.request import Builder, Request
+from matboard.tasks.task import Sample, Skipped, Task
 
 __all__ = [
     "TASKS",
-    "Metric",
+    "Builder",
+    "Request",
     "Sample",
     "Skipped",
     "Task",
     "balanced_indices",
-    "drop_unreadable",
     "load_task",
     "read",
 ]
@@ -30,8 +33,9 @@ TASKS = Registry(
         "cifar10": "matboard.tasks.datasets.cifar10:CIFAR10",
         "cifar100": "matboard.tasks.datasets.cifar100:CIFAR100",
         "imagenette": "matboard.tasks.datasets.imagenette:IMAGENETTE",
-        **dict.fromkeys((*scenes.NAMES, *scenes.STREAM_NAMES), "matboard.tasks.scenes:build"),
+        **dict.fromkeys((*scenes.NAMES, *scenes.STREAM_NAMES), "matboard.tasks.scenes:requested"),
     },
+    group="matboard.tasks",
 )
 
 
@@ -59,22 +63,29 @@ def load_task(
         UnknownName: no such task.
         TaskError: the data is not there, or not a task; see the readers.
     """
-    name, path = str(source), Path(source)
-    if name in (*scenes.NAMES, *scenes.STREAM_NAMES):
-        kind, _, shift = name.removeprefix("scenes-").partition("/")
-        sizes = {
-            part: count for part, count in (("train", train), ("test", test)) if count is not None
-        }
-        return scenes.build(kind, shift or None, seed=seed, **sizes)
+    name = str(source)
+    folder = Path(data_dir) if data_dir is not None else None
+    request = Request(name, train, test, seed, folder)
     if name in TASKS:
-        folder = settings.data_dir() if data_dir is None else Path(data_dir)
-        task: Task = TASKS.load(name).load(folder)
-        return task.limited(train, test, seed)
-    if path.exists():
-        return drop_unreadable(read(path, seed=seed).limited(train, test, seed))
-    if path.suffix or path.is_absolute() or name.startswith("."):
+        return _named(request)
+    if name.strip() and os.path.exists(name):  # noqa: PTH110  Path.exists raises on odd names
+        return read(Path(source), train=train, test=test, seed=seed)
+    if Path(name).suffix or Path(name).is_absolute() or name.startswith("."):
         raise TaskError(
             f"There is no folder or file {name}, and no task of that name. Tasks by name:"
             f" {', '.join(TASKS)}."
         )
     raise UnknownName("task", name, TASKS)
+
+
+def _named(request: Request) -> Task:
+    if request.data_dir is None:
+        request = replace(request, data_dir=settings.data_dir())
+    build: Builder = TASKS.load(request.name)
+    task = build(request)
+    if not isinstance(task, Task):
+        raise ConfigError(
+            f"The task {request.name!r} of the package {TASKS.package(request.name)} was built as a"
+            f" {type(task).__name__}, not a Task. Update the package or uninstall it."
+        )
+    return task.limited(request.train, request.test, request.seed)

@@ -13,14 +13,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
 
-import numpy as np
 from PIL.Image import Image
 
 from matboard.errors import TaskError
-
-Metric = Literal["accuracy", "auc", "f1"]
+from matboard.metrics import METRICS
+from matboard.tasks.content import digests
+from matboard.tasks.draws import balanced_indices
 
 
 @dataclass(frozen=True)
@@ -35,12 +34,13 @@ class Sample:
         candidates: the answers to rank, in the task's order; empty for open answers.
         caption: what a guide reads about this picture ("this is a photo of a cat").
         group: what splits are balanced by (a class or an answer).
-        file: the file that holds the picture, where there is one; what kept scores are told apart
-            by when it is replaced.
+        file: the file that holds the picture, where there is one; its content is part of the
+            task's fingerprint.
+        accepted: answers that count as right besides ``answer``; learned is ``answer``.
 
     Raises:
         TaskError: no id, question or answer; fewer than two candidates, an empty or a repeated one;
-            an answer not among them.
+            an answer not among them; characters that are no text.
     """
 
     id: str
@@ -51,10 +51,11 @@ class Sample:
     caption: str = ""
     group: str = ""
     file: Path | None = None
+    accepted: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if wrong := self._wrong():
-            raise TaskError(f"Sample {self.id!r} {wrong}")
+        if wrong := self._wrong() or self._wrong_candidates():
+            raise TaskError(f"Sample {shown(self.id)} {wrong}")
 
     def _wrong(self) -> str | None:
         if not self.id.strip():
@@ -63,26 +64,35 @@ class Sample:
             return "has an empty question; write one, or leave it out to ask the default."
         if not self.answer.strip():
             return "has an empty answer; write one, or remove the sample."
+        if not all(answer.strip() for answer in self.accepted):
+            return "has an empty one among its accepted answers; remove it."
+        for text in (self.id, self.question, self.caption, *self.right, *self.candidates):
+            if not is_text(text):
+                return f"has characters that are no text (half a surrogate pair): {shown(text)}."
+        return None
+
+    def _wrong_candidates(self) -> str | None:
         if not self.candidates:
             return None
         if len(self.candidates) == 1:
-            return f"has one candidate, {self.candidates[0]!r}; ranking needs at least two."
-        if not all(candidate.strip() for candidate in self.candidates):
-            return (
-                "has an empty candidate at position"
-                f" {[bool(c.strip()) for c in self.candidates].index(False) + 1}; remove it."
-            )
+            return f"has one candidate, {shown(self.candidates[0])}; ranking needs at least two."
+        for position, candidate in enumerate(self.candidates, start=1):
+            if not candidate.strip():
+                return f"has an empty candidate at position {position}; remove it."
         if len(set(self.candidates)) < len(self.candidates):
-            return (
-                f"has the candidate {Counter(self.candidates).most_common(1)[0][0]!r} more than"
-                " once; candidates must differ."
-            )
+            repeated = Counter(self.candidates).most_common(1)[0][0]
+            return f"has the candidate {shown(repeated)} more than once; candidates must differ."
         if self.answer not in self.candidates:
             return (
-                f"has the answer {self.answer!r}, which is not among its candidates:"
+                f"has the answer {shown(self.answer)}, which is not among its candidates:"
                 f" {_listed(self.candidates)}."
             )
         return None
+
+    @property
+    def right(self) -> tuple[str, ...]:
+        """Every answer that counts as right, the one that is learned first."""
+        return (self.answer, *self.accepted)
 
     @property
     def label(self) -> int:
@@ -93,6 +103,14 @@ class Sample:
                 " score what is generated."
             )
         return self.candidates.index(self.answer)
+
+    @property
+    def labels(self) -> tuple[int, ...]:
+        """Indices of all right answers among the candidates; `label` comes first. Raises TaskError
+        for an open answer.
+        """
+        others = {self.candidates.index(a) for a in self.accepted if a in self.candidates}
+        return (self.label, *sorted(others - {self.label}))
 
 
 @dataclass(frozen=True)
@@ -110,9 +128,9 @@ class Task:
     Attributes:
         name: as the user gave it.
         train, test: the two parts as the data set's authors made them.
-        metric: ``accuracy`` (arg-max of the candidates), ``auc`` (two candidates [negative,
-            positive], score = log p(positive) − log p(negative)) or ``f1`` (of the positive, second
-            candidate).
+        metric: a name of ``METRICS``; ``accuracy`` (arg-max of the candidates), ``auc`` (two
+            candidates [negative, positive], score = log p(positive) − log p(negative)) and ``f1``
+            (of the positive, second candidate) are ours.
         mirror: whether a horizontal flip keeps the answer true (not for text, digits, left and
             right).
         skipped: pictures that reading left out.
@@ -121,12 +139,13 @@ class Task:
 
     Raises:
         TaskError: an empty part, two samples of one id, or candidates that do not fit the metric.
+        UnknownName: no such metric.
     """
 
     name: str
     train: tuple[Sample, ...]
     test: tuple[Sample, ...]
-    metric: Metric = "accuracy"
+    metric: str = "accuracy"
     mirror: bool = True
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = ()
@@ -138,57 +157,58 @@ class Task:
         repeated, times = Counter(s.id for s in (*self.train, *self.test)).most_common(1)[0]
         if times > 1:
             raise TaskError(
-                f"Task {self.name!r} has {times} samples of the id {repeated!r}; results are stored"
-                " by id, so ids must differ."
+                f"Task {self.name!r} has {times} samples of the id {shown(repeated)}; results are"
+                " stored by id, so ids must differ."
             )
-        if self.metric != "accuracy":
-            self._check_two_candidates()
+        needed = METRICS.load(self.metric).candidates
+        if needed is not None:
+            self._check_same_candidates(needed)
 
-    def _check_two_candidates(self) -> None:
+    def _check_same_candidates(self, count: int) -> None:
         first = self.test[0]
         for sample in (*self.train, *self.test):
-            if len(sample.candidates) != 2 or sample.candidates != first.candidates:
+            if len(sample.candidates) != count or sample.candidates != first.candidates:
                 raise TaskError(
-                    f"Metric {self.metric!r} needs the same two candidates, [negative, positive],"
-                    f" for every sample of task {self.name!r}, but sample {sample.id!r} has"
-                    f" {list(sample.candidates)} and {first.id!r} has {list(first.candidates)}."
+                    f"Metric {self.metric!r} needs the same {count} candidates, in the same order"
+                    f" ([negative, positive] where it is two), for every sample of task"
+                    f" {self.name!r}, but sample {shown(sample.id)} has"
+                    f" {shown(list(sample.candidates))} and {shown(first.id)} has"
+                    f" {shown(list(first.candidates))}."
+                )
+            if len(sample.labels) > 1:
+                raise TaskError(
+                    f"Metric {self.metric!r} needs one right answer a sample, but sample"
+                    f" {shown(sample.id)} of task {self.name!r} accepts {shown(sample.right)}."
                 )
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 (hex) over ids, questions, answers and candidates of both parts, in order;
-        pictures are known by their ids.
+        """SHA-256 (hex) over what is learned from and judged by: the metric, mirroring, and both
+        parts' fingerprints. Equal wherever the task's files lie.
         """
-        digest = hashlib.sha256()
-        for part in (self.train, self.test):
-            digest.update(b"part\n")
-            for s in part:
-                digest.update(
-                    json.dumps((s.id, s.question, s.answer, s.candidates)).encode() + b"\n"
-                )
-        return digest.hexdigest()
+        facts = (self.metric, self.mirror, self.train_fingerprint, self.test_fingerprint)
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
     @cached_property
-    def stamp(self) -> str:
-        """SHA-256 (hex) over size and time of change of the test part's files, as they are when
-        first asked; empty where there are none.
+    def train_fingerprint(self) -> str:
+        """SHA-256 (hex) of the training part; see `test_fingerprint`."""
+        return _fingerprint(self.train)
 
-        Not part of the fingerprint, which is equal wherever the task is: it tells whether scores
-        kept on this machine still hold.
+    @cached_property
+    def test_fingerprint(self) -> str:
+        """SHA-256 (hex) over the test part's samples in order: id, question, answers, candidates,
+        caption, and the content of the picture's file as it is when first asked (see `content`).
+
+        Pictures without a file are known by their ids.
         """
-        files = dict.fromkeys(s.file for s in self.test if s.file is not None)
-        found = [_state(file) for file in files]
-        return hashlib.sha256(json.dumps(found).encode()).hexdigest() if found else ""
+        return _fingerprint(self.test)
 
     def validation_split(self, fraction: float, seed: int) -> tuple[Task, Task]:
         """(task with less to train on, task whose test part is the held-out training samples);
         balanced by group.
         """
-        held = set(
-            balanced_indices(
-                [s.group for s in self.train], max(1, round(fraction * len(self.train))), seed
-            )
-        )
+        count = max(1, round(fraction * len(self.train)))
+        held = set(balanced_indices([s.group for s in self.train], count, seed))
         if len(held) >= len(self.train):
             raise TaskError(
                 f"Task {self.name!r} has {len(self.train)} training samples: holding out"
@@ -202,48 +222,49 @@ class Task:
         """At most so many samples of each part, drawn without replacement, balanced by group, in
         the original order.
         """
-        for part, count in (("train", train), ("test", test)):
-            if count is not None and count < 1:
-                raise TaskError(
-                    f"The {part} part of task {self.name!r} was limited to {count} samples; ask for"
-                    " at least 1."
-                )
-        return replace(
-            self, train=_take(self.train, train, seed), test=_take(self.test, test, seed)
-        )
+        check_limits(self.name, train, test)
+        fewer = _take(self.train, train, seed)
+        return replace(self, train=fewer, test=_take(self.test, test, seed))
 
 
-def _state(file: Path) -> tuple[int, int] | None:
-    try:
-        stat = file.stat()
-    except OSError:
-        return None
-    return stat.st_size, stat.st_mtime_ns
+def check_limits(name: str, train: int | None, test: int | None) -> None:
+    """See that a task is asked for at least one sample of each part. Raises TaskError."""
+    for part, count in (("train", train), ("test", test)):
+        if count is not None and count < 1:
+            raise TaskError(
+                f"The {part} part of task {name!r} was limited to {count} samples; ask for at"
+                " least 1."
+            )
 
 
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:10]) + (f" … ({len(names)} in all)" if len(names) > 10 else "")
+def _fingerprint(samples: Sequence[Sample]) -> str:
+    contents = digests(sample.file for sample in samples)
+    found = hashlib.sha256()
+    for s in samples:
+        facts = (s.id, s.question, s.right, s.candidates, s.caption, contents[s.file])
+        found.update(json.dumps(facts).encode() + b"\n")
+    return found.hexdigest()
 
 
 def _take(samples: tuple[Sample, ...], count: int | None, seed: int) -> tuple[Sample, ...]:
     if count is None or count >= len(samples):
         return samples
-    return tuple(
-        samples[i] for i in sorted(balanced_indices([s.group for s in samples], count, seed))
-    )
+    drawn = balanced_indices([s.group for s in samples], count, seed)
+    return tuple(samples[i] for i in sorted(drawn))
 
 
-def balanced_indices(groups: Sequence[str], count: int, seed: int) -> list[int]:
-    """``count`` indices drawn without replacement, group sizes as equal as the data allows.
+def is_text(text: str) -> bool:
+    """Whether it can be written down: a lone half of a surrogate pair cannot."""
+    return text.isascii() or text.encode(errors="replace").decode() == text
 
-    Groups take turns, in an order drawn by lot, so that a ``count`` that does not divide evenly
-    favours none by its name.
-    """
-    rng = np.random.default_rng(seed)
-    members: dict[str, list[int]] = {group: [] for group in sorted(set(groups))}
-    for index, group in enumerate(groups):
-        members[group].append(index)
-    queues = [rng.permutation(indices).tolist() for indices in members.values()]
-    queues = [queues[i] for i in rng.permutation(len(queues))]
-    turns = max(map(len, queues), default=0)
-    return [queue[turn] for turn in range(turns) for queue in queues if turn < len(queue)][:count]
+
+def shown(value: object, most: int = 80) -> str:
+    """A value as an error shows it: its repr, cut in the middle where it is long."""
+    text = repr(value)
+    half = most // 2
+    return text if len(text) <= most else f"{text[:half]} … {text[-half:]}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    few = ", ".join(shown(name, 40) for name in names[:10])
+    return f"{few} … ({len(names)} in all)" if len(names) > 10 else few

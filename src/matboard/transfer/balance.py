@@ -7,8 +7,11 @@ from collections.abc import Iterable, Mapping
 
 from matboard.transfer.terms import TASK, Objective
 
-SLIGHT, DROWNING = 0.01, 10.0
-"""Below and above which share of the task's gradient a term is worth a note (guess)."""
+SLIGHT = 0.01
+"""Below which share of the task's gradient a term hardly counts (guess)."""
+
+DROWNING = 10.0
+"""Above which share of the task's gradient the task hardly counts (guess)."""
 
 
 def balance_notes(

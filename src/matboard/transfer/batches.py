@@ -1,7 +1,7 @@
 """Which pictures a training step sees, and how: a pure function of seed and step.
 
-Nothing random is carried from one step to the next, so a run resumed at any step, or split over
-processes, sees what the uninterrupted single process would have seen.
+Nothing random is carried from one step to the next, so a run resumed at any step, or cut into parts
+that several processes share, sees what the uninterrupted single process would have seen.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Batches:
         samples: the training part.
         canvas: geometry; pictures come shrunk to its inner square, by the very code that deploys
             the prompt.
-        size: samples of a whole step, over all processes.
+        size: samples of a whole step, over all processes and parts.
         diversity: random crop of non-square pictures, and a random flip where ``mirror`` allows it.
         mirror: the task's answers survive a flip.
         cache_bytes: decoded and shrunk pictures kept in memory; beyond it the work is done again.
@@ -80,39 +80,46 @@ class Batches:
     _cached: int = field(default=0, init=False, repr=False)
     _order: tuple[int, list[int]] | None = field(default=None, init=False, repr=False)
 
-    def at(self, step: int, process: int = 0, processes: int = 1) -> Batch:
-        """The share of step ``step`` (from 0) that falls to one of several processes."""
-        draws = np.random.default_rng([self.seed, 1, step]).random((self.size, 2))[
-            process::processes
-        ]
-        indices = tuple(
-            self._index(step * self.size + i) for i in range(process, self.size, processes)
-        )
-        pictures = [self.picture(i) for i in indices]
-        views = tuple(self._view(picture, *draw) for picture, draw in zip(pictures, draws.tolist()))
-        shrunk = [self._shrunk(*seen) for seen in zip(indices, pictures, views)]
-        images = torch.from_numpy(np.stack(shrunk)).permute(0, 3, 1, 2).float() / 255
-        return Batch(indices, views, tuple(self.samples[i] for i in indices), images)
+    def at(self, step: int, part: int = 0, parts: int = 1) -> Batch:
+        """The samples of step ``step`` (from 0), or one of several equal parts of them."""
+        share = self.size // parts
+        generator = np.random.default_rng([self.seed, 1, step])
+        draws = generator.random((self.size, 2)).tolist()
+        indices = []
+        views = []
+        shrunk = []
+        for place in range(part * share, (part + 1) * share):
+            index = self._index(step * self.size + place)
+            offset, flip = draws[place]
+            picture = self.picture(index)
+            view = self._view(picture, offset, flip)
+            indices.append(index)
+            views.append(view)
+            shrunk.append(self._shrunk(index, picture, view))
+        samples = [self.samples[index] for index in indices]
+        return Batch(tuple(indices), tuple(views), tuple(samples), _as_tensor(shrunk))
 
     def picture(self, index: int) -> Image:
         """A decoded training picture."""
-        picture = self._cache.get(index)
-        if picture is None:
-            picture = self.samples[index].load()
-            if self._fits(3 * picture.width * picture.height):
-                self._cache[index] = picture
+        if index in self._cache:
+            return self._cache[index]
+        picture = self.samples[index].load()
+        if self._fits(3 * picture.width * picture.height):
+            self._cache[index] = picture
         return picture
 
     def _shrunk(self, index: int, picture: Image, view: View) -> NDArray[np.uint8]:
         """``inner inner 3``; kept, unless its crop was drawn at random and will hardly be drawn
         again.
         """
-        kept = self._small.get((index, view))
-        if kept is None:
-            kept = np.asarray(self.canvas.shrink(picture, offset=view.offset, mirror=view.mirror))
-            if view.offset == 0.5 and self._fits(kept.nbytes):
-                self._small[index, view] = kept
-        return kept
+        key = (index, view)
+        if key in self._small:
+            return self._small[key]
+        small = self.canvas.shrink(picture, offset=view.offset, mirror=view.mirror)
+        pixels = np.asarray(small)
+        if view.offset == 0.5 and self._fits(pixels.nbytes):
+            self._small[key] = pixels
+        return pixels
 
     def _fits(self, size: int) -> bool:
         if self._cached + size > self.cache_bytes:
@@ -121,18 +128,23 @@ class Batches:
         return True
 
     def _index(self, position: int) -> int:
+        """Which sample stands at a position of the endless sequence of shuffled epochs."""
         epoch, place = divmod(position, len(self.samples))
         if self._order is None or self._order[0] != epoch:
-            self._order = (
-                epoch,
-                np.random.default_rng([self.seed, 0, epoch])
-                .permutation(len(self.samples))
-                .tolist(),
-            )
+            generator = np.random.default_rng([self.seed, 0, epoch])
+            self._order = (epoch, generator.permutation(len(self.samples)).tolist())
         return int(self._order[1][place])
 
     def _view(self, picture: Image, offset: float, flip: float) -> View:
         if not self.diversity:
             return View()
-        cropped = self.canvas.policy == "crop" and picture.width != picture.height
-        return View(offset=offset if cropped else 0.5, mirror=self.mirror and flip < 0.5)
+        mirror = self.mirror and flip < 0.5
+        square = picture.width == picture.height
+        if square or self.canvas.policy != "crop":
+            return View(mirror=mirror)
+        return View(offset=offset, mirror=mirror)
+
+
+def _as_tensor(pictures: Sequence[NDArray[np.uint8]]) -> Float[Tensor, "batch 3 inner inner"]:
+    stacked = torch.from_numpy(np.stack(pictures))
+    return stacked.permute(0, 3, 1, 2).float() / 255

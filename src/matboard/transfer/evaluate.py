@@ -53,8 +53,7 @@ class Judged:
             self.model.name,
             self.model.encoder,
             self.precision,
-            self.task.fingerprint,
-            self.task.stamp,
+            self.task.test_fingerprint,
             "untouched" if prompt is None else prompt_content(prompt),
             self.scorer,
         ]
@@ -100,7 +99,7 @@ def evaluate(
     """
     each_model = [models] if isinstance(models, FrozenModel) else models
     each_task = [tasks] if isinstance(tasks, Task) else list(tasks)
-    _check_kinds(prompts, each_model, each_task)
+    check_kinds(prompts, each_model, each_task)
     shown = conditions(as_learned(prompts))
     table = TransferTable(tuple(sources), tuple(each_task), tuple(shown))
     check_tasks(table.tasks, scorers)
@@ -152,7 +151,7 @@ def check_tasks(tasks: Sequence[Task], scorers: Sequence[Scorer]) -> None:
     """
     for place, task in enumerate(tasks):
         for other in tasks[:place]:
-            if (task.fingerprint, task.stamp) == (other.fingerprint, other.stamp):
+            if task.test_fingerprint == other.test_fingerprint:
                 raise TaskError(
                     f"{other.name!r} and {task.name!r} are the same task; name it once. Judged"
                     " twice it would count as another seed."
@@ -170,7 +169,8 @@ def _check_candidates(task: Task) -> None:
         )
 
 
-def _check_kinds(prompts: object, models: object, tasks: Sequence[object]) -> None:
+def check_kinds(prompts: object, models: object, tasks: Sequence[object]) -> None:
+    """Refuse names and files where the things themselves are wanted. Raises ConfigError."""
     values = list(prompts.values()) if isinstance(prompts, Mapping) else [prompts]
     for value in values:
         seeds = value if isinstance(value, Sequence) else [value]
@@ -216,7 +216,8 @@ def _rank(
     model: FrozenModel, pictures: Sequence[Image], samples: Sequence[Sample], widest: int
 ) -> NDArray[np.float64]:
     """Candidate log-likelihoods ``sample candidate``; a sample with fewer candidates than others
-    has −inf in the columns that it lacks.
+    has −inf in the columns that it lacks. Where several candidates count as right, the first of
+    them stands for the likeliest.
     """
     ranking = require(model, Ranks, doing="judging by ranking")
     padded = []
@@ -228,6 +229,9 @@ def _rank(
     scores: NDArray[np.float64] = likelihoods.double().cpu().numpy()
     for row, sample in zip(scores, samples, strict=True):
         row[len(sample.candidates) :] = -np.inf
+        also_right = list(sample.labels[1:])
+        row[sample.label] = row[list(sample.labels)].max()
+        row[also_right] = -np.inf
     return scores
 
 
@@ -240,11 +244,16 @@ def _generate(
 
 
 def _verdict(text: str, sample: Sample) -> NDArray[np.float64]:
-    """One-hot in ``VERDICTS``."""
-    right = metrics.generation_correct(text, sample.answer, sample.candidates)
+    """One-hot in ``VERDICTS``: right where the text gives any of the answers that count."""
+    found = []
+    for answer in sample.right:
+        candidates = sample.candidates if answer in sample.candidates else ()
+        found.append(metrics.generation_correct(text, answer, candidates))
+    said = "wrong"
+    if any(found):
+        said = "right"
+    elif all(one is None for one in found):
+        said = "unparsable"
     row = np.zeros(len(VERDICTS))
-    if right is None:
-        row[VERDICTS.index("unparsable")] = 1.0
-    else:
-        row[VERDICTS.index("right" if right else "wrong")] = 1.0
+    row[VERDICTS.index(said)] = 1.0
     return row

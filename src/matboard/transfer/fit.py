@@ -10,46 +10,61 @@ once.
 
 from __future__ import annotations
 
+import sys
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
-from matboard.errors import ConfigError, PreprocessingMismatch, TaskError
-from matboard.models.capabilities import Guide, HasFeatures, Learnable, Ranks, require
+from matboard.errors import ConfigError, FitError, RunError
+from matboard.models.capabilities import Guide, Learnable
 from matboard.prompts.pixel import PixelPrompt
 from matboard.tasks.task import Task
-from matboard.transfer.batches import Batch, Batches
-from matboard.transfer.gradients import Gradients, Summand
-from matboard.transfer.optimisers import Optimiser
-from matboard.transfer.passes import CleanFeatures, GuidePass, ModelPass, TextFeatures
+from matboard.transfer.backward import Backward
+from matboard.transfer.batches import Batches
+from matboard.transfer.checks import check_models, check_samples, needed_guide
+from matboard.transfer.gradients import Gradients, summed
+from matboard.transfer.objective import Objective
+from matboard.transfer.optimisers import Optimiser, Slope
 from matboard.transfer.processes import Processes
 from matboard.transfer.steps import FitState, Step
-from matboard.transfer.terms import ModelTerm, Objective
 
 __all__ = ["Fit", "FitState", "Processes", "Step", "fit"]
 
+DELTA = "delta"
+"""Name of the learned values among a state's tensors."""
+
 
 class Fit(Iterator[Step]):
-    """A fit in progress: iterate to make steps; `state` and `load_state` stop and resume it
-    exactly.
+    """A fit in progress: iterate to make steps, or `run` them all; `state` and `load_state` stop
+    and resume it exactly.
+
+    A step counts when it is complete. Whatever interrupts it, an exception or a signal, leaves the
+    prompt, the optimiser's memory and the number of steps as the last complete one left them.
 
     Args:
         prompt: what is learned; nothing else changes.
         models: source models; more than one makes an ensemble.
         task: its training part is learned from.
-        guide: needed where ``objective.enrichment_weight`` > 0.
+        guide: needed where a term asks for one.
         batch_size: samples of one step over all processes.
+        micro_batch: samples that go through a model at once; None: all that a process has. The
+            gradients of these parts are summed in their order, whichever process has which, so that
+            with it any number of processes learn the same to the last bit, on machines and thread
+            counts that are the same.
         diversity: random flips and crops of the picture (not of the prompt).
         diagnose_every: on every so-manieth step the terms' gradients are taken apart, which costs
             one more backward pass; 0 never.
         processes: None asks Accelerate.
 
     Raises:
-        ConfigError: no model, no guide where one is needed, or a batch that its processes cannot
-            share.
+        ConfigError: no model, no guide where one is needed, or a batch that its processes or parts
+            cannot share.
+        ModelError: a model lacks what a term needs.
         PreprocessingMismatch: a model or the guide cannot be learned on; see ``refusal``.
+        TaskError: samples lack what a term needs.
     """
 
     def __init__(
@@ -62,152 +77,171 @@ class Fit(Iterator[Step]):
         optimiser: Optimiser,
         guide: Guide | None = None,
         batch_size: int = 16,
+        micro_batch: int | None = None,
         seed: int = 0,
         diversity: bool = True,
         diagnose_every: int = 10,
         processes: Processes | None = None,
     ) -> None:
         self.processes = processes or Processes.here()
-        if not models:
-            raise ConfigError("No source model was given; a prompt is learned on at least one.")
-        if batch_size % self.processes.count:
-            raise ConfigError(
-                f"A batch of {batch_size} cannot be shared by {self.processes.count} processes;"
-                " make it a multiple."
-            )
-        self.guide = _needed_guide(objective, guide)
-        for model in models:
-            _refuse_unable(model, objective)
-        _refuse_unlearnable([*models] if self.guide is None else [*models, self.guide])
-        if objective.needs.candidates:
-            _refuse_without_candidates(task)
+        guide = needed_guide(objective, guide)
+        check_models(models, guide, objective)
+        check_samples(task, objective)
+        self._parts = _count_parts(batch_size, micro_batch, self.processes, objective)
         self.prompt = prompt
         self.models = list(models)
         self.task = task
         self.objective = objective
         self.optimiser = optimiser
-        self.batches = Batches(task.train, prompt.canvas, batch_size, seed, diversity, task.mirror)
         self.diagnose_every = diagnose_every
-        self.step = 0
-        self.skipped = 0
-        self._clean = CleanFeatures(self.batches)
-        self._texts = TextFeatures()
+        self.batches = Batches(task.train, prompt.canvas, batch_size, seed, diversity, task.mirror)
+        self._backward = Backward(objective, self.models, guide, self.batches, self.processes)
+        values = prompt.delta.detach()
+        self._done = FitState(0, {DELTA: values, **optimiser.memory(values)})
+        self._started = False
 
     def __len__(self) -> int:
         return self.optimiser.schedule.steps
 
-    def __next__(self) -> Step:
-        if self.step >= len(self):
-            raise StopIteration
-        started = time.perf_counter()
-        batch = self.batches.at(self.step, self.processes.index, self.processes.count)
-        with torch.no_grad():
-            canvases = self.prompt(batch.images.to(self.prompt.delta.device))
-        gradients = self._gradients(batch, canvases)
-        gradient = self._learn(gradients)
-        return self._report(gradients, gradient, time.perf_counter() - started)
+    def __repr__(self) -> str:
+        return f"<Fit: {self.step} of {len(self)} steps; iterate it or call run() to learn>"
 
-    def state(self) -> FitState:
-        """A copy of everything needed to go on."""
-        tensors = {"delta": self.prompt.delta.detach(), **self.optimiser.state()}
-        return FitState(
-            self.step, {name: t.cpu().clone() for name, t in tensors.items()}, self.skipped
+    def __del__(self) -> None:
+        if getattr(self, "_started", True) or sys.is_finalizing():
+            return
+        warnings.warn(
+            "A fit was made and thrown away before its first step, so its prompt has learned"
+            " nothing. Iterate it ('for step in fit(…)') or call its run().",
+            RuntimeWarning,
+            stacklevel=2,
         )
 
+    @property
+    def step(self) -> int:
+        """Steps completed."""
+        return self._done.step
+
+    @property
+    def skipped(self) -> int:
+        """How many of them changed nothing, because their gradient was not finite."""
+        return self._done.skipped
+
+    def run(self) -> list[Step]:
+        """Make all the steps that are left. Raises FitError like iterating."""
+        return list(self)
+
+    def __next__(self) -> Step:
+        """One step. Raises FitError at the end where every step was skipped."""
+        self._started = True
+        self._settle()
+        if self.step >= len(self):
+            if self.skipped >= len(self):
+                raise FitError(
+                    f"None of the {len(self)} steps changed the prompt, because no gradient was"
+                    " finite. Learn in float32, on models whose weights are finite, or with smaller"
+                    " weights of the objective's terms."
+                )
+            raise StopIteration
+        return self._complete(self._next(time.perf_counter()))
+
+    def state(self) -> FitState:
+        """A copy of everything needed to go on after the last completed step."""
+        done = self._done
+        tensors = {name: tensor.cpu().clone() for name, tensor in done.tensors.items()}
+        return FitState(done.step, tensors, done.skipped, done.last)
+
     def load_state(self, state: FitState) -> None:
-        """Go on from where `state` was taken."""
-        tensors = dict(state.tensors)
-        self.prompt.delta.data.copy_(tensors.pop("delta"))
-        self.optimiser.load_state(tensors)
-        self.step, self.skipped = state.step, state.skipped
+        """Go on from where `state` was taken. Raises RunError for the state of another fit."""
+        self._started = True
+        self._refuse_foreign(state)
+        device = self.prompt.delta.device
+        tensors = {name: t.detach().clone().to(device) for name, t in state.tensors.items()}
+        self._done = FitState(state.step, tensors, state.skipped)
+        self._settle()
 
     # -- one step
-    # ------------------------------------------------------------------------------------------------
 
-    def _gradients(self, batch: Batch, canvases: Tensor) -> Gradients:
-        """Gradients at the canvas of every term, model by model so that one graph is alive at a
-        time.
-        """
-        apart = bool(self.diagnose_every) and self.step % self.diagnose_every == 0
-        out = Gradients(apart)
-        if self.objective.of_models:
-            for model in self.models:
-                leaf = canvases.detach().requires_grad_()
-                summands = self._of_model(model, batch, leaf)
-                out.add(leaf, summands, share=1 / len(self.models), model=model.name)
-        if self.guide is not None:
-            leaf = canvases.detach().requires_grad_()
-            out.add(leaf, self._of_guide(self.guide, batch, leaf))
-        if self.objective.of_canvas:
-            leaf = canvases.detach().requires_grad_()
-            out.add(leaf, self._of_canvas(leaf))
-        return out
+    @torch.enable_grad()  # an interrupted no_grad() may have left gradients switched off
+    def _next(self, started: float) -> FitState:
+        """What the next step leads to; nothing is changed yet."""
+        now = self._done
+        gradients = self._gradients(now.step)
+        slope = self._slope(gradients)
+        tensors = now.tensors
+        skipped = now.skipped + 1
+        if bool(slope.values.isfinite().all() and slope.canvas.isfinite().all()):
+            tensors = self._updated(slope)
+            skipped = now.skipped
+        seconds = time.perf_counter() - started
+        last = self._report(gradients, skipped, seconds)
+        return FitState(now.step + 1, tensors, skipped, last)
 
-    def _of_model(self, model: Learnable, batch: Batch, leaf: Tensor) -> list[Summand]:
-        seen = ModelPass(model, batch, leaf, self.objective.needs, self._clean)
-        summands = []
-        for term in self.objective.of_models:
-            total = term.value(seen)
-            mean = total / self._units(term, seen)
-            summands.append(Summand(term.name, mean, term.sign * term.weight))
-        return summands
+    def _complete(self, done: FitState) -> Step:
+        """Make a step count. One assignment does it, so that a signal comes before it or after."""
+        self._done = done
+        self._settle()
+        assert done.last is not None
+        return done.last
 
-    def _units(self, term: ModelTerm, seen: ModelPass) -> Tensor | int:
-        counted = term.units(seen)
-        if counted is None:
-            return self.batches.size
-        return self.processes.sum(torch.tensor(counted, device=seen.canvases.device))
+    def _settle(self) -> None:
+        """Give the prompt the learned values of the last completed step."""
+        self.prompt.delta.data = self._done.tensors[DELTA]
 
-    def _of_guide(self, guide: Guide, batch: Batch, leaf: Tensor) -> list[Summand]:
-        seen = GuidePass(guide, batch, leaf, self._texts)
-        summands = []
-        for term in self.objective.of_guide:
-            mean = term.value(seen) / self.batches.size
-            summands.append(Summand(term.name, mean, term.sign * term.weight))
-        return summands
+    def _gradients(self, step: int) -> Gradients:
+        """At the canvas, over the whole batch."""
+        apart = bool(self.diagnose_every) and step % self.diagnose_every == 0
+        found = []
+        for index in self.processes.parts(self._parts):
+            part = self.batches.at(step, index, self._parts)
+            with torch.no_grad():
+                canvases = self.prompt(part.images.to(self.prompt.delta.device))
+            found.append(self._backward.gradients(part, canvases, apart))
+        return summed(found, self.processes)
 
-    def _of_canvas(self, leaf: Tensor) -> list[Summand]:
-        summands = []
-        for term in self.objective.of_canvas:
-            mean = term.value(leaf) / self.batches.size
-            summands.append(Summand(term.name, mean, term.sign * term.weight))
-        return summands
-
-    def _learn(self, gradients: Gradients) -> Tensor:
-        """Carry the canvas gradient into the learned values and update them; returns the canvas
-        gradient.
+    def _slope(self, gradients: Gradients) -> Slope:
+        """The canvas gradient, carried into the learned values.
 
         A canvas is the placed picture plus the perturbation, clamped straight through, so the
         perturbation's gradient is the canvas gradient summed over the batch.
         """
-        canvas = self.processes.sum(gradients.total)
-        (values,) = torch.autograd.grad(self.prompt.perturbation(), self.prompt.delta, canvas)
-        if bool(torch.isfinite(values).all() and torch.isfinite(canvas).all()):
-            with torch.no_grad():
-                self.optimiser.update(self.prompt.delta, values, canvas, self.step)
-                self.prompt.project_()
-        else:
-            self.skipped += 1
-        self.step += 1
-        return canvas
+        perturbation = self.prompt.perturbation()
+        (values,) = torch.autograd.grad(perturbation, self.prompt.delta, gradients.total)
+        return Slope(values, gradients.total)
 
-    def _report(self, gradients: Gradients, canvas: Tensor, seconds: float) -> Step:
-        losses = {
-            name: float(self.processes.sum(value)) for name, value in gradients.losses.items()
-        }
-        loss = sum(gradients.weights[name] * value for name, value in losses.items())
-        norms, cosines = gradients.diagnosis(self.prompt.mask, self.processes)
+    @torch.no_grad()
+    def _updated(self, slope: Slope) -> dict[str, Tensor]:
+        now = self._done
+        memory = {name: tensor for name, tensor in now.tensors.items() if name != DELTA}
+        update = self.optimiser.update(now.tensors[DELTA], slope, now.step, memory)
+        return {DELTA: self.prompt.projected(update.values), **update.memory}
+
+    def _report(self, gradients: Gradients, skipped: int, seconds: float) -> Step:
+        losses = {name: float(value) for name, value in gradients.losses.items()}
+        loss = sum(term.sign * term.weight * losses[term.name] for term in self.objective.terms)
         return Step(
-            index=self.step,
+            index=self.step + 1,
             loss=loss,
             losses=losses,
-            lr=self.optimiser.schedule.at(self.step - 1),
-            skipped=self.skipped,
+            lr=self.optimiser.schedule.at(self.step),
+            skipped=skipped,
             seconds=seconds,
-            gradient_norms={**norms, "total": float(canvas.norm())},
-            gradient_cosines=cosines,
-            per_model=gradients.per_model(self.processes),
+            gradient_norms=gradients.norms(),
+            gradient_cosines=gradients.cosines(self.prompt.mask),
+            per_model=gradients.per_model(),
         )
+
+    def _refuse_foreign(self, state: FitState) -> None:
+        expected = {name: tuple(tensor.shape) for name, tensor in self._done.tensors.items()}
+        came = {name: tuple(tensor.shape) for name, tensor in state.tensors.items()}
+        if came != expected:
+            raise RunError(
+                f"The state of another fit came: its tensors are {came}, this fit's are {expected}."
+            )
+        if not 0 <= state.step <= len(self):
+            raise RunError(
+                f"The state of another fit came: it is at step {state.step} of a fit of"
+                f" {len(self)} steps."
+            )
 
 
 def fit(
@@ -223,12 +257,11 @@ def fit(
     diversity: bool = True,
 ) -> Fit:
     """Learn ``prompt`` on frozen ``models``: an iterator of `Step`, ``optimiser.schedule.steps``
-    long. See `Fit`.
+    long. Nothing is learned before it is iterated or `Fit.run`. See `Fit`.
     """
-    sources = [models] if isinstance(models, Learnable) else list(models)
     return Fit(
         prompt,
-        sources,
+        [models] if isinstance(models, Learnable) else list(models),
         task,
         objective=objective,
         optimiser=optimiser,
@@ -239,37 +272,27 @@ def fit(
     )
 
 
-def _needed_guide(objective: Objective, guide: Guide | None) -> Guide | None:
-    """The guide, if some term asks for it. Raises ConfigError where one does and there is none."""
-    asking = [term.title for term in objective.of_guide]
-    if asking and guide is None:
+def _count_parts(
+    batch_size: int, micro_batch: int | None, processes: Processes, objective: Objective
+) -> int:
+    """How many parts a batch is cut into. Raises ConfigError where it cannot be."""
+    if batch_size < 1 or batch_size % processes.count:
         raise ConfigError(
-            f"The objective has {' and '.join(asking)}, but no guide was given; name an image-text"
-            " model as guide, or set the weight to 0."
+            f"A batch of {batch_size} cannot be shared by {processes.count} processes; make it a"
+            " multiple."
         )
-    return guide if asking else None
-
-
-def _refuse_unable(model: Learnable, objective: Objective) -> None:
-    for term in objective.of_models:
-        if term.needs.taps:
-            require(model, HasFeatures, doing=term.title)
-        if term.needs.candidates:
-            require(model, Ranks, doing=term.title)
-
-
-def _refuse_unlearnable(models: Sequence[Learnable | Guide]) -> None:
-    for model in models:
-        if model.refusal is not None:
-            raise PreprocessingMismatch(
-                f"No prompt can be learned on {model.name}. {model.refusal}"
-            )
-
-
-def _refuse_without_candidates(task: Task) -> None:
-    for sample in task.train:
-        if len(sample.candidates) < 2:
-            raise TaskError(
-                f"Sample {sample.id!r} of task {task.name!r} has no candidates to compare; give it"
-                " the answers to choose from."
-            )
+    share = batch_size // processes.count
+    if micro_batch is None:
+        return processes.count
+    if micro_batch < 1 or share % micro_batch:
+        raise ConfigError(
+            f"A process's share of {share} samples cannot be cut into parts of {micro_batch};"
+            " make micro_batch a divisor."
+        )
+    whole = [term.title for term in objective.terms if term.needs.whole_share]
+    if whole and micro_batch < share:
+        raise ConfigError(
+            f"The {' and '.join(whole)} in this form is divided by what is counted in a whole"
+            " batch, which micro_batch would cut; leave micro_batch out, or take another form."
+        )
+    return batch_size // micro_batch

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -67,36 +68,55 @@ class Schedule:
         return self.lr * 0.5 * (1 + math.cos(math.pi * progress))
 
 
+@dataclass(frozen=True)
+class Slope:
+    """The gradient of one step.
+
+    Attributes:
+        values: of the loss, in the learned values.
+        canvas: of the loss at every pixel of the canvas, those that no prompt covers included.
+    """
+
+    values: Tensor
+    canvas: Float[Tensor, "3 size size"]
+
+
+@dataclass(frozen=True)
+class Update:
+    """What a step makes of the learned values.
+
+    Attributes:
+        values: the new ones.
+        memory: what the optimiser carries to the next step.
+    """
+
+    values: Tensor
+    memory: dict[str, Tensor]
+
+
 class Optimiser(ABC):
-    """Turns a gradient into an update of the learned values."""
+    """Turns a gradient into an update of the learned values; nothing is changed in place, and
+    nothing is kept between steps but the memory that is handed over.
+    """
 
     def __init__(self, schedule: Schedule) -> None:
         self.schedule = schedule
 
-    @abstractmethod
-    def update(
-        self,
-        values: Tensor,
-        gradient: Tensor,
-        canvas_gradient: Float[Tensor, "3 size size"],
-        step: int,
-    ) -> None:
-        """Change ``values`` in place.
-
-        Args:
-            gradient: of the loss, same shape as ``values``.
-            canvas_gradient: of the loss at every pixel of the canvas, those that no prompt covers
-                included.
-            step: counted from 0.
-        """
-
-    def state(self) -> dict[str, Tensor]:
-        """Tensors that a resumed run needs."""
+    def memory(self, values: Tensor) -> dict[str, Tensor]:
+        """What the first step finds, for learned values such as these."""
+        del values
         return {}
 
-    def load_state(self, state: dict[str, Tensor]) -> None:
-        """Take back what `state` gave."""
-        del state
+    @abstractmethod
+    def update(
+        self, values: Tensor, slope: Slope, step: int, memory: Mapping[str, Tensor]
+    ) -> Update:
+        """The next values.
+
+        Args:
+            step: counted from 0.
+            memory: what the step before gave.
+        """
 
 
 class GradientDescent(Optimiser):
@@ -105,25 +125,18 @@ class GradientDescent(Optimiser):
     def __init__(self, schedule: Schedule, *, momentum: float = 0.9) -> None:
         super().__init__(schedule)
         self.momentum = momentum
-        self._velocity: Tensor | None = None
+
+    def memory(self, values: Tensor) -> dict[str, Tensor]:
+        """See `Optimiser.memory`."""
+        return {"velocity": torch.zeros_like(values)}
 
     def update(
-        self,
-        values: Tensor,
-        gradient: Tensor,
-        canvas_gradient: Float[Tensor, "3 size size"],
-        step: int,
-    ) -> None:
-        if self._velocity is None:
-            self._velocity = torch.zeros_like(values)
-        self._velocity = self.momentum * self._velocity.to(values) + gradient
-        values -= self.schedule.at(step) * self._velocity
-
-    def state(self) -> dict[str, Tensor]:
-        return {} if self._velocity is None else {"velocity": self._velocity}
-
-    def load_state(self, state: dict[str, Tensor]) -> None:
-        self._velocity = state.get("velocity")
+        self, values: Tensor, slope: Slope, step: int, memory: Mapping[str, Tensor]
+    ) -> Update:
+        """See `Optimiser.update`."""
+        velocity = self.momentum * memory["velocity"] + slope.values
+        moved = values - self.schedule.at(step) * velocity
+        return Update(moved, {"velocity": velocity})
 
 
 class NormalisedGradient(Optimiser):
@@ -142,15 +155,13 @@ class NormalisedGradient(Optimiser):
         self.norm_scope = norm_scope
 
     def update(
-        self,
-        values: Tensor,
-        gradient: Tensor,
-        canvas_gradient: Float[Tensor, "3 size size"],
-        step: int,
-    ) -> None:
-        measured = canvas_gradient if self.norm_scope == "full" else gradient
+        self, values: Tensor, slope: Slope, step: int, memory: Mapping[str, Tensor]
+    ) -> Update:
+        """See `Optimiser.update`."""
+        del memory
+        measured = slope.canvas if self.norm_scope == "full" else slope.values
         length = measured.norm() + 1e-10  # as in the authors' code
-        values -= self.schedule.at(step) * gradient / length
+        return Update(values - self.schedule.at(step) * slope.values / length, {})
 
 
 def build_optimiser(name: str, schedule: Schedule, **options: Any) -> Optimiser:

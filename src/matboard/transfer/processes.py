@@ -1,7 +1,8 @@
-"""The processes that share each batch."""
+"""The processes that share each batch, and the parts that a batch is cut into."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -29,11 +30,31 @@ class Processes:
         state = PartialState(cpu=not torch.cuda.is_available())
         return cls(state.process_index, state.num_processes)
 
-    def sum(self, tensor: Tensor) -> Tensor:
-        """Sum over processes."""
-        if self.count == 1:
-            return tensor
-        from accelerate.utils import reduce
+    def parts(self, count: int) -> range:
+        """Which of a batch's ``count`` parts are ours."""
+        return range(self.index, count, self.count)
 
-        summed: Tensor = reduce(tensor, reduction="sum")
-        return summed
+    def sum(self, ours: Sequence[Tensor]) -> Tensor:
+        """Sum over all parts of all processes, one after the other in the order of the batch.
+
+        Floating-point sums depend on their order; so this one is, to the last bit, what one process
+        makes of the same parts.
+
+        Args:
+            ours: a value for each of our `parts`, in their order.
+        """
+        gathered = self.gather(torch.stack(list(ours)))
+        total = gathered[0, 0]
+        following = gathered.transpose(0, 1).flatten(0, 1)[1:]
+        for value in following:
+            total = total + value
+        return total
+
+    def gather(self, ours: Tensor) -> Tensor:
+        """Every process's tensor, stacked along a new first axis."""
+        if self.count == 1:
+            return ours[None]
+        from accelerate.utils import gather
+
+        gathered: Tensor = gather(ours[None].contiguous())
+        return gathered

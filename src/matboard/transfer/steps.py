@@ -42,10 +42,12 @@ class FitState:
 
     Attributes:
         step: steps done.
-        tensors: the learned values and the optimiser's.
+        tensors: the learned values ``delta``, and the optimiser's memory.
         skipped: how many of the steps changed nothing because their gradient was not finite.
+        last: what the last of them did; None before the first, and after `Fit.load_state`.
     """
 
     step: int
     tensors: dict[str, Tensor]
-    skipped: int
+    skipped: int = 0
+    last: Step | None = None

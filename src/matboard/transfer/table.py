@@ -13,7 +13,7 @@ from matboard.models.capabilities import FrozenModel
 from matboard.results.parts import Difference
 from matboard.results.transfer import Cell, Condition, Model, Scorer, TaskFacts, TransferResults
 from matboard.tasks.task import Task
-from matboard.transfer.conditions import Showing
+from matboard.transfer.conditions import FULL, Showing
 
 VERDICTS = ("right", "wrong", "unparsable")
 """Columns of a generation's scores."""
@@ -79,6 +79,17 @@ class TransferTable:
         """What was said at one place of the table, one a seed; empty where nothing was asked."""
         return self._scored.get(self._place(model, task, condition, scorer), [])
 
+    def estimate(
+        self, model: str, task: Task, condition: str, scorer: Scorer, place: int = 0
+    ) -> metrics.Estimate:
+        """What one of a condition's prompts alone scores, with its interval."""
+        scored = self.scored(model, task, condition, scorer)[place]
+        return metrics.estimate(self.metric(task, scorer), scored.scores, scored.labels)
+
+    def metric(self, task: Task, scorer: Scorer) -> str:
+        """What a task's samples are scored with."""
+        return "accuracy" if scorer == "generation" else task.metric
+
     def results(self) -> TransferResults:
         """Every cell with n, 95 % interval, and paired differences."""
         return TransferResults(
@@ -88,6 +99,23 @@ class TransferTable:
             conditions=tuple(showing.facts for showing in self.shown),
             cells=tuple(self._cell(place) for place in self._scored),
         )
+
+    def notes(self) -> list[str]:
+        """What a reader must know of how models answered: candidates that one cannot tell apart."""
+        notes = []
+        for place, runs in self._scored.items():
+            task = self.tasks[place.task]
+            several_right = any(sample.accepted for sample in task.test)
+            if place.condition != FULL or place.scorer != "ranking" or several_right:
+                continue
+            candidates = [sample.candidates for sample in task.test]
+            for names in metrics.tied_candidates(runs[0].scores, candidates):
+                listed = " and ".join(repr(name) for name in names)
+                notes.append(
+                    f"{place.model} scores {listed} of {self.task_name(task)} exactly alike for"
+                    " every picture: it cannot tell them apart, and ties count for a share."
+                )
+        return notes
 
     def task_name(self, task: Task) -> str:
         """A task's name in this table: its own, numbered where others are called the same."""
@@ -128,7 +156,7 @@ class TransferTable:
 
     def _cell(self, place: _Place) -> Cell:
         runs = self._scored[place]
-        metric = self._metric(place)
+        metric = self.metric(self.tasks[place.task], place.scorer)
         labels = runs[0].labels
         scores = [run.scores for run in runs]
         if len(scores) > 1:
@@ -176,11 +204,8 @@ class TransferTable:
         if 1 < len(ours) < len(theirs):
             theirs = theirs[: len(ours)]
         labels = self._scored[place][0].labels
-        metric = self._metric(place)
+        metric = self.metric(self.tasks[place.task], place.scorer)
         return Difference.of(metrics.difference_over_seeds(metric, theirs, ours, labels))
 
     def _facts(self, condition: str) -> Condition:
         return next(showing.facts for showing in self.shown if showing.name == condition)
-
-    def _metric(self, place: _Place) -> str:
-        return "accuracy" if place.scorer == "generation" else self.tasks[place.task].metric

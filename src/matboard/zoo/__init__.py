@@ -55,12 +55,7 @@ def load_guide(name: str, *, cache: Path | None = None, **options: Any) -> Guide
         from matboard.zoo import architectures
 
     architectures.register()
-    place = resolve(name, cache)
-    if name == MINI_GUIDE:
-        from matboard.zoo import mini_guide
-
-        return mini_guide.load(Path(place), **options)
-    return load(str(place), **options)
+    return load(str(resolve(name, cache)), **options)
 
 
 def load_backbone(
@@ -88,9 +83,8 @@ def load_backbone(
     if name == "clip-vit-b16":
         from matboard.zoo import parts
 
-        place: Path | str = parts.fetch(
-            "clip-vit-base-patch16", cache or settings.cache_dir(), progress
-        )
+        where = cache or settings.cache_dir()
+        place: Path | str = parts.fetch("clip-vit-base-patch16", where, progress)
     elif "/" not in name and name not in BACKBONES and not Path(name).exists():
         raise UnknownName("backbone", name, [*BACKBONES, "a folder", "a Hub id (owner/name)"])
     else:
@@ -114,11 +108,8 @@ def resolve(name: str, cache: Path | None = None) -> Path | str:
             )
         return folder
     if "/" not in name and not Path(name).exists():
-        raise UnknownName(
-            "model",
-            name,
-            [*TINY, *MINI, TINY_GUIDE, MINI_GUIDE, "a folder", "a Hub id (owner/name)"],
-        )
+        known = [*TINY, *MINI, TINY_GUIDE, MINI_GUIDE]
+        raise UnknownName("model", name, [*known, "a folder", "a Hub id (owner/name)"])
     return name
 
 
@@ -133,5 +124,17 @@ def build_mini(
 
     cache = cache or settings.cache_dir()
     wanted = names or [*MINI, MINI_GUIDE]
-    built = mini.build([name for name in wanted if name != MINI_GUIDE], cache, progress)
-    return built + ([mini_guide.build(cache, progress)] if MINI_GUIDE in wanted else [])
+    models = [name for name in wanted if name != MINI_GUIDE]
+    try:
+        built = mini.build(models, cache, progress)
+        if MINI_GUIDE in wanted:
+            built.append(mini_guide.build(cache, progress))
+    except OSError as error:
+        if error.errno is None:  # transformers' own, about a model
+            raise
+        reason = (error.strerror or str(error)).lower()
+        raise ModelError(
+            f"{error.filename or cache} cannot be written or read ({reason}). Make room, or set"
+            " MATBOARD_CACHE to another folder, and run the same command again."
+        ) from error
+    return built

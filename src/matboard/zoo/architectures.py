@@ -17,6 +17,7 @@ from matboard.zoo.any_eye import (
     PooledLlavaConfig,
 )
 from matboard.zoo.bliva import BlivaConfig, BlivaForConditionalGeneration
+from matboard.zoo.caption_clip import CaptionClip, CaptionClipConfig
 from matboard.zoo.efficientnet import EfficientNetLite, EfficientNetLiteConfig
 
 MODELS: dict[Any, Any] = {
@@ -33,6 +34,8 @@ def register() -> None:
     """Make them known to transformers' Auto classes; more than once does no harm."""
     AutoConfig.register(EfficientNetLiteConfig.model_type, EfficientNetLiteConfig, exist_ok=True)
     AutoModel.register(EfficientNetLiteConfig, EfficientNetLite, exist_ok=True)
+    AutoConfig.register(CaptionClipConfig.model_type, CaptionClipConfig, exist_ok=True)
+    AutoModel.register(CaptionClipConfig, CaptionClip, exist_ok=True)
     for config, model in MODELS.items():
         AutoConfig.register(config.model_type, config, exist_ok=True)
         AutoModelForImageTextToText.register(config, model, exist_ok=True)

@@ -10,21 +10,23 @@ from typing import Any
 from transformers import PreTrainedConfig, PreTrainedTokenizerFast
 from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
-from matboard.zoo import any_eye, efficientnet
+from matboard.zoo import any_eye, architectures, efficientnet
 from matboard.zoo.parts import clip_config
 
 IMAGE_TOKEN = "<image>"
 CHAT_TEMPLATE = (
-    "{% for message in messages %}{start}{% for part in message['content'] if part['type'] =="
-    " 'image' %}<image>{% endfor %}{% for part in message['content'] if part['type'] == 'text' %}"
-    " {{ part['text'] }}{% endfor %}{% endfor %}"
+    "{% for message in messages %}{start}"
+    "{% for part in message['content'] if part['type'] == 'image' %}<image>{% endfor %}"
+    "{% for part in message['content'] if part['type'] == 'text' %} {{ part['text'] }}{% endfor %}"
+    "{% endfor %}"
 )
 """Start, picture, a space, the question; the answer follows after another space."""
-START, SMOL_START = "<s>", "<|im_start|>user\nImage:"
+START = "<s>"
+SMOL_START = "<|im_start|>user\nImage:"
 """SmolLM2 needs words before the picture to read it: with the embedding of a class's name in place
-of the picture it names the right
-one of CIFAR-10's ten classes in 1.0 of cases after these words and in 0.1 when the picture comes
-first (measured, see docs/log.md)."""
+of the picture it names the right one of CIFAR-10's ten classes in 1.0 of cases after these words
+and in 0.1 when the picture comes first (measured, see docs/log.md).
+"""
 
 _SMALL_LANGUAGE = {
     "model_type": "llama",
@@ -101,16 +103,11 @@ def configuration(
         language: SmolLM2's, or None for the small language model.
         tokenizer: whose ``<image>`` is the placeholder.
     """
-    ids = {key: getattr(tokenizer, key) for key in ("pad_token_id", "bos_token_id", "eos_token_id")}
-    text = (
-        language.to_dict()
-        if language is not None
-        else {**_SMALL_LANGUAGE, "vocab_size": len(tokenizer), **ids}
-    )
+    architectures.register()  # a configuration names its eye's by type
     placeholder = tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)
     common: dict[str, Any] = {
         "vision_config": eye.to_dict(),
-        "text_config": text,
+        "text_config": _text_config(language, tokenizer),
         "image_token_index": placeholder,
     }
     if shape.architecture == "llava":
@@ -133,20 +130,30 @@ def configuration(
     return kind[shape.architecture](**common, qformer_config=qformer, num_query_tokens=4)
 
 
+def _text_config(
+    language: PreTrainedConfig | None, tokenizer: PreTrainedTokenizerFast
+) -> dict[str, Any]:
+    if language is not None:
+        return dict(language.to_dict())
+    ids = {key: getattr(tokenizer, key) for key in ("pad_token_id", "bos_token_id", "eos_token_id")}
+    return {**_SMALL_LANGUAGE, "vocab_size": len(tokenizer), **ids}
+
+
 def image_processor(eye: str) -> dict[str, Any]:
     """The eye's ``preprocessor_config.json``: square, bicubic; CLIP's own statistics, or
     EfficientNet-Lite's (x − 127) / 128.
     """
     side = 112 if eye == "clip112" else 224
-    statistics = (
-        {"image_mean": [127 / 255] * 3, "image_std": [128 / 255] * 3} if eye == "cnn" else {}
-    )
+    mean, spread = OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
+    if eye == "cnn":
+        mean = [127 / 255] * 3
+        spread = [128 / 255] * 3
     return {
         "image_processor_type": "CLIPImageProcessor",
         "size": {"shortest_edge": side},
         "crop_size": {"height": side, "width": side},
-        "image_mean": OPENAI_CLIP_MEAN,
-        "image_std": OPENAI_CLIP_STD,
+        "image_mean": mean,
+        "image_std": spread,
         "resample": 3,
         "do_resize": True,
         "do_center_crop": True,
@@ -154,14 +161,11 @@ def image_processor(eye: str) -> dict[str, Any]:
         "do_normalize": True,
         "do_convert_rgb": True,
         "rescale_factor": 1 / 255,
-        **statistics,
     }
 
 
 def eye_config(name: str) -> PreTrainedConfig:
     """CLIP ViT-B/16's image tower at 112 or 224 pixels, or EfficientNet-Lite0."""
-    return (
-        efficientnet.EfficientNetLiteConfig()
-        if name == "cnn"
-        else clip_config(int(name.removeprefix("clip")))
-    )
+    if name == "cnn":
+        return efficientnet.EfficientNetLiteConfig()
+    return clip_config(int(name.removeprefix("clip")))

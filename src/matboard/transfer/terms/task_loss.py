@@ -38,7 +38,8 @@ class TaskLoss(ModelTerm):
 
     @property
     def needs(self) -> Needs:
-        return Needs(answers=frozenset({self.terminator}))
+        ending = frozenset({self.terminator})
+        return Needs(answers=ending, whole_share=self.form == "token_mean")
 
     def value(self, seen: ModelPass) -> Scalar:
         """See `ModelTerm.value`."""

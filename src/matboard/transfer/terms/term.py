@@ -44,8 +44,8 @@ class Term(ABC):
         check_options(self.options(), options_of(type(self)), f"term {self.name!r}")
         if self.weight < 0:
             raise ConfigError(
-                f"The weight of {self.name!r} is {self.weight}; expected a number of at least 0 (the"
-                " sign is built in)."
+                f"The weight of {self.name!r} is {self.weight}; expected a number of at least 0"
+                " (the sign is built in)."
             )
 
     @property
@@ -66,7 +66,9 @@ class ModelTerm(Term):
         """The sum over this batch."""
 
     def units(self, seen: ModelPass) -> int | None:
-        """What the sum is divided by, counted in this batch; None: the samples."""
+        """What the sum is divided by, counted in this batch; None: the samples. A term that counts
+        something else says ``whole_share`` among its needs.
+        """
         del seen
         return None
 
