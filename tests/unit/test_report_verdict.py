@@ -197,7 +197,9 @@ def test_the_verdict_of_a_drawn_table() -> None:
     )
     encoders, models, source, caution = found.lines
     assert encoders.startswith("Models that share a vision encoder are not independent. Counted")
-    assert "better in 3, worse in 1, undecided in 5 of 9 pairs against the best baseline" in encoders
+    assert (
+        "better in 3, worse in 1, undecided in 5 of 9 pairs against the best baseline" in encoders
+    )
     assert models.startswith(
         "Counted by model and task, against the best baseline of each model TVP is better in all 9"
         " pairs whose model shares the source’s encoder and "

@@ -140,7 +140,6 @@ class FitUnit(Unit):
         writes: bool = True,
     ) -> None:
         self.name = f"{variant}-s{seed}"
-        self.variant_name = variant
         self.seed = seed
         self.writes = writes
         self.content = json.loads(json.dumps(content))
@@ -221,8 +220,8 @@ def merge_logs(run: Run, units: Sequence[FitUnit]) -> None:
     """Write the fits' logged lines into the study's, each with what this study calls its fit."""
     lines = []
     for unit in units:
-        called = {"run": unit.name, "variant": unit.variant_name, "seed": unit.seed}
-        lines += [json.dumps({**row, **called}) + "\n" for row in unit.run.metrics()]
+        for row in unit.run.metrics():
+            lines.append(json.dumps({**row, "run": unit.name}) + "\n")
     write_atomically(run.path("metrics.jsonl"), "".join(lines).encode())
 
 

@@ -156,8 +156,6 @@ class PixelFit(FitUnit):
 
     def _row(self, step: Step) -> StepRow:
         return StepRow(
-            variant=self.variant.name,
-            seed=self.seed,
             step=step.index,
             loss=step.loss,
             losses=step.losses,

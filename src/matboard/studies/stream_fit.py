@@ -179,8 +179,6 @@ class StreamFit(FitUnit):
 
     def _row(self, event: LearnStep, step: int) -> StepRow:
         return StepRow(
-            variant=self.variant.name,
-            seed=self.seed,
             step=step,
             task=len(self.rows) + 1,
             loss=event.loss,
