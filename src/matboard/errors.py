@@ -21,6 +21,19 @@ import difflib
 from collections.abc import Iterable
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text; its kind where it has none."""
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__
+
+
+def shown(value: object, most: int = 80) -> str:
+    """A value as an error shows it: its repr, cut in the middle where it is long."""
+    text = repr(value)
+    half = most // 2
+    return text if len(text) <= most else f"{text[:half]} … {text[-half:]}"
+
+
 class MatboardError(Exception):
     """Base of every deliberate error; its text is a full sentence for a person."""
 
@@ -46,8 +59,10 @@ class UnknownName(ConfigError):
         names = sorted(known)
         near = difflib.get_close_matches(name, names, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
-        super().__init__(f"Unknown {kind} {name!r}.{hint} Known: {', '.join(names)}.")
-        self.kind, self.name, self.known = kind, name, names
+        super().__init__(f"Unknown {kind} {shown(name)}.{hint} Known: {', '.join(names)}.")
+        self.kind = kind
+        self.name = name
+        self.known = names
 
 
 class ImageError(InputError):

@@ -24,7 +24,7 @@ from huggingface_hub.errors import (
 )
 
 from matboard import settings
-from matboard.errors import HubError
+from matboard.errors import HubError, first_line
 
 CLIENT_ERRORS: tuple[type[Exception], ...] = (OSError, ValueError, HTTPError)
 """What the client raises; its ``HTTPError`` is that of the HTTP library below it, and no OSError.
@@ -82,12 +82,6 @@ def why(error: BaseException) -> str | None:
     ):
         return f"{cache}{constants.ENDPOINT} cannot be reached"
     return None
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error's text; its kind where it has none."""
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(".") if lines else type(error).__name__
 
 
 def _refusal(error: BaseException) -> str | None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from matboard.disk import regular_size
-from matboard.errors import ImageError
+from matboard.errors import ImageError, first_line
 
 MAX_PIXELS = 89_478_485
 """Pillow's own ``Image.MAX_IMAGE_PIXELS``: a quarter gigabyte of RGB."""
@@ -171,7 +171,7 @@ def _from_16_bit(picture: Image.Image, name: str) -> Image.Image:
 def _reason(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
-    return str(error).partition("\n")[0].rstrip(".") or type(error).__name__
+    return first_line(error)
 
 
 def to_array(picture: Image.Image) -> NDArray[np.float32]:
@@ -188,5 +188,7 @@ def to_picture(array: NDArray[np.floating]) -> Image.Image:
         raise ImageError(
             f"An array of shape {array.shape} is not a picture; expected (3, height, width)."
         )
-    levels = np.rint(np.clip(array, 0, 1) * 255).astype(np.uint8)
-    return Image.fromarray(np.ascontiguousarray(levels.transpose(1, 2, 0)))
+    clamped = np.clip(array, 0, 1)
+    levels = np.rint(clamped * 255).astype(np.uint8)
+    rows = levels.transpose(1, 2, 0)
+    return Image.fromarray(np.ascontiguousarray(rows))

@@ -105,7 +105,9 @@ class Registry(Mapping[str, str]):
         """Our own names, then those of other packages. Raises ConfigError for a name claimed
         twice.
         """
-        found = {name: Entry(target, OWN_PACKAGE) for name, target in self._own.items()}
+        found = {}
+        for name, target in self._own.items():
+            found[name] = Entry(target, OWN_PACKAGE)
         outside = entry_points(group=self.group) if self.group else ()
         for point in sorted(outside, key=_order):
             package = _package(point)

@@ -302,5 +302,6 @@ def _damage(content: bytes, rng: np.random.Generator) -> bytes:
     spread = len(found) if kind == 4 else 64  # all over, or close together
     for _ in range(int(rng.integers(1, 6))):
         at = (place + int(rng.integers(spread))) % len(found)
-        found[at] = int(rng.choice([0, 1, 127, 128, 255, int(rng.integers(256))]))
+        any_byte = int(rng.integers(256))
+        found[at] = int(rng.choice([0, 1, 127, 128, 255, any_byte]))
     return bytes(found)

@@ -30,7 +30,10 @@ def test_a_task_is_a_function_of_its_seed(kind, shift):
     for a, b, c in zip(
         once.train + once.test, again.train + again.test, other.train + other.test, strict=True
     ):
-        assert (a.id, a.question, a.answer, a.caption) == (b.id, b.question, b.answer, b.caption)
+        assert a.id == b.id
+        assert a.question == b.question
+        assert a.answer == b.answer
+        assert a.caption == b.caption
         assert np.array_equal(pixels(a), pixels(b)) and not np.array_equal(pixels(a), pixels(c))
 
 

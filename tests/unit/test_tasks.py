@@ -97,8 +97,10 @@ def test_validation_comes_from_train_only_and_is_balanced() -> None:
     less, held = whole.validation_split(0.4, seed=1)
     assert less.test == whole.test
     assert held.train == less.train
-    assert {s.id for s in less.train} | {s.id for s in held.test} == {s.id for s in whole.train}
-    assert not {s.id for s in less.train} & {s.id for s in held.test}
+    kept = {sample.id for sample in less.train}
+    out = {sample.id for sample in held.test}
+    assert kept | out == {sample.id for sample in whole.train}
+    assert not kept & out
     assert Counter(s.answer for s in held.test) == {"cat": 6, "dog": 6}
     assert whole.validation_split(0.4, seed=1)[1] == held != whole.validation_split(0.4, seed=2)[1]
     with pytest.raises(TaskError, match="has 1 training samples: holding out 1 leaves none"):
@@ -137,7 +139,9 @@ def test_the_fingerprint_knows_what_was_asked() -> None:
     assert len(one.fingerprint) == 64
     swapped = replace(one, train=one.test, test=one.train)
     reworded = replace(one, test=(replace(one.test[0], question="What is it?"), *one.test[1:]))
-    reordered = replace(one, test=(replace(one.test[0], candidates=("dog", "cat")), *one.test[1:]))
+    first, *others = one.test
+    turned = replace(first, candidates=("dog", "cat"))
+    reordered = replace(one, test=(turned, *others))
     assert len({t.fingerprint for t in (one, swapped, reworded, reordered)}) == 4
 
 
@@ -233,7 +237,8 @@ def test_a_builder_is_told_what_is_wanted_and_may_give_more(answers, monkeypatch
     answers.given = task(train=30, test=9)
     got = load_task("cifar10", train=10, test=3, seed=5)
     assert answers.asked == Request("cifar10", 10, 3, 5, tmp_path)
-    assert (len(got.train), len(got.test)) == (10, 3)
+    assert len(got.train) == 10
+    assert len(got.test) == 3
     load_task("cifar10", data_dir=tmp_path / "mine")
     assert answers.asked.data_dir == tmp_path / "mine"
 
@@ -265,12 +270,10 @@ def test_a_wrong_request_is_refused_before_anything_is_read(answers, options, se
 
 def test_scenes_are_loaded_by_name_with_the_sizes_asked_for() -> None:
     got = load_task("scenes-presence/clutter", train=6, test=4, seed=3)
-    assert (got.name, len(got.train), len(got.test), got.metric) == (
-        "scenes-presence/clutter",
-        6,
-        4,
-        "f1",
-    )
+    assert got.name == "scenes-presence/clutter"
+    assert len(got.train) == 6
+    assert len(got.test) == 4
+    assert got.metric == "f1"
     assert got.test[0].load().mode == "RGB"
     assert (
         got.fingerprint == load_task("scenes-presence/clutter", train=6, test=4, seed=3).fingerprint

@@ -18,8 +18,15 @@ from huggingface_hub import ModelHubMixin
 from numpy.typing import NDArray
 from PIL import Image
 
-from matboard.errors import ConfigError, HubError, ImageError, PromptError, UnknownName
-from matboard.hub import CLIENT_ERRORS, fetch, first_line, why
+from matboard.errors import (
+    ConfigError,
+    HubError,
+    ImageError,
+    PromptError,
+    UnknownName,
+    first_line,
+)
+from matboard.hub import CLIENT_ERRORS, fetch, why
 from matboard.images import decode, to_array, to_picture
 from matboard.prompts import folder as files
 from matboard.prompts.canvas import Canvas, Patch, region, valid_range

@@ -70,7 +70,8 @@ def load_task(
         return _named(request)
     if name.strip() and os.path.exists(name):  # noqa: PTH110  Path.exists raises on odd names
         return read(Path(source), train=train, test=test, seed=seed)
-    if Path(name).suffix or Path(name).is_absolute() or name.startswith("."):
+    path = Path(name)
+    if path.suffix or path.is_absolute() or name.startswith("."):
         raise TaskError(
             f"There is no folder or file {name}, and no task of that name. Tasks by name:"
             f" {', '.join(TASKS)}."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
@@ -19,12 +20,12 @@ def balanced_indices(groups: Sequence[str], count: int, seed: int) -> list[int]:
 def shuffled_groups(groups: Sequence[str], seed: int) -> list[list[int]]:
     """The indices of each group in an order drawn by lot, and the groups so too."""
     rng = np.random.default_rng(seed)
-    members: dict[str, list[int]] = {group: [] for group in sorted(set(groups))}
+    members = defaultdict(list)
     for index, group in enumerate(groups):
         members[group].append(index)
     shuffled = []
-    for indices in members.values():
-        shuffled.append(rng.permutation(indices).tolist())
+    for group in sorted(members):
+        shuffled.append(rng.permutation(members[group]).tolist())
     order = rng.permutation(len(shuffled))
     return [shuffled[position] for position in order]
 

@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 from PIL.Image import Image
 
-from matboard.errors import TaskError
+from matboard.errors import TaskError, shown
 from matboard.tasks.draws import balanced_indices
-from matboard.tasks.task import Sample, Skipped, Task, is_text, shown
+from matboard.tasks.task import Sample, Skipped, Task, is_text
 
 QUESTION = "This is a photo of a"
 """The instruction of the TVP authors' code, for every model and picture; the answer completes it.
@@ -112,10 +112,13 @@ def record_of(
 
 def text_of(said: Mapping[str, Any], key: str, where: str) -> str:
     """The field as text, numbers included. Raises TaskError where it is anything else."""
-    return _text(said.get(key), key, where)
+    return checked_text(said.get(key), key, where)
 
 
-def _text(value: Any, key: str, where: str) -> str:
+def checked_text(value: Any, key: str, where: str) -> str:
+    """A value as text, numbers included; ``key`` is what errors call it. Raises TaskError for
+    anything else.
+    """
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise TaskError(f"{where}: {key} must be text, but is {shown(value)}.")
     if isinstance(value, float) and not math.isfinite(value):
@@ -139,7 +142,7 @@ def _texts(said: Mapping[str, Any], key: str, where: str) -> tuple[str, ...] | N
         return None
     if not isinstance(value, list):
         raise TaskError(f"{where}: {key} must be a list of texts, but is {shown(value)}.")
-    return tuple(_text(entry, f"one of its {key}", where) for entry in value)
+    return tuple(checked_text(entry, f"one of its {key}", where) for entry in value)
 
 
 def _right(said: Mapping[str, Any], where: str) -> list[str]:
@@ -171,13 +174,16 @@ def assemble(name: str, records: Records, *, seed: int = 0) -> Task:
         raise TaskError(f"Task {name!r} holds no pictures.")
     found, notes = _with_splits(records.found, seed)
     rivals = _rivals(record.answer for record in found if record.candidates is None)
-    samples: dict[Split | None, list[Sample]] = {"train": [], "test": []}
+    train: list[Sample] = []
+    test: list[Sample] = []
     for record in found:
-        samples[record.split].append(_sample(record, rivals.get(record.answer, ())))
+        sample = _sample(record, rivals.get(record.answer, ()))
+        part = train if record.split == "train" else test
+        part.append(sample)
     return Task(
         name,
-        tuple(samples["train"]),
-        tuple(samples["test"]),
+        tuple(train),
+        tuple(test),
         mirror=all(record.question is None for record in found),
         notes=(*records.notes, *notes),
         skipped=tuple(records.skipped),
@@ -241,7 +247,10 @@ def _with_splits(found: list[Record], seed: int) -> tuple[list[Record], list[str
         f"There is no test part: {len(drawn)} of {pictures} pictures were drawn as one (seed"
         f" {seed}, balanced)."
     )
-    split = [replace(r, split="test" if r.picture in drawn else "train") for r in found]
+    split: list[Record] = []
+    for record in found:
+        part: Split = "test" if record.picture in drawn else "train"
+        split.append(replace(record, split=part))
     return split, [note]
 
 

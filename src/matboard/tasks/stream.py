@@ -64,22 +64,29 @@ def class_incremental(task: Task, tasks: int = 10, seed: int | None = 0) -> Task
             f" for 1 to {len(classes)}."
         )
     _check_full(task, classes)
-    order = (
-        np.arange(len(classes))
-        if seed is None
-        else np.random.default_rng(seed).permutation(len(classes))
-    )
+    order = np.arange(len(classes))
+    if seed is not None:
+        order = np.random.default_rng(seed).permutation(len(classes))
     made = []
     for index, group in enumerate(np.array_split(order, tasks)):
-        names = {classes[label] for label in group}
-        train, test = (
-            tuple(s for s in part if s.answer in names) for part in (task.train, task.test)
-        )
-        title = ", ".join(classes[label] for label in group)
+        labels = tuple(group.tolist())
+        names = [classes[label] for label in labels]
         made.append(
-            StreamTask(index, title, tuple(int(label) for label in group), train, test, task.mirror)
+            StreamTask(
+                index=index,
+                name=", ".join(names),
+                classes=labels,
+                train=_of_classes(task.train, names),
+                test=_of_classes(task.test, names),
+                mirror=task.mirror,
+            )
         )
     return TaskStream(task.name, "class-incremental", classes, tuple(made))
+
+
+def _of_classes(samples: Sequence[Sample], names: Sequence[str]) -> tuple[Sample, ...]:
+    wanted = set(names)
+    return tuple(sample for sample in samples if sample.answer in wanted)
 
 
 def domain_incremental(tasks: Sequence[Task]) -> TaskStream:
@@ -99,14 +106,22 @@ def domain_incremental(tasks: Sequence[Task]) -> TaskStream:
                 " differ."
             )
         _check_full(task, classes)
-        train, test = (
-            tuple(replace(s, id=f"{task.name}/{s.id}") for s in part)
-            for part in (task.train, task.test)
-        )
         made.append(
-            StreamTask(index, task.name, tuple(range(len(classes))), train, test, task.mirror)
+            StreamTask(
+                index=index,
+                name=task.name,
+                classes=tuple(range(len(classes))),
+                train=_of_domain(task.train, task.name),
+                test=_of_domain(task.test, task.name),
+                mirror=task.mirror,
+            )
         )
-    return TaskStream(" → ".join(t.name for t in tasks), "domain-incremental", classes, tuple(made))
+    name = " → ".join(task.name for task in tasks)
+    return TaskStream(name, "domain-incremental", classes, tuple(made))
+
+
+def _of_domain(samples: Sequence[Sample], name: str) -> tuple[Sample, ...]:
+    return tuple(replace(sample, id=f"{name}/{sample.id}") for sample in samples)
 
 
 def _classes(task: Task) -> tuple[str, ...]:
@@ -123,7 +138,9 @@ def _check_full(task: Task, classes: tuple[str, ...]) -> None:
     for part, samples in (("training", task.train), ("test", task.test)):
         present = {s.answer for s in samples}
         if missing := [name for name in classes if name not in present]:
-            few = ", ".join(missing[:5]) + (" …" if len(missing) > 5 else "")
+            few = ", ".join(missing[:5])
+            if len(missing) > 5:
+                few += " …"
             raise TaskError(
                 f"{len(missing)} of {task.name}'s {len(classes)} classes have no {part} picture"
                 f" ({few}); a stream needs one of each: use more pictures or another seed."

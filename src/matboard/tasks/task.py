@@ -16,7 +16,7 @@ from pathlib import Path
 
 from PIL.Image import Image
 
-from matboard.errors import TaskError
+from matboard.errors import TaskError, shown
 from matboard.metrics import METRICS
 from matboard.tasks.content import digests
 from matboard.tasks.draws import balanced_indices
@@ -66,7 +66,8 @@ class Sample:
             return "has an empty answer; write one, or remove the sample."
         if not all(answer.strip() for answer in self.accepted):
             return "has an empty one among its accepted answers; remove it."
-        for text in (self.id, self.question, self.caption, *self.right, *self.candidates):
+        texts = [self.id, self.question, self.caption, *self.right, *self.candidates]
+        for text in texts:
             if not is_text(text):
                 return f"has characters that are no text (half a surrogate pair): {shown(text)}."
         return None
@@ -109,8 +110,12 @@ class Sample:
         """Indices of all right answers among the candidates; `label` comes first. Raises TaskError
         for an open answer.
         """
-        others = {self.candidates.index(a) for a in self.accepted if a in self.candidates}
-        return (self.label, *sorted(others - {self.label}))
+        label = self.label
+        others = []
+        for index, candidate in enumerate(self.candidates):
+            if candidate in self.accepted and index != label:
+                others.append(index)
+        return (label, *others)
 
 
 @dataclass(frozen=True)
@@ -154,7 +159,8 @@ class Task:
         for part, samples in (("training", self.train), ("test", self.test)):
             if not samples:
                 raise TaskError(f"Task {self.name!r} has no {part} samples; it needs at least one.")
-        repeated, times = Counter(s.id for s in (*self.train, *self.test)).most_common(1)[0]
+        counted = Counter(sample.id for sample in (*self.train, *self.test))
+        repeated, times = counted.most_common(1)[0]
         if times > 1:
             raise TaskError(
                 f"Task {self.name!r} has {times} samples of the id {shown(repeated)}; results are"
@@ -240,9 +246,17 @@ def check_limits(name: str, train: int | None, test: int | None) -> None:
 def _fingerprint(samples: Sequence[Sample]) -> str:
     contents = digests(sample.file for sample in samples)
     found = hashlib.sha256()
-    for s in samples:
-        facts = (s.id, s.question, s.right, s.candidates, s.caption, contents[s.file])
-        found.update(json.dumps(facts).encode() + b"\n")
+    for sample in samples:
+        facts = [
+            sample.id,
+            sample.question,
+            sample.right,
+            sample.candidates,
+            sample.caption,
+            contents[sample.file],
+        ]
+        line = json.dumps(facts) + "\n"
+        found.update(line.encode())
     return found.hexdigest()
 
 
@@ -256,13 +270,6 @@ def _take(samples: tuple[Sample, ...], count: int | None, seed: int) -> tuple[Sa
 def is_text(text: str) -> bool:
     """Whether it can be written down: a lone half of a surrogate pair cannot."""
     return text.isascii() or text.encode(errors="replace").decode() == text
-
-
-def shown(value: object, most: int = 80) -> str:
-    """A value as an error shows it: its repr, cut in the middle where it is long."""
-    text = repr(value)
-    half = most // 2
-    return text if len(text) <= most else f"{text[:half]} … {text[-half:]}"
 
 
 def _listed(names: Sequence[str]) -> str:

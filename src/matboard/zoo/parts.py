@@ -26,8 +26,8 @@ import transformers as hf
 from huggingface_hub import constants
 
 from matboard.disk import make_once
-from matboard.errors import ModelError, UnknownName
-from matboard.hub import first_line, why
+from matboard.errors import ModelError, UnknownName, first_line
+from matboard.hub import why
 from matboard.models.vlm.adapter import LOADING_ERRORS
 from matboard.zoo.efficientnet import EfficientNetLite, EfficientNetLiteConfig
 

@@ -81,8 +81,9 @@ class ImageClasses:
         folder = request.data_dir
         records = self._local(folder) if folder is not None else None
         records = records or self._from_hub(folder)
-        worded = replace(records, found=[self._worded(record) for record in records.found])
-        return replace(assemble(self.name, worded), metric=self.metric, mirror=self.mirror)
+        worded = [self._worded(record) for record in records.found]
+        task = assemble(self.name, replace(records, found=worded))
+        return replace(task, metric=self.metric, mirror=self.mirror)
 
     def _worded(self, record: Record) -> Record:
         answer = self.folders.get(record.answer, record.answer)

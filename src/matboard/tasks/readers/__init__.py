@@ -25,7 +25,10 @@ from matboard.tasks.task import Task, check_limits
 Files: TypeAlias = Mapping[Split | None, Sequence[Path]]
 """Split → its files; None for files of no stated split."""
 
-PACKED: dict[str, Callable[[Files], Records]] = {".npz": npz_records, ".parquet": parquet_records}
+PACKED: dict[str, Callable[[Files], Records]] = {
+    ".npz": npz_records,
+    ".parquet": parquet_records,
+}
 """Readers of files that hold many pictures."""
 
 
@@ -49,7 +52,8 @@ def read(path: Path, *, train: int | None = None, test: int | None = None, seed:
         reason = (error.strerror or str(error)).lower()
         raise TaskError(f"{error.filename or path} cannot be read: {reason}.") from None
     if records.is_split:
-        task = readable_task(assemble(_name(path), records, seed=seed), train, test, seed)
+        whole = assemble(_name(path), records, seed=seed)
+        task = readable_task(whole, train, test, seed)
     else:
         task = assemble(_name(path), readable_records(records), seed=seed)
     return with_note(task, records.unit).limited(train, test, seed)

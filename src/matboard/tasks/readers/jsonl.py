@@ -12,10 +12,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from matboard.errors import TaskError
+from matboard.errors import TaskError, shown
 from matboard.images import decode
 from matboard.tasks.records import FIELDS, Record, Records, record_of, text_of
-from matboard.tasks.task import shown
 
 LONGEST = 2**20
 """No line has more bytes: a question with a thousand candidates has some 20,000."""

@@ -30,9 +30,9 @@ from numpy.typing import NDArray
 from PIL.Image import Image
 
 from matboard.disk import regular_size
-from matboard.errors import TaskError
+from matboard.errors import TaskError, first_line
 from matboard.images import decode
-from matboard.tasks.records import Record, Records, Split, text_of
+from matboard.tasks.records import Record, Records, Split, checked_text
 
 PICTURES = ("data", "offsets", "labels", "names", "classes")
 QUESTIONS = ("question", "answer", "question_image")
@@ -78,7 +78,7 @@ def _classes(path: Path, arrays: Arrays, split: Split | None) -> Iterator[Record
             id=_id(split, names[number]),
             picture=names[number],
             load=loads[number],
-            answer=text_of({"class": classes[label]}, "class", where),
+            answer=checked_text(classes[label], "class", where),
             split=split,
             candidates=candidates,
             file=path,
@@ -88,8 +88,9 @@ def _classes(path: Path, arrays: Arrays, split: Split | None) -> Iterator[Record
 def _questions(path: Path, arrays: Arrays, split: Split | None) -> Iterator[Record]:
     names = _texts(arrays["names"])
     loads = _loads(path, arrays, names)
-    columns = [arrays[key].tolist() for key in QUESTIONS]
-    for number, (question, answer, picture) in enumerate(zip(*columns, strict=True)):
+    questions = _texts(arrays["question"])
+    answers = _texts(arrays["answer"])
+    for number, picture in enumerate(arrays["question_image"].tolist()):
         where = f"{path.name}, question {number}"
         if not 0 <= picture < len(names):
             raise TaskError(f"{where}: asks about picture {picture}, but there are {len(names)}.")
@@ -98,9 +99,9 @@ def _questions(path: Path, arrays: Arrays, split: Split | None) -> Iterator[Reco
             id=_id(split, f"{names[picture]}#{number}"),
             picture=names[picture],
             load=loads[picture],
-            answer=text_of({"answer": answer}, "answer", where),
+            answer=checked_text(answers[number], "answer", where),
             split=split,
-            question=text_of({"question": question}, "question", where),
+            question=checked_text(questions[number], "question", where),
             file=path,
         )
 
@@ -135,7 +136,7 @@ def _arrays(path: Path) -> dict[str, NDArray[Any]]:
     except _Broken as broken:
         raise TaskError(f"{path} is not a packed picture set: {broken}.") from None
     except Exception as error:  # what zip and numpy raise on a damaged file is no closed list
-        reason = str(error).partition("\n")[0].rstrip(".") or type(error).__name__
+        reason = first_line(error)
         raise TaskError(f"{path} cannot be read as a packed picture set: {reason}.") from error
     return arrays
 
@@ -202,4 +203,7 @@ def clean_class_names(names: Sequence[str]) -> list[str]:
     plain = [name.replace("_", " ").strip() for name in names]
     short = [name.split(",")[0].strip() for name in plain]
     times = Counter(short)
-    return [s if times[s] == 1 else p for s, p in zip(short, plain, strict=True)]
+    chosen = []
+    for brief, full in zip(short, plain, strict=True):
+        chosen.append(brief if times[brief] == 1 else full)
+    return chosen

@@ -12,11 +12,10 @@ from typing import Any
 from PIL.Image import Image
 
 from matboard.disk import regular_size
-from matboard.errors import ImageError, MatboardError, TaskError
+from matboard.errors import ImageError, MatboardError, TaskError, first_line, shown
 from matboard.extras import needed
 from matboard.images import decode
 from matboard.tasks.records import FIELDS, Record, Records, Split, record_of
-from matboard.tasks.task import shown
 
 MOST_BYTES = 2**28
 MOST_TIMES = 20
@@ -66,7 +65,7 @@ def _rows(path: Path, split: Split | None, columns: Columns) -> Iterator[Record]
     except MatboardError:
         raise
     except Exception as error:  # what pyarrow raises on a damaged table is no closed list
-        raise TaskError(f"{path} cannot be read as parquet: {_reason(error)}.") from error
+        raise TaskError(f"{path} cannot be read as parquet: {first_line(error)}.") from error
     for number, fields in enumerate(said):
         where = f"{path.name}, row {number}"
         id = f"{path.stem}#{number}"
@@ -161,16 +160,12 @@ def _class_name(label: Any, names: Sequence[str], where: str) -> str:
     return names[label]
 
 
-def _reason(error: Exception) -> str:
-    return str(error).partition("\n")[0].rstrip(".") or type(error).__name__
-
-
 def _decode(column: Any, number: int, path: Path) -> Image:
     name = f"Row {number} of {path}"
     try:
         value = column[number].as_py()
     except Exception as error:  # such as text that is not UTF-8, or a date outside of Python's
-        raise ImageError(f"{name} cannot be read: {_reason(error)}.") from error
+        raise ImageError(f"{name} cannot be read: {first_line(error)}.") from error
     if isinstance(value, dict):
         value = value.get("bytes") or value.get("path")
     if isinstance(value, bytes):

@@ -117,21 +117,24 @@ Contents: TypeAlias = tuple[tuple[Thing, ...], tuple[str, ...]]
 
 def _recognition(rng: np.random.Generator, answer: str) -> Contents:
     colours = _some(rng, COLOURS, 1)
-    return _place(rng, [answer], colours, rng.uniform(0.22, 0.34, 1)), ()
+    radii = rng.uniform(0.22, 0.34, 1)
+    return _place(rng, [answer], colours, radii), ()
 
 
 def _counting(rng: np.random.Generator, answer: str) -> Contents:
     count = NUMBERS.index(answer) + 1
     shapes = [str(rng.choice(SHAPES)) for _ in range(count)]
     colours = [str(rng.choice(list(COLOURS))) for _ in range(count)]
-    return _place(rng, shapes, colours, rng.uniform(0.09, 0.14, count)), ()
+    radii = rng.uniform(0.09, 0.14, count)
+    return _place(rng, shapes, colours, radii), ()
 
 
 def _presence(rng: np.random.Generator, answer: str) -> Contents:
     count = int(rng.integers(2, 4))
     *there, absent = _some(rng, SHAPES, count + 1)
     colours = _some(rng, COLOURS, count)
-    things = _place(rng, there, colours, rng.uniform(0.13, 0.19, count))
+    radii = rng.uniform(0.13, 0.19, count)
+    things = _place(rng, there, colours, radii)
     if answer == "no":
         return things, (absent,)
     return things, (there[int(rng.integers(count))],)
@@ -141,12 +144,15 @@ def _reasoning(rng: np.random.Generator, answer: str) -> Contents:
     colours = _some(rng, COLOURS, 2)
     if answer == "yes":
         colours[1] = colours[0]
-    return _place(rng, _some(rng, SHAPES, 2), colours, rng.uniform(0.12, 0.22, 2)), ()
+    shapes = _some(rng, SHAPES, 2)
+    radii = rng.uniform(0.12, 0.22, 2)
+    return _place(rng, shapes, colours, radii), ()
 
 
 def _things(rng: np.random.Generator, answer: str) -> Contents:
     colour, shape = answer.split()
-    return _place(rng, [shape], [colour], rng.uniform(0.22, 0.34, 1)), ()
+    radii = rng.uniform(0.22, 0.34, 1)
+    return _place(rng, [shape], [colour], radii), ()
 
 
 _CONTENTS: dict[str, Callable[[np.random.Generator, str], Contents]] = {
@@ -159,7 +165,8 @@ _CONTENTS: dict[str, Callable[[np.random.Generator, str], Contents]] = {
 
 
 def _some(rng: np.random.Generator, names: Iterable[str], count: int) -> list[str]:
-    return [str(name) for name in rng.choice(list(names), count, replace=False)]
+    drawn = rng.choice(list(names), count, replace=False)
+    return [str(name) for name in drawn]
 
 
 def _place(
@@ -183,7 +190,13 @@ def _room(
     """The first centre that is far enough from every thing; None where none of the tries is."""
     low = radius + MARGIN
     high = 1 - MARGIN - radius
-    for x, y in rng.uniform(low, high, (TRIES, 2)).tolist():
-        if all(np.hypot(x - t.x, y - t.y) > APART * (radius + t.radius) for t in things):
+    centres = rng.uniform(low, high, (TRIES, 2))
+    for x, y in centres.tolist():
+        if not any(_touches(thing, x, y, radius) for thing in things):
             return x, y
     return None
+
+
+def _touches(thing: Thing, x: float, y: float, radius: float) -> bool:
+    distance = np.hypot(x - thing.x, y - thing.y)
+    return bool(distance <= APART * (radius + thing.radius))

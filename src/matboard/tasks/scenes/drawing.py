@@ -111,21 +111,30 @@ def _fill(pen: ImageDraw.ImageDraw, corners: Points, level: int) -> None:
 def _regular(corners: int, start: float, radii: tuple[float, ...] = (1.0,)) -> Points:
     turns = 2 * np.pi * np.arange(corners) / corners
     angles = start + turns
-    around = np.stack([np.cos(angles), np.sin(angles)], 1)
+    x = np.cos(angles)
+    y = np.sin(angles)
+    around = np.stack([x, y], 1)
     lengths = np.resize(radii, corners)
     return np.asarray(around * lengths[:, None])
 
 
 def _heart() -> Points:
     t = np.linspace(0, 2 * np.pi, 60)
-    y = -(13 * np.cos(t) - 5 * np.cos(2 * t) - 2 * np.cos(3 * t) - np.cos(4 * t)) / 16
-    return np.stack([np.sin(t) ** 3, y], 1)
+    x = np.sin(t) ** 3
+    y = 13 * np.cos(t)
+    for weight, frequency in ((5, 2), (2, 3), (1, 4)):
+        y = y - weight * np.cos(frequency * t)
+    return np.stack([x, -y / 16], 1)
 
 
 def _cross(arm: float) -> Points:
-    corner = np.array([(-arm, -1), (arm, -1), (arm, -arm)])
-    quarters = [((1, 0), (0, 1)), ((0, 1), (-1, 0)), ((-1, 0), (0, -1)), ((0, -1), (1, 0))]
-    return np.concatenate([corner @ np.array(quarter) for quarter in quarters])
+    corners = np.array([(-arm, -1), (arm, -1), (arm, -arm)])
+    quarter = np.array([(0, 1), (-1, 0)])
+    outline = []
+    for _ in range(4):
+        outline.append(corners)
+        corners = corners @ quarter
+    return np.concatenate(outline)
 
 
 OUTLINES = {
