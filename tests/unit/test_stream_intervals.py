@@ -77,3 +77,10 @@ def test_nine_samples_have_no_interval():
     few = [hits(s, n=9, tasks=3) for s in range(3)]
     assert stream_estimate("forgetting", few).low is None
     assert stream_difference("accuracy", few, few).high is None
+
+
+def test_no_accuracy_is_below_zero_though_two_seeds_differ_much():
+    seeds = [hits(0, level=0.05), hits(1, level=0.99)]
+    for quantity, least in (("accuracy", 0), ("average_incremental_accuracy", 0)):
+        assert stream_estimate(quantity, seeds).low == least
+    assert stream_estimate("forgetting", seeds).low < 0

@@ -80,7 +80,9 @@ def stream_estimate(quantity: Quantity, seeds: Sequence[StreamHits]) -> Estimate
     read = QUANTITIES[quantity]
     patterns: Sequence[Pattern] = ("kept", "missed", "lost", "won")
     measures = [_measure(read, _beside_imagined(seed, patterns)) for seed in seeds]
-    return _over_seeds([_value(read, seed) for seed in seeds], measures, seeds[0], weight=1.0)
+    values = [_value(read, seed) for seed in seeds]
+    lowest = -1 if quantity == "forgetting" else 0
+    return _over_seeds(values, measures, seeds[0], weight=1.0, lowest=lowest)
 
 
 def stream_difference(
@@ -98,7 +100,7 @@ def stream_difference(
     pairs = list(zip(a, b))
     values = [_value(read, second) - _value(read, first) for first, second in pairs]
     measures = [_measure_difference(read, *pair) for pair in pairs]
-    return _over_seeds(values, measures, a[0], weight=0.5)
+    return _over_seeds(values, measures, a[0], weight=0.5, lowest=-1)
 
 
 def _beside_imagined(seed: StreamHits, patterns: Sequence[Pattern]) -> StreamHits:
@@ -129,9 +131,14 @@ def _value(read: Read, seed: StreamHits) -> float:
 
 
 def _over_seeds(
-    values: Sequence[float], measures: Sequence[Weighted], one: StreamHits, *, weight: float
+    values: Sequence[float],
+    measures: Sequence[Weighted],
+    one: StreamHits,
+    *,
+    weight: float,
+    lowest: float,
 ) -> Estimate:
     """``weight``: of the imagined samples of one pattern, all tasks together."""
     tasks = len(one.hits)
     imagined = np.full(4 * tasks, weight / tasks)
-    return interval(values, mean_of(measures), len(one.task), imagined, lowest=-1)
+    return interval(values, mean_of(measures), len(one.task), imagined, lowest=lowest)
