@@ -162,6 +162,21 @@ def test_nested_and_dotted_keys_say_the_same():
     assert dotted.settings == nested.settings
 
 
+def test_forms_of_terms_reach_the_variants_that_count_them():
+    forms = {"feature_consistency": {"form": "l2_mean_tokens"}, "preset": "paper"}
+    plain, full, own = study(
+        objective=forms,
+        methods={
+            "vp": {},
+            "tvp": {},
+            "own": {"method": "vp", "objective.feature_consistency.weight": 1},
+        },
+    )
+    assert plain.settings.objective == {"preset": "paper"}
+    assert full.settings.objective == forms
+    assert own.settings.objective["feature_consistency"] == {"form": "l2_mean_tokens", "weight": 1}
+
+
 def test_a_grid_crosses_every_variant():
     found = study(
         methods={"vp": {}, "evp": {}},

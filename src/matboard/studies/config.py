@@ -103,6 +103,8 @@ class Learning(_Strict):
     Attributes:
         objective: ``preset`` (paper or authors-code), and by the name of a term its weight and
             options; see `matboard.transfer.terms`.
+        micro_batch: so many samples of a batch go through the models at once; all where None. With
+            it several processes (torchrun) learn bit for bit what one does.
         diagnose_every: on every so-manieth step the terms' gradients are taken apart; 0 never.
     """
 
@@ -119,6 +121,7 @@ class Learning(_Strict):
     prompt: PromptConfig = PromptConfig()
     steps: Count = 200
     batch_size: Count = 16
+    micro_batch: Count | None = None
     precision: Literal["float32", "bfloat16"] = "float32"
     diagnose_every: int = Field(10, ge=0, le=10**9)
 

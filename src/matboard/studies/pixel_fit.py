@@ -118,20 +118,24 @@ class PixelFit(FitUnit):
         if checkpoint is not None:
             _check_encoders(run, checkpoint, encoders)
             fit.load_state(_state(checkpoint))
-        saved = logged = fit.step
+        saved = fit.step
+        logged = fit.step
         yield Progress(stage, fit.step, len(fit), "resumed" if fit.step else "")
         try:
             for step in fit:
                 if self.writes:
-                    run.log(self._row(step).as_line())
+                    run.log(_row(step).as_line())
                     logged = step.index
                     if step.index % self._checkpoint_every == 0:
                         run.save_checkpoint(_checkpoint(fit.state(), encoders))
                         saved = step.index
                 yield Progress(stage, step.index, len(fit), f"loss {step.loss:.3f}")
         finally:
-            if self.writes and saved < logged == fit.step < len(fit):
-                run.save_checkpoint(_checkpoint(fit.state(), encoders))
+            state = fit.state()
+            if self.writes and saved < state.step < len(fit):
+                if state.last is not None and logged < state.step:
+                    run.log(_row(state.last).as_line())  # a signal came between step and log
+                run.save_checkpoint(_checkpoint(state, encoders))
         if self.writes:
             self._finish(run, fit, encoders)
 
@@ -148,32 +152,15 @@ class PixelFit(FitUnit):
             optimiser=self.recipe.build_optimiser(settings.steps),
             guide=guide,
             batch_size=settings.batch_size,
+            micro_batch=settings.micro_batch,
             seed=self.seed,
             diversity=self.recipe.diversity,
             diagnose_every=settings.diagnose_every,
             processes=self._processes,
         )
 
-    def _row(self, step: Step) -> StepRow:
-        return StepRow(
-            step=step.index,
-            loss=step.loss,
-            losses=step.losses,
-            lr=step.lr,
-            skipped=step.skipped,
-            seconds=round(step.seconds, 4),
-            gradient_norms=step.gradient_norms,
-            gradient_cosines=step.gradient_cosines,
-            per_model=step.per_model if len(step.per_model) > 1 else {},
-        )
-
     def _finish(self, run: Run, fit: Fit, encoders: dict[str, str]) -> None:
         """Save the prompt, then the results, which say that the fit is finished."""
-        if fit.skipped == fit.step:
-            raise RunError(
-                f"Every step of {self.name} was skipped, because no gradient was finite: nothing"
-                " was learned. Use precision float32, a smaller lr, or another model."
-            )
         record = {
             "sources": [{"model": name, "encoder": code} for name, code in encoders.items()],
             "method": self.variant.settings.method,
@@ -214,6 +201,20 @@ def _content(settings: FitConfig, recipe: Method, task: Task, seed: int) -> dict
         },
         "seed": seed,
     }
+
+
+def _row(step: Step) -> StepRow:
+    return StepRow(
+        step=step.index,
+        loss=step.loss,
+        losses=step.losses,
+        lr=step.lr,
+        skipped=step.skipped,
+        seconds=round(step.seconds, 4),
+        gradient_norms=step.gradient_norms,
+        gradient_cosines=step.gradient_cosines,
+        per_model=step.per_model if len(step.per_model) > 1 else {},
+    )
 
 
 def _checkpoint(state: FitState, encoders: dict[str, str]) -> Checkpoint:

@@ -17,7 +17,8 @@ from matboard.errors import ConfigError, UnknownName
 from matboard.studies.config import ContinualConfig, FitConfig, Learning, StudyConfig
 from matboard.studies.reading import laid_over, parse
 from matboard.transfer.conditions import BASELINES
-from matboard.transfer.methods import METHODS
+from matboard.transfer.methods import METHODS, Method
+from matboard.transfer.terms import TASK, TERMS
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=,@-]{0,99}")
 """What a variant may be called: its name becomes a part of file names."""
@@ -56,12 +57,26 @@ def fit_variants(config: StudyConfig) -> list[FitVariant]:
                 f"A variant cannot be called {name!r}: that is a baseline's name in every table."
             )
         overlay = laid_over({"method": name.partition("@")[0]}, own)
-        raw = laid_over(laid_over(base, overlay), combination)
-        if raw["method"] not in METHODS:
-            raise UnknownName("method", str(raw["method"]), METHODS)
+        own = laid_over(overlay, combination)
+        if own["method"] not in METHODS:
+            raise UnknownName("method", str(own["method"]), METHODS)
+        forms = _forms(config.objective, METHODS[own["method"]], own.get("objective", {}))
+        raw = laid_over({**base, "objective": forms}, own)
         settings = parse(FitConfig, raw, "", under=f"methods.{name.partition('@')[0]}")
         variants.append(FitVariant(name, settings))
     return variants
+
+
+def _forms(asked: Mapping[str, Any], method: Method, own: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a study says of its objective, without the forms of terms that this variant does not
+    count: those of TVP's terms, say, for a variant of VP.
+    """
+    kept = {}
+    for name, options in asked.items():
+        form_only = name in TERMS and name != TASK and "weight" not in (options or {})
+        if not form_only or name in method.objective or name in own:
+            kept[name] = options
+    return kept
 
 
 def learner_variants(config: ContinualConfig) -> list[LearnerVariant]:
