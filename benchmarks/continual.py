@@ -35,9 +35,8 @@ def epoch(eye: FrozenEye, task: StreamTask, **options: object) -> Callable[[], o
 
 def bare(eye: FrozenEye, task: StreamTask) -> Callable[[], object]:
     """The prompted forward and backward of the same batches, and nothing else."""
-    tokens = [
-        eye.batch(task.train[i : i + BATCH], 0).tokens for i in range(0, len(task.train), BATCH)
-    ]
+    starts = range(0, len(task.train), BATCH)
+    tokens = [eye.inputs(task.train[i : i + BATCH], 0).tokens for i in starts]
     prompt = torch.zeros(25, eye.backbone.dim, requires_grad=True)
 
     def run() -> None:

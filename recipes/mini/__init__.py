@@ -1,1 +1,1 @@
-"""The mini zoo: connectors between pretrained eyes and language models, trained on real pictures."""
+"""The mini zoo: connectors between pretrained eyes and language models."""

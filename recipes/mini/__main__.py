@@ -19,7 +19,8 @@ from matboard.zoo import mini
 from matboard.zoo.parts import Progress
 from recipes.mini.connectors import save_connector
 from recipes.mini.measure import measure
-from recipes.mini.training import PLANS, cache_tokens, facts, train_connector
+from recipes.mini.plans import PLANS
+from recipes.mini.training import cache_tokens, facts, train_connector
 
 
 def main(data: Path, work: Path, names: Sequence[str], progress: Progress) -> None:
@@ -48,4 +49,4 @@ def eyes_of(names: Iterable[str]) -> list[str]:
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     asked = sys.argv[3:] or mini.NAMES
-    main(Path(sys.argv[1]), Path(sys.argv[2]), asked, logging.getLogger(__name__).info)
+    main(Path(sys.argv[1]), Path(sys.argv[2]), asked, logging.info)

@@ -1,4 +1,4 @@
-"""The recipe that trains the mini zoo's connectors: frozen eyes, cached tokens, short answers.
+"""How the mini zoo's connectors learn: frozen eyes, cached tokens, short answers.
 
 The model that is trained is the very model that is shipped, save that its eye hands back cached
 tokens.
@@ -21,6 +21,7 @@ from torch.nn import functional
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from recipes.mini.questions import Album, Example, Questions
+from recipes.mini.text import Encoder
 
 
 class CachedEye(nn.Module):
@@ -45,65 +46,12 @@ def blindfold(model: Any) -> None:
         model.model.vision_tower = CachedEye()
 
 
-class Encoder:
-    """Questions and answers to token batches.
-
-    Args:
-        tokenizer: the model's; its chat template starts with ``bos`` where the model wants one.
-        image_tokens: placeholders a picture takes.
-        asks_qformer: also give the prompt, without its picture, to the Q-Former.
-    """
-
-    def __init__(self, tokenizer: Any, image_tokens: int, *, asks_qformer: bool) -> None:
-        self.tokenizer, self.asks_qformer = tokenizer, asks_qformer
-        picture = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "{}"}]}]
-        template = tokenizer.apply_chat_template(
-            picture, tokenize=False, add_generation_prompt=True
-        )
-        self.template = template.replace("<image>", "<image>" * image_tokens)
-
-    def __call__(
-        self, questions: Sequence[str], answers: Sequence[str], *, end: bool
-    ) -> dict[str, Tensor]:
-        """``input_ids``, ``attention_mask``, ``labels`` (−100 but on the answer), and the
-        Q-Former's tokens.
-        """
-        ask, say = (
-            self._ids([self.template.format(q) for q in questions]),
-            self._ids([f" {a}" for a in answers]),
-        )
-        say = [s + [self.tokenizer.eos_token_id] * end for s in say]
-        ids = [torch.tensor(a + s) for a, s in zip(ask, say)]
-        labels = [torch.tensor([-100] * len(a) + s) for a, s in zip(ask, say)]
-        batch = {"input_ids": _pad(ids, self.tokenizer.pad_token_id), "labels": _pad(labels, -100)}
-        batch["attention_mask"] = _pad([torch.ones_like(i) for i in ids], 0)
-        if self.asks_qformer:
-            read = [
-                torch.tensor(q)
-                for q in self._ids(
-                    [self.template.replace("<image>", "").format(q) for q in questions]
-                )
-            ]
-            batch["qformer_input_ids"] = _pad(read, self.tokenizer.pad_token_id)
-            batch["qformer_attention_mask"] = _pad([torch.ones_like(q) for q in read], 0)
-        return batch
-
-    def _ids(self, texts: list[str]) -> list[list[int]]:
-        ids: list[list[int]] = self.tokenizer(texts, add_special_tokens=False)["input_ids"]
-        return ids
-
-
-def _pad(rows: list[Tensor], value: int) -> Tensor:
-    return nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=value)
-
-
 def see(model: Any, batch: dict[str, Tensor], tokens: Float[Tensor, "batch token dim"]) -> Any:
     """The model's image features of eye tokens; ``pooler_output`` is what enters the language
     model.
     """
-    return model.get_image_features(
-        tokens, **{k: v for k, v in batch.items() if k.startswith("qformer")}
-    )
+    read = {key: value for key, value in batch.items() if key.startswith("qformer")}
+    return model.get_image_features(tokens, **read)
 
 
 def answer_log_likelihood(
@@ -112,17 +60,21 @@ def answer_log_likelihood(
     """Mean log-likelihood of each answer's tokens; the vocabulary is looked at only where an answer
     is predicted.
     """
-    inputs = {k: batch[k] for k in ("input_ids", "attention_mask")} | {
+    inputs = {
+        "input_ids": batch["input_ids"],
+        "attention_mask": batch["attention_mask"],
         "pixel_values": None,
         "mm_encoder_outputs": {"image": seen},
     }
-    targets, where = batch["labels"][:, 1:], batch["labels"][:, 1:] >= 0
+    targets = batch["labels"][:, 1:]
+    where = targets >= 0
     if hasattr(model, "lm_head"):
-        logits = model.lm_head(model.model(**inputs).last_hidden_state[:, :-1][where])
+        hidden = model.model(**inputs).last_hidden_state
+        logits = model.lm_head(hidden[:, :-1][where])
     else:
-        logits = model(
-            **inputs, **({"qformer_input_ids": None} if "qformer_input_ids" in batch else {})
-        ).logits[:, :-1][where]
+        if "qformer_input_ids" in batch:
+            inputs["qformer_input_ids"] = None
+        logits = model(**inputs).logits[:, :-1][where]
     each = functional.cross_entropy(logits.float(), targets[where], reduction="none")
     total = torch.zeros(targets.shape).masked_scatter(where, -each)
     return total.sum(1) / where.sum(1)
@@ -162,36 +114,64 @@ class Update:
     loss: float
 
 
+class _Course:
+    """What the two trainings share: AdamW under a cosine, and noise on the eye's tokens."""
+
+    def __init__(
+        self, model: Any, album: Album, how: Training, betas: tuple[float, float] = (0.9, 0.999)
+    ) -> None:
+        self.weights = [p for p in model.parameters() if p.requires_grad]
+        self._optimiser = torch.optim.AdamW(
+            self.weights, lr=how.rate, weight_decay=how.decay, betas=betas
+        )
+        self._schedule = torch.optim.lr_scheduler.LambdaLR(
+            self._optimiser, lambda step: _cosine(step, how.steps)
+        )
+        self._generator = torch.Generator().manual_seed(how.seed)
+        self._album = album
+        self._keep = how.keep
+        some = album.tokens(range(0, len(album), max(1, len(album) // 300)))
+        self._scale = how.noise * some.std((0, 1))
+
+    def tokens(self, examples: Sequence[Example]) -> Float[Tensor, "example token dim"]:
+        """The eye's tokens of the examples' pictures, some of them left out, with noise."""
+        tokens = self._album.tokens([example.row for example in examples])
+        if self._keep < 1:
+            others = tokens.shape[1] - 1
+            order = torch.randperm(others, generator=self._generator)
+            kept = order[: int(self._keep * others)].sort().values + 1
+            first = torch.zeros(1, dtype=torch.long)
+            tokens = tokens[:, torch.cat([first, kept])]
+        return tokens + self._scale * torch.randn(tokens.shape, generator=self._generator)
+
+    def update(self, loss: Tensor, *, clip: bool) -> None:
+        """One step of the optimiser."""
+        self._optimiser.zero_grad()
+        loss.backward()
+        if clip:
+            nn.utils.clip_grad_norm_(self.weights, 1.0)
+        self._optimiser.step()
+        self._schedule.step()
+
+
 def train(
     model: Any, encoder: Encoder, album: Album, questions: Questions, how: Training
 ) -> Iterator[Update]:
     """Train whatever parameters of ``model`` require a gradient on drawn questions."""
-    weights = [p for p in model.parameters() if p.requires_grad]
-    optimiser = torch.optim.AdamW(weights, lr=how.rate, weight_decay=how.decay, betas=(0.9, 0.98))
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _cosine(step, how.steps))
-    generator = torch.Generator().manual_seed(how.seed)
-    scale = how.noise * album.tokens(range(0, len(album), max(1, len(album) // 300))).std((0, 1))
+    course = _Course(model, album, how, betas=(0.9, 0.98))
     names = NameTable(encoder.tokenizer, questions.everything)
     model.train()
     for step in range(how.steps):
         examples = [questions.draw() for _ in range(how.batch)]
-        batch, tokens = (
-            _encode(encoder, examples),
-            _seen(album, examples, scale, how.keep, generator),
-        )
-        seen = see(model, batch, tokens)
+        batch = encoder([e.question for e in examples], [e.answer for e in examples], end=True)
+        seen = see(model, batch, course.tokens(examples))
         loss = -answer_log_likelihood(model, batch, seen).mean()
         if how.contrast:
-            named = [i for i, e in enumerate(examples) if e.answer in names.place]
+            named = [place for place, e in enumerate(examples) if e.answer in names.place]
             visual = torch.stack(list(seen.pooler_output))[named].mean(1)
-            loss = loss + how.contrast * names.contrast(
-                visual, names(model), [examples[i].answer for i in named]
-            )
-        optimiser.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(weights, 1.0)
-        optimiser.step()
-        schedule.step()
+            answers = [examples[place].answer for place in named]
+            loss = loss + how.contrast * names.contrast(visual, names(model), answers)
+        course.update(loss, clip=True)
         yield Update(step + 1, loss.item())
     model.eval()
 
@@ -208,29 +188,16 @@ def align(
     """
     names = NameTable(tokenizer, questions.everything)
     words = names(model).detach()
-    weights = [p for p in model.parameters() if p.requires_grad]
-    optimiser = torch.optim.AdamW(weights, lr=how.rate, weight_decay=how.decay)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _cosine(step, how.steps))
-    generator = torch.Generator().manual_seed(how.seed)
-    scale = how.noise * album.tokens(range(0, len(album), max(1, len(album) // 300))).std((0, 1))
+    course = _Course(model, album, how)
     for step in range(how.steps):
         examples = [questions.name() for _ in range(how.batch)]
-        answers = [e.answer for e in examples]
-        seen = torch.stack(
-            list(
-                model.get_image_features(
-                    _seen(album, examples, scale, 1.0, generator)
-                ).pooler_output
-            )
-        )
-        error = (
-            seen - words[[names.place[a] for a in answers]][:, None]
-        ).square().mean() / words.square().mean()
+        answers = [example.answer for example in examples]
+        features = model.get_image_features(course.tokens(examples))
+        seen = torch.stack(list(features.pooler_output))
+        wanted = words[[names.place[answer] for answer in answers]]
+        error = (seen - wanted[:, None]).square().mean() / words.square().mean()
         loss = error + names.contrast(seen.mean(1), words, answers)
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        schedule.step()
+        course.update(loss, clip=False)
         yield Update(step + 1, loss.item())
 
 
@@ -241,14 +208,17 @@ def match_moments(model: Any, tokenizer: Any, album: Album, names: Sequence[str]
     Regression shrinks what it is unsure of, and a language model takes the mean of all names for a
     person; measured in docs/log.md.
     """
-    words, last = NameTable(tokenizer, names)(model), model.model.multi_modal_projector.linear_2
+    words = NameTable(tokenizer, names)(model)
     rows = range(0, len(album), max(1, len(album) // 500))
     seen = torch.cat(list(model.get_image_features(album.tokens(rows)).pooler_output))
-    gain = (words - words.mean(0)).square().mean().sqrt() / (
-        seen - seen.mean(0)
-    ).square().mean().sqrt()
+    gain = _spread(words) / _spread(seen)
+    last = model.model.multi_modal_projector.linear_2
     last.weight.mul_(gain)
     last.bias.copy_((last.bias - seen.mean(0)) * gain + words.mean(0))
+
+
+def _spread(vectors: Tensor) -> Tensor:
+    return (vectors - vectors.mean(0)).square().mean().sqrt()
 
 
 class NameTable:
@@ -256,21 +226,23 @@ class NameTable:
 
     Args:
         names: what a picture may be called.
+
+    Attributes:
+        place: name → its row.
     """
 
     def __init__(self, tokenizer: Any, names: Sequence[str]) -> None:
-        ids = tokenizer([f" {name}" for name in names], add_special_tokens=False)["input_ids"]
-        self.ids, self.place = (
-            [torch.tensor(i) for i in ids],
-            {name: i for i, name in enumerate(names)},
-        )
+        spelt = [f" {name}" for name in names]
+        ids = tokenizer(spelt, add_special_tokens=False)["input_ids"]
+        self._ids = [torch.tensor(row) for row in ids]
+        self.place = {name: place for place, name in enumerate(names)}
 
     def __call__(self, model: Any) -> Float[Tensor, "name dim"]:
         """The embeddings under the model's present table, float32."""
-        offsets = torch.tensor([0, *(len(i) for i in self.ids)]).cumsum(0)[:-1]
-        return functional.embedding_bag(
-            torch.cat(self.ids), model.get_input_embeddings().weight.float(), offsets, mode="mean"
-        )
+        lengths = [len(row) for row in self._ids]
+        offsets = torch.tensor([0, *lengths]).cumsum(0)[:-1]
+        table = model.get_input_embeddings().weight.float()
+        return functional.embedding_bag(torch.cat(self._ids), table, offsets, mode="mean")
 
     def contrast(
         self,
@@ -281,43 +253,25 @@ class NameTable:
         """Cross-entropy of the right name among all, by cosine over 0.05 (a guess near CLIP's first
         temperature, 0.07).
         """
-        scores = functional.normalize(seen, dim=-1) @ functional.normalize(words, dim=-1).T / 0.05
-        return functional.cross_entropy(scores, torch.tensor([self.place[a] for a in answers]))
-
-
-def _encode(encoder: Encoder, examples: Sequence[Example]) -> dict[str, Tensor]:
-    return encoder([e.question for e in examples], [e.answer for e in examples], end=True)
-
-
-def _seen(
-    album: Album,
-    examples: Sequence[Example],
-    scale: Tensor,
-    keep: float,
-    generator: torch.Generator,
-) -> Tensor:
-    tokens = album.tokens([e.row for e in examples])
-    if keep < 1:
-        kept = torch.randperm(tokens.shape[1] - 1, generator=generator)[
-            : int(keep * (tokens.shape[1] - 1))
-        ]
-        tokens = tokens[:, torch.cat([torch.zeros(1, dtype=torch.long), kept.sort().values + 1])]
-    return tokens + scale * torch.randn(tokens.shape, generator=generator)
+        left = functional.normalize(seen, dim=-1)
+        right = functional.normalize(words, dim=-1)
+        places = [self.place[answer] for answer in answers]
+        return functional.cross_entropy(left @ right.T / 0.05, torch.tensor(places))
 
 
 def _cosine(step: int, steps: int) -> float:
-    warm = max(1, steps // 20)
-    return min((step + 1) / warm, 0.5 * (1 + math.cos(math.pi * min(1.0, step / max(1, steps)))))
+    rising = (step + 1) / max(1, steps // 20)
+    done = min(1.0, step / max(1, steps))
+    return min(rising, 0.5 * (1 + math.cos(math.pi * done)))
 
 
 def save_connector(model: Any, folder: Path, facts: Mapping[str, Any]) -> None:
-    """Write what was trained, float16, and its facts: ``connector.safetensors`` and ``facts.json``."""
+    """Write what was trained (``connector.safetensors``, float16) and its ``facts.json``."""
     trained = {name for name, p in model.named_parameters() if p.requires_grad}
-    state = {
-        name: value.half().contiguous()
-        for name, value in model.state_dict().items()
-        if name in trained
-    }
+    state = {}
+    for name, value in model.state_dict().items():
+        if name in trained:
+            state[name] = value.half().contiguous()
     folder.mkdir(parents=True, exist_ok=True)
     save_file(state, folder / "connector.safetensors", metadata={"format": "pt"})
     (folder / "facts.json").write_text(json.dumps(facts, indent=2) + "\n")

@@ -23,11 +23,12 @@ from transformers import AutoModel, AutoTokenizer, CLIPVisionModelWithProjection
 from matboard.models.guide import load_guide
 from matboard.zoo import architectures, mini_guide
 from matboard.zoo.caption_clip import sentence
+from matboard.zoo.mini import CLIP
 from matboard.zoo.parts import fetch
 from recipes.mini.measure import QUESTION, accuracies
 from recipes.mini.pictures import Packed
+from recipes.mini.plans import PIECES
 from recipes.mini.questions import Album, open_album
-from recipes.mini.training import PIECES
 
 TEMPLATES = ("{}", "a photo of a {}.", "This is a photo of a {}", "a picture of a {}")
 
@@ -42,22 +43,22 @@ def train_guide(data: Path, work: Path, parts: Path) -> tuple[torch.Tensor, torc
     """
     album = open_album(PIECES["clip112"], data, work / "tokens" / "clip112")
     pictures = _image_embeddings(album, parts)
-    real = functional.normalize(
-        torch.from_numpy(np.load(data / "clip_b16_text_cocostuff171_multi.npy")).float(), dim=-1
-    )
-    texts = dict(zip(Packed.load(data / "coco128.npz").classes, real))
+    stored = np.load(data / "clip_b16_text_cocostuff171_multi.npy")
+    real = functional.normalize(torch.from_numpy(stored).float(), dim=-1)
+    texts = dict(zip(Packed.load(data / "coco128.npz").classes, real, strict=False))
     targets = text_targets(pictures, texts, list(texts))
-    heavy = [
-        50.0 if name in texts else 2.0 if len(pictures[name]) > 20 else 1.0 for name in targets
-    ]
-    captions = torch.cat(
-        [_sentences([form.format(name) for name in targets], parts) for form in TEMPLATES]
-    )
+    weights = []
+    for name in targets:
+        if name in texts:
+            weights.append(50.0)
+        else:
+            weights.append(2.0 if len(pictures[name]) > 20 else 1.0)
+    captions = [form.format(name) for form in TEMPLATES for name in targets]
     repeats = len(TEMPLATES)
     return fit_head(
-        captions,
+        _sentences(captions, parts, len(targets)),
         torch.stack([*targets.values()] * repeats),
-        torch.tensor(heavy * repeats),
+        torch.tensor(weights * repeats),
         ridge=100.0,
     )
 
@@ -70,14 +71,13 @@ def fit_head(
 ) -> tuple[Float[Tensor, "dim wide"], Float[Tensor, " dim"]]:
     """Weight and bias of the weighted ridge regression from sentence embeddings to targets."""
     share = (weights / weights.sum())[:, None]
-    middle, goal = (captions * share).sum(0), (targets * share).sum(0)
-    left, right = (
-        (captions - middle) * weights[:, None].sqrt(),
-        (targets - goal) * weights[:, None].sqrt(),
-    )
-    weight = torch.linalg.solve(
-        left.T @ left + ridge * torch.eye(captions.shape[1]), left.T @ right
-    ).T
+    root = weights[:, None].sqrt()
+    middle = (captions * share).sum(0)
+    goal = (targets * share).sum(0)
+    left = (captions - middle) * root
+    right = (targets - goal) * root
+    normal = left.T @ left + ridge * torch.eye(captions.shape[1])
+    weight = torch.linalg.solve(normal, left.T @ right).T
     return weight, goal - weight @ middle
 
 
@@ -98,10 +98,10 @@ def text_targets(
     known = torch.stack([texts[name] for name in shared])
     text_mean = known.mean(0)
     spread = (known - text_mean).norm(dim=1).mean()
-    moved = {
-        name: functional.normalize(p.mean(0) - image_mean, dim=0) * spread + text_mean
-        for name, p in pictures.items()
-    }
+    moved = {}
+    for name, embeddings in pictures.items():
+        direction = functional.normalize(embeddings.mean(0) - image_mean, dim=0)
+        moved[name] = direction * spread + text_mean
     return {**moved, **texts}
 
 
@@ -110,40 +110,39 @@ def _image_embeddings(album: Album, parts: Path) -> dict[str, torch.Tensor]:
     """Name → CLIP's unit embeddings of its views, from their class tokens; pictures of many objects
     are left out.
     """
-    clip = CLIPVisionModelWithProjection.from_pretrained(
-        fetch("clip-vit-base-patch16", parts), dtype=torch.float32
-    )
+    clip = CLIPVisionModelWithProjection.from_pretrained(fetch(CLIP, parts), dtype=torch.float32)
     norm = next(module for name, module in clip.named_modules() if name.endswith("post_layernorm"))
-    rows = [
-        row for row in range(len(album)) if not album.shown[row].counts and album.shown[row].names
-    ]
-    unit = torch.cat(
-        [
-            functional.normalize(
-                clip.visual_projection(norm(album.tokens(rows[i : i + 500])[:, 0]))
-            )
-            for i in range(0, len(rows), 500)
-        ]
-    )
     found: dict[str, list[int]] = {}
-    for place, row in enumerate(rows):
-        for name in album.shown[row].names:
-            found.setdefault(name, []).append(place)
+    rows: list[int] = []
+    for row, shown in enumerate(album.shown):
+        if shown.names and not shown.counts:
+            for name in shown.names:
+                found.setdefault(name, []).append(len(rows))
+            rows.append(row)
+    batches = []
+    for start in range(0, len(rows), 500):
+        first = album.tokens(rows[start : start + 500])[:, 0]
+        batches.append(functional.normalize(clip.visual_projection(norm(first))))
+    unit = torch.cat(batches)
     return {name: unit[places] for name, places in found.items()}
 
 
 @torch.no_grad()
-def _sentences(captions: Sequence[str], parts: Path) -> torch.Tensor:
+def _sentences(captions: Sequence[str], parts: Path, group: int) -> torch.Tensor:
+    """MiniLM's embeddings; captions are batched within each group, as they were when the shipped
+    head was fitted.
+    """
     source = fetch("all-minilm-l6-v2", parts)
-    encoder, tokenizer = (
-        AutoModel.from_pretrained(source).eval(),
-        AutoTokenizer.from_pretrained(source),
-    )
-    batches = [
-        tokenizer(list(captions[i : i + 64]), padding=True, return_tensors="pt")
-        for i in range(0, len(captions), 64)
-    ]
-    return torch.cat([sentence(encoder, b["input_ids"], b["attention_mask"]) for b in batches])
+    encoder = AutoModel.from_pretrained(source).eval()
+    tokenizer = AutoTokenizer.from_pretrained(source)
+    found = []
+    for first in range(0, len(captions), group):
+        last = min(first + group, len(captions))
+        for start in range(first, last, 64):
+            some = list(captions[start : min(start + 64, last)])
+            batch = tokenizer(some, padding=True, return_tensors="pt")
+            found.append(sentence(encoder, batch["input_ids"], batch["attention_mask"]))
+    return torch.cat(found)
 
 
 def measure_guide(folder: Path, data: Path, *, most: int = 300) -> dict[str, dict[str, float]]:
@@ -155,11 +154,11 @@ def measure_guide(folder: Path, data: Path, *, most: int = 300) -> dict[str, dic
 
     def guess(pictures: Sequence[Any], names: Sequence[str]) -> list[int]:
         captions = guide.text_features([f"{QUESTION} {name}" for name in names])
-        near = [
-            guide.image_features(pictures[i : i + 20]) @ captions.T
-            for i in range(0, len(pictures), 20)
-        ]
-        return [int(k) for k in torch.cat(near).argmax(1)]
+        said: list[int] = []
+        for start in range(0, len(pictures), 20):
+            seen = guide.image_features(pictures[start : start + 20])
+            said += (seen @ captions.T).argmax(1).tolist()
+        return said
 
     return accuracies(guess, data, most)
 
@@ -169,28 +168,25 @@ def save_head(
 ) -> None:
     """Write the head as it is shipped: ``connector.safetensors`` (float16) and ``facts.json``."""
     state = {"head.weight": weight, "head.bias": bias, "logit_scale": torch.tensor(100.0).log()}
+    halves = {name: value.half().contiguous() for name, value in state.items()}
     folder.mkdir(parents=True, exist_ok=True)
-    save_file(
-        {k: v.half().contiguous() for k, v in state.items()},
-        folder / "connector.safetensors",
-        metadata={"format": "pt"},
-    )
+    save_file(halves, folder / "connector.safetensors", metadata={"format": "pt"})
     (folder / "facts.json").write_text(json.dumps(facts, indent=2) + "\n")
 
 
 def main(data: Path, work: Path) -> dict[str, dict[str, float]]:
-    """Fit the head, write ``WORK/weights/mini-guide``, build the guide in ``WORK`` and measure it."""
+    """Fit the head, write ``WORK/weights/mini-guide``, build the guide there and measure it."""
     target = work / "weights" / mini_guide.NAME
     weight, bias = train_guide(data, work, work)
     save_head(weight, bias, target, {})
-    measured = measure_guide(mini_guide.build(work, logging.info, cache=work, weights=target), data)
-    text_side, chosen = (
-        "MiniLM and a ridge regression; no CLIP text tower",
-        "the sets it is measured on: optimistic",
-    )
-    save_head(
-        weight, bias, target, {"text_side": text_side, "chosen_on": chosen, "zero_shot": measured}
-    )
+    built = mini_guide.build(work, logging.info, cache=work, weights=target)
+    measured = measure_guide(built, data)
+    facts = {
+        "text_side": "MiniLM and a ridge regression; no CLIP text tower",
+        "chosen_on": "the sets it is measured on: optimistic",
+        "zero_shot": measured,
+    }
+    save_head(weight, bias, target, facts)
     return measured
 
 

@@ -1,6 +1,4 @@
-"""How good a mini model is without any prompt: naming, presence and counting, on pictures that no
-connector saw.
-"""
+"""How good a mini model is without any prompt, on pictures that no connector saw."""
 
 from __future__ import annotations
 
@@ -18,6 +16,7 @@ from recipes.mini.pictures import Packed, framed
 from recipes.mini.questions import PRESENCE
 
 QUESTION = "This is a photo of a"
+_BATCH = 20
 SETS = ("cifar10_test", "imagenette_val")
 Ask = Callable[[Sequence[Any], Sequence[str], Sequence[str]], list[int]]
 """Pictures, a question each, candidate answers to all → index of each picture's answer."""
@@ -32,9 +31,11 @@ def measure(folder: Path, data: Path, *, most: int = 300) -> dict[str, dict[str,
     each; chance 0.5), and counting where ``clevr_style_test.npz`` lies in ``data``.
     """
     ask = partial(_ask, load_model(str(folder)))
-    found = accuracies(
-        lambda pictures, names: ask(pictures, [QUESTION] * len(pictures), names), data, most
-    )
+
+    def guess(pictures: Sequence[Any], names: Sequence[str]) -> list[int]:
+        return ask(pictures, [QUESTION] * len(pictures), names)
+
+    found = accuracies(guess, data, most)
     for source in SETS:
         found[source]["presence"] = presence(ask, Packed.load(data / f"{source}.npz"), most)
     if (data / "clevr_style_test.npz").exists():
@@ -54,11 +55,13 @@ def accuracies(
         packed = Packed.load(data / f"{source}.npz")
         index = _spread(len(packed), most)
         truth = [int(packed.labels[i]) for i in index]
-        found[source] = {"n": float(len(index))}
-        for how, show in (("full", lambda picture: picture), ("framed", framed)):
-            found[source][how] = _share(
-                guess([show(packed[i]) for i in index], packed.classes), truth
-            )
+        whole = [packed[i] for i in index]
+        shrunk = [framed(picture) for picture in whole]
+        found[source] = {
+            "n": float(len(index)),
+            "full": _share(guess(whole, packed.classes), truth),
+            "framed": _share(guess(shrunk, packed.classes), truth),
+        }
     return found
 
 
@@ -66,33 +69,38 @@ def presence(ask: Ask, packed: Packed, most: int) -> float:
     """Accuracy in [0, 1]. Every other picture is asked about its own class, the rest about another,
     each of the others in turn.
     """
-    index, names, questions = _spread(len(packed), most), packed.classes, []
-    for place, i in enumerate(index):
-        away = 0 if place % 2 == 0 else 1 + (place // 2) % (len(names) - 1)
-        questions.append(PRESENCE[1].format(names[(int(packed.labels[i]) + away) % len(names)]))
-    return _share(
-        ask([packed[i] for i in index], questions, ("yes", "no")),
-        [place % 2 for place in range(len(index))],
-    )
+    names = packed.classes
+    pictures = []
+    questions = []
+    truth = []
+    for place, i in enumerate(_spread(len(packed), most)):
+        away = 0
+        if place % 2 == 1:
+            away = 1 + (place // 2) % (len(names) - 1)
+        name = names[(int(packed.labels[i]) + away) % len(names)]
+        pictures.append(packed[i])
+        questions.append(PRESENCE[1].format(name))
+        truth.append(place % 2)
+    return _share(ask(pictures, questions, ("yes", "no")), truth)
 
 
 def counting(ask: Ask, path: Path, most: int) -> dict[str, float]:
     """Accuracy over the set's numbers, and what always saying its commonest number would give."""
     packed = Packed.load(path)
     with np.load(path, allow_pickle=False) as z:
-        asked = [
-            (int(i), str(q), str(a))
-            for i, q, a in zip(z["question_image"], z["question"], z["answer"])
-            if str(a).isdigit()
-        ]
-    asked = [asked[i] for i in _spread(len(asked), most)]
-    numbers = sorted({answer for _, _, answer in asked}, key=int)
-    truth = [numbers.index(answer) for _, _, answer in asked]
-    said = ask([packed[i] for i, _, _ in asked], [question for _, question, _ in asked], numbers)
+        rows = list(zip(z["question_image"], z["question"], z["answer"], strict=True))
+    counted = [row for row in rows if str(row[2]).isdigit()]
+    counted = [counted[i] for i in _spread(len(counted), most)]
+    answers = [str(answer) for _, _, answer in counted]
+    numbers = sorted(set(answers), key=int)
+    truth = [numbers.index(answer) for answer in answers]
+    pictures = [packed[int(i)] for i, _, _ in counted]
+    said = ask(pictures, [str(question) for _, question, _ in counted], numbers)
+    commonest = float(np.bincount(truth).max()) / len(truth)
     return {
-        "n": float(len(asked)),
+        "n": float(len(counted)),
         "counting": _share(said, truth),
-        "commonest": round(float(np.bincount(truth).max()) / len(truth), 3),
+        "commonest": round(commonest, 3),
     }
 
 
@@ -112,10 +120,10 @@ def _ask(
     candidates: Sequence[str],
 ) -> list[int]:
     said: list[int] = []
-    for i in range(0, len(pictures), 20):
-        part = pictures[i : i + 20]
-        scores = model.candidate_log_likelihoods(
-            part, questions[i : i + 20], [list(candidates)] * len(part)
-        )
+    for start in range(0, len(pictures), _BATCH):
+        part = slice(start, start + _BATCH)
+        shown = pictures[part]
+        choices = [list(candidates)] * len(shown)
+        scores = model.candidate_log_likelihoods(shown, questions[part], choices)
         said += scores.argmax(1).tolist()
     return said

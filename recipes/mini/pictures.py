@@ -1,5 +1,4 @@
-"""What the frozen eyes see: views of the training pictures, and their tokens, computed once and
-kept on disk.
+"""What the frozen eyes see: views of training pictures, and their tokens, kept on disk.
 
 Connectors are trained on these tokens, so the eye costs nothing in training. A share of the views
 shows the picture shrunk on a black canvas, as a visual prompt's border does, and a share shows it
@@ -20,10 +19,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.Image import Resampling, Transpose
 
-from matboard.disk import publish
+from matboard.disk import make_once
 
-CANVAS, INNER = 224, 164
-"""The prompts' default canvas and the picture's side inside a border of 30 (TVP's 224 and 30)."""
+CANVAS = 224
+"""The prompts' default canvas, TVP's."""
+INNER = 164
+"""The picture's side inside TVP's border of 30."""
 
 
 @dataclass(frozen=True)
@@ -44,17 +45,16 @@ class View:
 
     def __call__(self, picture: Image.Image, rng: np.random.Generator) -> Image.Image:
         """The picture as this view shows it, RGB."""
-        flip, scale, x, y = (
-            self.flip and rng.random() < 0.5,
-            rng.uniform(0.5, 1.0),
-            rng.random(),
-            rng.random(),
-        )
+        flip = self.flip and rng.random() < 0.5
+        scale = rng.uniform(0.5, 1.0)
+        x = rng.random()
+        y = rng.random()
         if flip:
             picture = picture.transpose(Transpose.FLIP_LEFT_RIGHT)
         if self.crop or self.small:
             side = int(min(picture.size) * (scale if self.crop else 1))
-            left, top = int((picture.width - side) * x), int((picture.height - side) * y)
+            left = int((picture.width - side) * x)
+            top = int((picture.height - side) * y)
             picture = picture.crop((left, top, left + side, top + side))
         if self.small:
             picture = picture.resize((32, 32), Resampling.BICUBIC)
@@ -64,12 +64,13 @@ class View:
 def framed(picture: Image.Image) -> Image.Image:
     """The picture's central square, 164 × 164, in the middle of a black 224 × 224 canvas."""
     side = min(picture.size)
-    left, top = (picture.width - side) // 2, (picture.height - side) // 2
-    inner = picture.resize(
-        (INNER, INNER), Resampling.BICUBIC, box=(left, top, left + side, top + side)
-    )
+    left = (picture.width - side) // 2
+    top = (picture.height - side) // 2
+    box = (left, top, left + side, top + side)
+    inner = picture.resize((INNER, INNER), Resampling.BICUBIC, box=box)
+    margin = (CANVAS - INNER) // 2
     canvas = Image.new("RGB", (CANVAS, CANVAS))
-    canvas.paste(inner, ((CANVAS - INNER) // 2,) * 2)
+    canvas.paste(inner, (margin, margin))
     return canvas
 
 
@@ -96,9 +97,8 @@ class Packed:
         return len(self.labels)
 
     def __getitem__(self, i: int) -> Image.Image:
-        return Image.open(
-            io.BytesIO(self.data[self.offsets[i] : self.offsets[i + 1]].tobytes())
-        ).convert("RGB")
+        encoded = self.data[self.offsets[i] : self.offsets[i + 1]].tobytes()
+        return Image.open(io.BytesIO(encoded)).convert("RGB")
 
 
 @dataclass(frozen=True)
@@ -145,17 +145,16 @@ def cache_piece(
         eye: normalised pixels → tokens.
         processor: the eye's official image processor.
     """
-    target = out / f"{piece.name}.npy"
-    if target.exists():
-        return target
-    packed = Packed.load(data / f"{piece.source}.npz")
-    rng = np.random.default_rng([piece.number, *piece.source.encode()])
-    index, rows = piece.indices(packed.labels), []
-    for chunk in np.array_split(index, max(1, len(index) // 16)):
-        pictures = [piece.view(packed[i], rng) for i in chunk.tolist()]
-        pixels = processor(pictures, return_tensors="pt")["pixel_values"]
-        rows.append(eye(pixels).half().numpy())
-    out.mkdir(parents=True, exist_ok=True)
-    np.save(target.with_suffix(".part.npy"), np.concatenate(rows))
-    publish(target.with_suffix(".part.npy"), target)
-    return target
+
+    def make(fresh: Path) -> None:
+        packed = Packed.load(data / f"{piece.source}.npz")
+        rng = np.random.default_rng([piece.number, *piece.source.encode()])
+        index = piece.indices(packed.labels)
+        rows = []
+        for chunk in np.array_split(index, max(1, len(index) // 16)):
+            pictures = [piece.view(packed[i], rng) for i in chunk.tolist()]
+            pixels = processor(pictures, return_tensors="pt")["pixel_values"]
+            rows.append(eye(pixels).half().numpy())
+        np.save(fresh, np.concatenate(rows))
+
+    return make_once(out / f"{piece.name}.npy", make)

@@ -68,35 +68,49 @@ class Album:
     """
 
     def __init__(self, shown: Sequence[Shown], tokens: Sequence[np.ndarray]) -> None:
-        self.shown, self._tokens = list(shown), list(tokens)
-        self._starts = np.cumsum([0, *(len(part) for part in tokens)])
-        self.width = int(tokens[0].shape[-1])
+        self.shown = list(shown)
+        self._tokens = list(tokens)
+        self._starts = np.cumsum([0, *(len(array) for array in tokens)])
 
     def __len__(self) -> int:
         return len(self.shown)
 
     def tokens(self, rows: Sequence[int]) -> Float[Tensor, "row token dim"]:
         """The rows' eye tokens, float32."""
-        parts = np.searchsorted(self._starts, rows, side="right") - 1
-        return torch.from_numpy(
-            np.stack([self._tokens[p][r - self._starts[p]] for p, r in zip(parts, rows)])
-        ).float()
+        places = np.searchsorted(self._starts, rows, side="right") - 1
+        found = []
+        for place, row in zip(places, rows, strict=True):
+            found.append(self._tokens[place][row - self._starts[place]])
+        return torch.from_numpy(np.stack(found)).float()
 
 
 def open_album(pieces: Sequence[Piece], data: Path, cache: Path) -> Album:
     """The album of cached pieces (those not cached are left out)."""
     shown: list[Shown] = []
     tokens = []
-    wnids = _wnids(data / "imagenet1k_one_per_class.npz")
     for piece in pieces:
-        if not (cache / f"{piece.name}.npy").exists():
-            continue
-        packed = Packed.load(data / f"{piece.source}.npz")
-        own = [] if packed.counts is not None else _class_names(piece.source, packed, data, wnids)
-        for i in piece.indices(packed.labels):
-            shown.append(Shown(own[packed.labels[i]]) if own else _counted(packed, int(i)))
-        tokens.append(np.load(cache / f"{piece.name}.npy", mmap_mode="r"))
+        file = cache / f"{piece.name}.npy"
+        if file.exists():
+            shown += _what_is_shown(piece, data)
+            tokens.append(np.load(file, mmap_mode="r"))
     return Album(shown, tokens)
+
+
+def _what_is_shown(piece: Piece, data: Path) -> list[Shown]:
+    packed = Packed.load(data / f"{piece.source}.npz")
+    index = piece.indices(packed.labels).tolist()
+    if packed.counts is not None:
+        return [_counted(packed.classes, packed.counts[i]) for i in index]
+    names = _class_names(piece.source, packed.classes, data)
+    return [Shown(names[packed.labels[i]]) for i in index]
+
+
+def _class_names(source: str, classes: Sequence[str], data: Path) -> list[tuple[str, ...]]:
+    if source.startswith("cifar100"):
+        return [cifar100_names(own) for own in classes]
+    order = _wnids(data / "imagenet1k_one_per_class.npz")
+    wnids = _wnids(data / f"{source}.npz")
+    return [imagenet_names(order.index(w), own) for w, own in zip(wnids, classes, strict=True)]
 
 
 def _wnids(path: Path) -> list[str]:
@@ -104,30 +118,13 @@ def _wnids(path: Path) -> list[str]:
         return [str(w) for w in z["wnids"]]
 
 
-def _class_names(
-    source: str, packed: Packed, data: Path, wnids: list[str]
-) -> list[tuple[str, ...]]:
-    if source.startswith("cifar100"):
-        return [cifar100_names(own) for own in packed.classes]
-    return [
-        imagenet_names(wnids.index(w), own)
-        for w, own in zip(_wnids(data / f"{source}.npz"), packed.classes)
-    ]
-
-
-def _counted(packed: Packed, i: int) -> Shown:
-    assert packed.counts is not None
-    counts = {name: int(n) for name, n in zip(packed.classes, packed.counts[i]) if n}
-    return Shown(
-        tuple(
-            dict.fromkeys(
-                name
-                for own in sorted(counts, key=lambda n: n == "person")
-                for name in coco_names(own)
-            )
-        ),
-        counts,
-    )
+def _counted(classes: Sequence[str], numbers: np.ndarray) -> Shown:
+    """What a picture of many objects may be called, a person last, and how many there are."""
+    counts = {name: int(n) for name, n in zip(classes, numbers, strict=True) if n}
+    names: dict[str, None] = {}
+    for own in sorted(counts, key=lambda name: name == "person"):
+        names |= dict.fromkeys(coco_names(own))
+    return Shown(tuple(names), counts)
 
 
 class Questions:
@@ -139,50 +136,46 @@ class Questions:
     """
 
     def __init__(self, album: Album, rows: Sequence[int], seed: int) -> None:
-        self.album, self.rows, self.rng = (
-            album,
-            np.asarray([row for row in rows if album.shown[row].names]),
-            np.random.default_rng(seed),
-        )
-        self.by_name: dict[str, list[int]] = {}
-        for row in self.rows.tolist():
+        self.album = album
+        self._rng = np.random.default_rng(seed)
+        self._rows = [row for row in rows if album.shown[row].names]
+        self._by_name: dict[str, list[int]] = {}
+        for row in self._rows:
             for name in album.shown[row].names:
-                self.by_name.setdefault(name, []).append(row)
-        self.broad = [name for name in broad_names() if name in self.by_name]
-        self.everything = sorted(self.by_name)
-        self.counted = [row for row in self.rows.tolist() if album.shown[row].counts]
+                self._by_name.setdefault(name, []).append(row)
+        self.broad = [name for name in broad_names() if name in self._by_name]
+        self.everything = sorted(self._by_name)
+        self._counted = [row for row in self._rows if album.shown[row].counts]
 
     def draw(self) -> Example:
         """One example."""
-        kind = self.rng.random()
+        kind = self._rng.random()
         if kind < 0.80:
             return self.name()
-        return (
-            self._presence(self._pick(self.rows))
-            if kind < 0.96 or not self.counted
-            else self._counting()
-        )
+        if kind < 0.96 or not self._counted:
+            return self._presence(self._of(self._rows))
+        return self._counting()
 
     def name(self) -> Example:
         """A naming example: a broad name in 9 of 16 cases, else any name, each equally often."""
-        name = self._of(self.broad if self.rng.random() < 9 / 16 else self.everything)
-        return Example(self._pick(self.by_name[name]), self._of(NAMING), name)
+        pool = self.broad if self._rng.random() < 9 / 16 else self.everything
+        name = self._of(pool)
+        row = self._of(self._by_name[name])
+        return Example(row, self._of(NAMING), name)
 
     def _presence(self, row: int) -> Example:
         names = self.album.shown[row].names
-        if self.rng.random() < 0.5:
-            return Example(row, self._of(PRESENCE).format(self._of(names)), "yes")
-        pool = self.broad if self.rng.random() < 0.7 else self.everything
+        if self._rng.random() < 0.5:
+            wording = self._of(PRESENCE)
+            return Example(row, wording.format(self._of(names)), "yes")
+        pool = self.broad if self._rng.random() < 0.7 else self.everything
         absent = next(name for _ in range(1000) if (name := self._of(pool)) not in names)
         return Example(row, self._of(PRESENCE).format(absent), "no")
 
     def _counting(self) -> Example:
-        row = self._pick(self.counted)
+        row = self._of(self._counted)
         name, number = self._of(list(self.album.shown[row].counts.items()))
         return Example(row, self._of(COUNTING).format(name), str(number))
 
-    def _pick(self, rows: Sequence[int] | np.ndarray) -> int:
-        return int(rows[int(self.rng.integers(len(rows)))])
-
     def _of(self, things: Sequence[T]) -> T:
-        return things[int(self.rng.integers(len(things)))]
+        return things[int(self._rng.integers(len(things)))]

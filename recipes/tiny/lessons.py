@@ -16,14 +16,16 @@ from matboard.tasks import scenes
 from recipes.tiny.pictures import CELLS, NO_LABEL, TOPICS, Gallery
 from recipes.tiny.text import Encoder
 
+_BATCH = 32
+
 
 def _descend(
     modules: Sequence[torch.nn.Module],
     loss: Callable[[Tensor], Tensor],
     count: int,
     steps: int,
-    batch: int,
     seed: int,
+    batch: int = _BATCH,
 ) -> Iterator[str]:
     """AdamW on random rows, the rate rising to 2e-3 over the first twentieth and falling to
     nothing; a line now and then.
@@ -33,7 +35,8 @@ def _descend(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, 2e-3, total_steps=steps, pct_start=0.05
     )
-    lots, recent = torch.Generator().manual_seed(seed), 0.0
+    lots = torch.Generator().manual_seed(seed)
+    recent = 0.0
     for step in range(1, steps + 1):
         optimiser.zero_grad()
         value = loss(torch.randint(count, (batch,), generator=lots))
@@ -52,23 +55,25 @@ def awaken(tower: Any, pictures: Gallery) -> None:
     """Start an eye well: patches whitened (so edges weigh as much as flat colour), positions as
     sines and cosines.
     """
-    embeddings, width = tower.embeddings, tower.config.hidden_size
+    embeddings = tower.embeddings
+    width = tower.config.hidden_size
     patch = tower.config.patch_size
-    seen = (
-        F.unfold(pictures.batch(torch.arange(min(2000, len(pictures.shown)))), patch, stride=patch)
-        .transpose(1, 2)
-        .flatten(0, 1)
-    )
+    some = pictures.batch(torch.arange(min(2000, len(pictures.shown))))
+    seen = F.unfold(some, patch, stride=patch).transpose(1, 2).flatten(0, 1)
     variance, directions = torch.linalg.eigh(torch.cov(seen.T))
-    basis = (directions[:, -width:] / (variance[-width:] + 0.01).sqrt()).T / 2
-    embeddings.patch_embedding.weight.copy_(basis.view(width, 3, patch, patch))
-    quarter = torch.arange(width // 4)
-    angles = torch.cartesian_prod(torch.arange(pictures.grid), torch.arange(pictures.grid))[
-        ..., None
-    ] / 30 ** (quarter / len(quarter))
-    waves = torch.cat([angles.sin(), angles.cos()], -1).flatten(1) / 2
+    whitening = directions[:, -width:] / (variance[-width:] + 0.01).sqrt()
+    embeddings.patch_embedding.weight.copy_((whitening.T / 2).view(width, 3, patch, patch))
     positions = embeddings.position_embedding
-    (positions.weight if isinstance(positions, torch.nn.Embedding) else positions[0])[1:] = waves
+    table = positions.weight if isinstance(positions, torch.nn.Embedding) else positions[0]
+    table[1:] = _waves(pictures.grid, width)
+
+
+def _waves(grid: int, width: int) -> Float[Tensor, "patch width"]:
+    """Row and column of every patch as sines and cosines."""
+    quarter = torch.arange(width // 4)
+    places = torch.cartesian_prod(torch.arange(grid), torch.arange(grid))
+    angles = places[..., None] / 30 ** (quarter / len(quarter))
+    return torch.cat([angles.sin(), angles.cos()], -1).flatten(1) / 2
 
 
 def teach_eye(tower: Any, pictures: Gallery, steps: int, seed: int) -> Iterator[str]:
@@ -78,21 +83,23 @@ def teach_eye(tower: Any, pictures: Gallery, steps: int, seed: int) -> Iterator[
     awaken(tower, pictures)
     sizes = [len(scenes.SHAPES), len(scenes.COLOURS), 1, CELLS**2]
     heads = torch.nn.Linear(tower.config.hidden_size, sum(sizes))
-    labels, covered = pictures.patch_labels, pictures.patch_silhouettes
+    labels = pictures.patch_labels
+    covered = pictures.patch_silhouettes
 
     def loss(rows: Tensor) -> Tensor:
-        shape, colour, centre, cells = heads(
-            tower(pixel_values=pictures.batch(rows)).last_hidden_state[:, 1:]
-        ).split(sizes, dim=-1)
+        seen = tower(pixel_values=pictures.batch(rows)).last_hidden_state[:, 1:]
+        shape, colour, centre, cells = heads(seen).split(sizes, dim=-1)
         want = labels[rows]
-        named = sum(
-            F.cross_entropy(g.flatten(0, 1), want[..., i].flatten(), ignore_index=NO_LABEL)
-            for i, g in enumerate((shape, colour))
-        )
+        named = _named(shape, want[..., 0]) + _named(colour, want[..., 1])
         found = F.binary_cross_entropy_with_logits(centre[..., 0], want[..., 2].float())
-        return named + found + F.binary_cross_entropy_with_logits(cells, covered[rows])
+        outline = F.binary_cross_entropy_with_logits(cells, covered[rows])
+        return named + found + outline
 
-    yield from _descend([tower, heads], loss, len(labels), steps, 32, seed)
+    yield from _descend([tower, heads], loss, len(labels), steps, seed)
+
+
+def _named(guess: Tensor, want: Tensor) -> Tensor:
+    return F.cross_entropy(guess.flatten(0, 1), want.flatten(), ignore_index=NO_LABEL)
 
 
 class _Remembered(torch.nn.Module):
@@ -110,7 +117,8 @@ def _remember(tower: Any, pictures: Gallery) -> Float[Tensor, "picture 2 token d
     parts = []
     for rows in torch.arange(len(pictures.shown)).split(256):
         out = tower(pixel_values=pictures.batch(rows), output_hidden_states=True)
-        parts.append(torch.stack([out.last_hidden_state, out.hidden_states[-2]], 1).half())
+        both = torch.stack([out.last_hidden_state, out.hidden_states[-2]], 1)
+        parts.append(both.half())
     return torch.cat(parts).float()
 
 
@@ -118,20 +126,25 @@ def _question(shown: scenes.Scene, rng: np.random.Generator) -> tuple[str, str]:
     """Half the time whether some shape is there; else what the scene's task asks, or which colour
     goes with which shape.
     """
-    kind, subjects, answer = scenes.KINDS[shown.key[0]], shown.subjects, shown.answer
     lot = rng.integers(10)
     if lot < 5:
-        there = {thing.shape for thing in shown.things}
-        subject = str(
-            rng.choice(sorted(there) if rng.random() < 0.5 else sorted(set(scenes.SHAPES) - there))
-        )
-        kind, subjects, answer = "presence", (subject,), "yes" if subject in there else "no"
-    elif lot < 7 and kind in ("recognition", "presence"):
+        return _presence(shown, rng)
+    kind = scenes.KINDS[shown.key[0]]
+    if lot < 7 and kind in ("recognition", "presence"):
         thing = shown.things[rng.integers(len(shown.things))]
         if lot == 5:
             return f"What colour is the {thing.shape}?", thing.colour
         return f"Which shape is {thing.colour}?", thing.shape
-    return str(rng.choice(scenes.WORDINGS[kind])).format(*subjects), answer
+    wording = str(rng.choice(scenes.WORDINGS[kind]))
+    return wording.format(*shown.subjects), shown.answer
+
+
+def _presence(shown: scenes.Scene, rng: np.random.Generator) -> tuple[str, str]:
+    there = {thing.shape for thing in shown.things}
+    asked = there if rng.random() < 0.5 else set(scenes.SHAPES) - there
+    subject = str(rng.choice(sorted(asked)))
+    wording = str(rng.choice(scenes.WORDINGS["presence"]))
+    return wording.format(subject), "yes" if subject in there else "no"
 
 
 def teach_model(
@@ -146,25 +159,23 @@ def teach_model(
     Args:
         encode: (questions, answers) → the text half of a batch, ``labels`` included.
     """
-    remembered, eye = _remember(model.vision_model, pictures), model.vision_model
+    eye = model.vision_model
+    remembered = _remember(eye, pictures)
     model.vision_model = _Remembered()
     head = torch.nn.Linear(model.config.qformer_config.hidden_size, len(scenes.SHAPES) + 2)
-    rng, apart = np.random.default_rng(seed), not model.config.use_decoder_only_language_model
+    rng = np.random.default_rng(seed)
 
     def loss(rows: Tensor) -> Tensor:
-        asked = [_question(pictures.shown[i], rng) for i in rows.tolist()]
+        asked = [_question(pictures.shown[row], rng) for row in rows.tolist()]
         text = encode([question for question, _ in asked], [answer for _, answer in asked])
         out = model(pixel_values=remembered[rows], **text)
-        logits, wanted = (
-            (out.logits, text["labels"]) if apart else (out.logits[:, :-1], text["labels"][:, 1:])
-        )
-        found, topics = head(out.qformer_outputs[0][:, : len(TOPICS)]), pictures.topic_labels[rows]
-        looked = F.binary_cross_entropy_with_logits(found[..., :-2], topics[..., :-2]) + F.mse_loss(
-            found[..., -2:], topics[..., -2:]
-        )
-        return _mean_per_sample(logits, wanted) + 5 * looked
+        found = head(out.qformer_outputs[0][:, : len(TOPICS)])
+        topics = pictures.topic_labels[rows]
+        partners = F.binary_cross_entropy_with_logits(found[..., :-2], topics[..., :-2])
+        sizes = F.mse_loss(found[..., -2:], topics[..., -2:])
+        return _answer_loss(model, out.logits, text["labels"]) + 5 * (partners + sizes)
 
-    yield from _descend([model, head], loss, len(remembered), steps, 32, seed)
+    yield from _descend([model, head], loss, len(remembered), steps, seed)
     model.vision_model = eye
 
 
@@ -174,36 +185,29 @@ def teach_language(
     """Teach the language model alone to answer the same questions about scenes told in words: "red
     star, blue ring. Is there a ring?"
     """
-    language, rng, apart = (
-        model.language_model,
-        np.random.default_rng(seed),
-        not model.config.use_decoder_only_language_model,
-    )
+    language = model.language_model
+    rng = np.random.default_rng(seed)
 
     def loss(rows: Tensor) -> Tensor:
-        shown = [pictures.shown[i] for i in rows.tolist()]
+        shown = [pictures.shown[row] for row in rows.tolist()]
         asked = [_question(scene, rng) for scene in shown]
-        told = [
-            ", ".join(f"{thing.colour} {thing.shape}" for thing in scene.things) for scene in shown
-        ]
-        text = encode(
-            [f"{words}. {question}" for words, (question, _) in zip(told, asked, strict=True)],
-            [answer for _, answer in asked],
-        )
-        logits = language(**text).logits
-        return (
-            _mean_per_sample(logits, text["labels"])
-            if apart
-            else _mean_per_sample(logits[:, :-1], text["labels"][:, 1:])
-        )
+        questions = []
+        for scene, (question, _) in zip(shown, asked, strict=True):
+            told = ", ".join(f"{thing.colour} {thing.shape}" for thing in scene.things)
+            questions.append(f"{told}. {question}")
+        text = encode(questions, [answer for _, answer in asked])
+        return _answer_loss(model, language(**text).logits, text["labels"])
 
-    yield from _descend([language], loss, len(pictures.shown), steps, 32, seed)
+    yield from _descend([language], loss, len(pictures.shown), steps, seed)
 
 
-def _mean_per_sample(
-    logits: Float[Tensor, "row token word"], labels: Int[Tensor, "row token"]
+def _answer_loss(
+    model: Any, logits: Float[Tensor, "row token word"], labels: Int[Tensor, "row token"]
 ) -> Float[Tensor, ""]:
-    """Cross-entropy in which a long answer weighs no more than a short one."""
+    """Cross-entropy of the answers, in which a long one weighs no more than a short one."""
+    if model.config.use_decoder_only_language_model:
+        logits = logits[:, :-1]
+        labels = labels[:, 1:]
     losses = F.cross_entropy(
         logits.transpose(1, 2), labels, ignore_index=NO_LABEL, reduction="none"
     )
@@ -222,10 +226,10 @@ def teach_guide(
     """
 
     def loss(rows: Tensor) -> Tensor:
-        captions = [pictures.shown[i].caption for i in rows.tolist()]
+        captions = [pictures.shown[row].caption for row in rows.tolist()]
         logits = model(pixel_values=pictures.batch(rows), **encode(captions)).logits_per_image
         same = torch.tensor([[float(a == b) for b in captions] for a in captions])
         want = same / same.sum(1, keepdim=True)
         return (F.cross_entropy(logits, want) + F.cross_entropy(logits.T, want)) / 2
 
-    yield from _descend([model], loss, len(pictures.shown), steps, 96, seed)
+    yield from _descend([model], loss, len(pictures.shown), steps, seed, batch=96)

@@ -22,7 +22,8 @@ from matboard.zoo.bliva import BlivaConfig, BlivaForConditionalGeneration
 from recipes.tiny.pictures import TOPICS
 from recipes.tiny.templates import MINIGPT4_TEMPLATE, VISUALGLM_TEMPLATE
 
-PAD, UNK, BOS, EOS, IMAGE = range(5)
+_SPECIAL = ("<pad>", "<unk>", "<s>", "</s>", "<image>")
+PAD, UNK, BOS, EOS, IMAGE = range(len(_SPECIAL))
 QUERIES = len(TOPICS)
 """Query tokens of every Q-Former (the paper's have 32)."""
 
@@ -84,6 +85,24 @@ _T5 = {
     "dropout_rate": 0.0,
     "decoder_start_token_id": PAD,
 }
+_QFORMER = {
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "cross_attention_frequency": 1,
+    "initializer_range": 0.1,
+    "hidden_dropout_prob": 0.0,
+    "attention_probs_dropout_prob": 0.0,
+    "max_position_embeddings": 64,
+}
+_GUIDE_TEXT = {
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 32,
+}
 _SHARED = Eye(side=60, patch=10, width=80)
 
 RECIPES = {
@@ -113,77 +132,64 @@ _CLASSES = {
 
 
 def tokenizer(ends: str = "<s> $A", template: str | None = None) -> Any:
-    """Every lower-case word of ``scenes`` and every mark of the templates; ``ends``: which of <s>
-    and </s> a text gets.
+    """Every lower-case word of ``scenes`` and every mark of the templates.
+
+    Args:
+        ends: which of <s> and </s> a text gets.
     """
+    table = {word: number for number, word in enumerate([*_SPECIAL, *sorted(_words())])}
+    core = Tokenizer(WordLevel(table, unk_token="<unk>"))
+    core.normalizer = normalizers.Lowercase()
+    core.pre_tokenizer = pre_tokenizers.Whitespace()
+    core.post_processor = processors.TemplateProcessing(
+        single=ends, special_tokens=[("<s>", BOS), ("</s>", EOS)]
+    )
+    made = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=core,
+        pad_token="<pad>",
+        unk_token="<unk>",
+        bos_token="<s>",
+        eos_token="</s>",
+    )
+    image = AddedToken("<image>", normalized=False, special=True)
+    made.add_tokens([image], special_tokens=True)
+    made.chat_template = template
+    return made
+
+
+def _words() -> set[str]:
     wordings = " ".join(wording for wordings in scenes.WORDINGS.values() for wording in wordings)
     names = " ".join((*scenes.SHAPES, *scenes.COLOURS, *scenes.NUMBERS))
     text = (
         f"{wordings} {names} no yes and shape shapes colour ###Human: <Img></Img> ###Assistant:"
         " <img></img> Q: A: . ? , </"
     )
-    words = {word for word, _ in pre_tokenizers.Whitespace().pre_tokenize_str(text.lower())}
-    core = Tokenizer(
-        WordLevel(
-            {
-                w: i
-                for i, w in enumerate(["<pad>", "<unk>", "<s>", "</s>", "<image>", *sorted(words)])
-            },
-            unk_token="<unk>",
-        )
-    )
-    core.normalizer, core.pre_tokenizer = normalizers.Lowercase(), pre_tokenizers.Whitespace()
-    core.post_processor = processors.TemplateProcessing(
-        single=ends, special_tokens=[("<s>", BOS), ("</s>", EOS)]
-    )
-    special = {"pad_token": "<pad>", "unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>"}
-    made = transformers.PreTrainedTokenizerFast(tokenizer_object=core, **special)
-    made.add_tokens([AddedToken("<image>", normalized=False, special=True)], special_tokens=True)
-    made.chat_template = template
-    return made
+    return {word for word, _ in pre_tokenizers.Whitespace().pre_tokenize_str(text.lower())}
 
 
 def build(recipe: Recipe) -> tuple[Any, Any]:
     """(model with fresh weights, its processor)."""
     torch.manual_seed(recipe.seed)
-    words = tokenizer("$A </s>" if recipe.text["model_type"] == "t5" else "<s> $A", recipe.template)
+    ends = "$A </s>" if recipe.text["model_type"] == "t5" else "<s> $A"
+    words = tokenizer(ends, recipe.template)
     configure, make = _CLASSES[recipe.family]
-    sizes = {
-        "vocab_size": len(words),
-        "pad_token_id": PAD,
-        "bos_token_id": BOS,
-        "eos_token_id": EOS,
-    }
-    qformer = {
-        "hidden_size": 64,
-        "intermediate_size": 128,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "cross_attention_frequency": 1,
-        "initializer_range": 0.1,
-    }
-    still = {
-        "hidden_dropout_prob": 0.0,
-        "attention_probs_dropout_prob": 0.0,
-        "max_position_embeddings": 64,
-    }
     config = configure(
         vision_config=_tower(recipe.eye),
-        qformer_config={**qformer, **still, "vocab_size": len(words), "pad_token_id": PAD},
-        text_config={**recipe.text, **sizes},
+        qformer_config={**_QFORMER, "vocab_size": len(words), "pad_token_id": PAD},
+        text_config={**recipe.text, **_vocabulary(words)},
         num_query_tokens=QUERIES,
         image_token_index=IMAGE,
     )
     model = make(config)
     torch.nn.init.normal_(model.query_tokens)
-    pictures = transformers.BlipImageProcessorPil(
-        size={"height": recipe.eye.side, "width": recipe.eye.side}
-    )
+    size = {"height": recipe.eye.side, "width": recipe.eye.side}
+    pictures = transformers.BlipImageProcessorPil(size=size)
     slots = getattr(config, "num_image_tokens", QUERIES)
     if recipe.family == "blip-2":
         return model, transformers.Blip2Processor(pictures, words, num_query_tokens=slots)
+    asking = tokenizer()
     return model, transformers.InstructBlipProcessor(
-        pictures, words, tokenizer(), num_query_tokens=slots
+        pictures, words, asking, num_query_tokens=slots
     )
 
 
@@ -191,32 +197,36 @@ def build_guide() -> tuple[Any, Any]:
     """(CLIP with fresh weights, its processor)."""
     torch.manual_seed(7)
     words = tokenizer("<s> $A </s>")
-    text = {
-        "hidden_size": 64,
-        "intermediate_size": 128,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "max_position_embeddings": 32,
-    }
-    ids = {"vocab_size": len(words), "pad_token_id": PAD, "bos_token_id": BOS, "eos_token_id": EOS}
     config = transformers.CLIPConfig(
-        text_config={**text, **ids}, vision_config=_tower(GUIDE_EYE), projection_dim=64
+        text_config={**_GUIDE_TEXT, **_vocabulary(words)},
+        vision_config=_tower(GUIDE_EYE),
+        projection_dim=64,
     )
-    size = {"height": GUIDE_EYE.side, "width": GUIDE_EYE.side}
     pictures = transformers.CLIPImageProcessorPil(
-        size={"shortest_edge": GUIDE_EYE.side}, crop_size=size
+        size={"shortest_edge": GUIDE_EYE.side},
+        crop_size={"height": GUIDE_EYE.side, "width": GUIDE_EYE.side},
     )
     return transformers.CLIPModel(config), transformers.CLIPProcessor(pictures, words)
 
 
+def _vocabulary(words: Any) -> dict[str, int]:
+    return {
+        "vocab_size": len(words),
+        "pad_token_id": PAD,
+        "bos_token_id": BOS,
+        "eos_token_id": EOS,
+    }
+
+
 def _tower(eye: Eye) -> dict[str, Any]:
-    depth = {"num_hidden_layers": 4, "num_attention_heads": 4, "initializer_range": 0.02}
     return {
         "image_size": eye.side,
         "patch_size": eye.patch,
         "hidden_size": eye.width,
         "intermediate_size": 2 * eye.width,
-        **depth,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 4,
+        "initializer_range": 0.02,
     }
 
 

@@ -27,6 +27,7 @@ CELLS = 5
 NO_LABEL = -100
 TOPICS = (*scenes.SHAPES, *scenes.COLOURS)
 """What the query tokens learn to look for, one each."""
+_COLOURS = tuple(scenes.COLOURS)
 
 
 @dataclass(frozen=True)
@@ -53,18 +54,16 @@ class Gallery:
         """Per patch: shape and colour of the thing under it (NO_LABEL where none is), whether a
         centre lies in it.
         """
-        return torch.stack(
-            [_patch_labels(s, f, self.grid) for s, f in zip(self.shown, self.frames, strict=True)]
-        )
+        pairs = zip(self.shown, self.frames, strict=True)
+        return torch.stack([_patch_labels(scene, frame, self.grid) for scene, frame in pairs])
 
     @cached_property
     def topic_labels(self) -> Float[Tensor, "picture topic 10"]:
         """Per shape: which colours it comes in; per colour: which shapes; then their number and
         largest radius, scaled to about 1.
         """
-        return torch.stack(
-            [_topic_labels(s, float(f[2])) for s, f in zip(self.shown, self.frames, strict=True)]
-        )
+        pairs = zip(self.shown, self.frames, strict=True)
+        return torch.stack([_topic_labels(scene, float(frame[2])) for scene, frame in pairs])
 
     @cached_property
     def patch_silhouettes(self) -> Float[Tensor, "picture patch cell"]:
@@ -74,10 +73,10 @@ class Gallery:
 
     def batch(self, rows: Tensor) -> Float[Tensor, "row 3 side side"]:
         """Pictures as BLIP's and CLIP's image processors hand them to the eye."""
-        mean, std = (torch.tensor(v).view(3, 1, 1) for v in (OPENAI_CLIP_MEAN, OPENAI_CLIP_STD))
-        return (
-            torch.from_numpy(self.pixels[rows.numpy()]).permute(0, 3, 1, 2).float() / 255 - mean
-        ) / std
+        mean = torch.tensor(OPENAI_CLIP_MEAN).view(3, 1, 1)
+        std = torch.tensor(OPENAI_CLIP_STD).view(3, 1, 1)
+        pixels = torch.from_numpy(self.pixels[rows.numpy()]).permute(0, 3, 1, 2)
+        return (pixels.float() / 255 - mean) / std
 
 
 def gallery(side: int, grid: int, count: int, store: Path, seed: int = 0) -> Gallery:
@@ -85,38 +84,30 @@ def gallery(side: int, grid: int, count: int, store: Path, seed: int = 0) -> Gal
     there the next time.
     """
     rng = np.random.default_rng(seed)
-    kinds = tuple(scenes.KINDS[i % len(scenes.KINDS)] for i in range(count))
-    shown = tuple(
-        scenes.compose(kind, seed, scenes.RANGES["zoo"] + i // len(scenes.KINDS))
-        for i, kind in enumerate(kinds)
-    )
+    shown = tuple(_scene(number, seed) for number in range(count))
     scale = np.where(rng.random(count) < 0.5, rng.uniform(0.65, 1.0, count), 1.0)
-    frames = np.concatenate([rng.random((count, 2)) * (1 - scale[:, None]), scale[:, None]], 1)
+    corners = rng.random((count, 2)) * (1 - scale[:, None])
+    frames = np.concatenate([corners, scale[:, None]], 1)
     grounds = rng.integers(0, 256, (count, 3)) * (rng.random((count, 1)) < 0.5)
     if not store.exists():
-        drawn = [
-            _draw(s, f, tuple(g.tolist()), side, CELLS * grid)
-            for s, f, g in zip(shown, frames, grounds, strict=True)
-        ]
-        np.savez(
-            store,
-            pixels=np.stack([p for p, _ in drawn]),
-            silhouettes=np.stack([s for _, s in drawn]),
-        )
+        pixels = []
+        silhouettes = []
+        for scene, frame, ground in zip(shown, frames, grounds, strict=True):
+            colour = tuple(ground.tolist())
+            picture = _framed(scenes.draw(scene), frame, colour)
+            small = picture.resize((side, side), Image.Resampling.BICUBIC)
+            pixels.append(np.asarray(small))
+            outline = _framed(scenes.silhouette(scene), frame, 0)
+            cells = outline.resize((CELLS * grid, CELLS * grid), Image.Resampling.BOX)
+            silhouettes.append(np.asarray(cells))
+        np.savez(store, pixels=np.stack(pixels), silhouettes=np.stack(silhouettes))
     kept = np.load(store)
     return Gallery(kept["pixels"], kept["silhouettes"], grid, frames, shown)
 
 
-def _draw(
-    shown: scenes.Scene, frame: np.ndarray, ground: tuple[int, ...], side: int, cells: int
-) -> tuple[np.ndarray, np.ndarray]:
-    picture = _framed(scenes.draw(shown), frame, ground).resize(
-        (side, side), Image.Resampling.BICUBIC
-    )
-    silhouette = _framed(scenes.silhouette(shown), frame, 0).resize(
-        (cells, cells), Image.Resampling.BOX
-    )
-    return np.asarray(picture), np.asarray(silhouette)
+def _scene(number: int, seed: int) -> scenes.Scene:
+    round_, kind = divmod(number, len(scenes.KINDS))
+    return scenes.compose(scenes.KINDS[kind], seed, scenes.RANGES["zoo"] + round_)
 
 
 def _framed(picture: Image.Image, frame: np.ndarray, ground: Any) -> Image.Image:
@@ -127,31 +118,32 @@ def _framed(picture: Image.Image, frame: np.ndarray, ground: Any) -> Image.Image
 
 
 def _patch_labels(shown: scenes.Scene, frame: np.ndarray, grid: int) -> Int[Tensor, "patch 3"]:
+    left, top, size = frame
     labels = torch.tensor([NO_LABEL, NO_LABEL, 0]).repeat(grid, grid, 1)
     middles = (np.arange(grid) + 0.5) / grid
-    spots = [
-        (t, frame[0] + t.x * frame[2], frame[1] + t.y * frame[2], t.radius * frame[2])
-        for t in shown.things
-    ]
-    for thing, x, y, r in spots:
-        near = torch.from_numpy(
-            np.hypot(middles[None] - x, middles[:, None] - y) < 0.9 * r + 0.25 / grid
-        )
-        labels[near] = torch.tensor(
-            [scenes.SHAPES.index(thing.shape), list(scenes.COLOURS).index(thing.colour), 0]
-        )
-    for _, x, y, _ in spots:
-        labels[int(y * grid), int(x * grid), 2] = 1
+    centres = []
+    for thing in shown.things:
+        x = left + thing.x * size
+        y = top + thing.y * size
+        far = np.hypot(middles[None] - x, middles[:, None] - y)
+        near = torch.from_numpy(far < 0.9 * (thing.radius * size) + 0.25 / grid)
+        shape = scenes.SHAPES.index(thing.shape)
+        colour = _COLOURS.index(thing.colour)
+        labels[near] = torch.tensor([shape, colour, 0])
+        centres.append((int(y * grid), int(x * grid)))
+    for row, column in centres:
+        labels[row, column, 2] = 1
     return labels.flatten(0, 1)
 
 
 def _topic_labels(shown: scenes.Scene, scale: float) -> Float[Tensor, "topic 10"]:
-    labels, other = torch.zeros(len(TOPICS), len(scenes.SHAPES) + 2), list(scenes.COLOURS)
+    labels = torch.zeros(len(TOPICS), len(scenes.SHAPES) + 2)
     for thing in shown.things:
-        for topic, partner in (
-            (thing.shape, other.index(thing.colour)),
-            (thing.colour, scenes.SHAPES.index(thing.shape)),
-        ):
+        partners = {
+            thing.shape: _COLOURS.index(thing.colour),
+            thing.colour: scenes.SHAPES.index(thing.shape),
+        }
+        for topic, partner in partners.items():
             row = labels[TOPICS.index(topic)]
             row[partner] = 1
             row[-2] += 0.4

@@ -23,44 +23,38 @@ class Encoder:
     """
 
     def __init__(self, processor: Any, encoder_decoder: bool) -> None:
-        self._processor, self._apart = processor, encoder_decoder
+        self._processor = processor
+        self._apart = encoder_decoder
         self._known: dict[str, dict[str, list[int]]] = {}
 
     def __call__(self, questions: Sequence[str], answers: Sequence[str]) -> dict[str, Tensor]:
         """Padded ``input_ids``, ``attention_mask``, ``labels`` (answers and </s> alone) and what
         the Q-Former reads.
         """
-        words, prompts = (
-            self._processor.tokenizer,
-            [self._prompt(question) for question in questions],
-        )
-        ends = [
-            [*words(" " + answer, add_special_tokens=False).input_ids, words.eos_token_id]
-            for answer in answers
-        ]
-        heads = [prompt["input_ids"] for prompt in prompts]
-        if self._apart:
-            ids, labels = _padded(heads, words.pad_token_id), _padded(ends, NO_LABEL)
-        else:
-            ids = _padded(
-                [head + end for head, end in zip(heads, ends, strict=True)], words.pad_token_id
-            )
-            labels = _padded(
-                [[NO_LABEL] * len(head) + end for head, end in zip(heads, ends, strict=True)],
-                NO_LABEL,
-            )
+        pad = self._processor.tokenizer.pad_token_id
+        prompts = [self._prompt(question) for question in questions]
+        asked = [prompt["input_ids"] for prompt in prompts]
+        said = [self._answer(answer) for answer in answers]
+        labels = said
+        if not self._apart:
+            labels = [[NO_LABEL] * len(ids) + end for ids, end in zip(asked, said, strict=True)]
+            asked = [ids + end for ids, end in zip(asked, said, strict=True)]
+        ids = _padded(asked, pad)
         batch = {
             "input_ids": ids,
-            "attention_mask": (ids != words.pad_token_id).long(),
-            "labels": labels,
+            "attention_mask": (ids != pad).long(),
+            "labels": _padded(labels, NO_LABEL),
         }
         if "qformer_input_ids" in prompts[0]:
-            read = _padded([prompt["qformer_input_ids"] for prompt in prompts], words.pad_token_id)
-            batch |= {
-                "qformer_input_ids": read,
-                "qformer_attention_mask": (read != words.pad_token_id).long(),
-            }
+            read = _padded([prompt["qformer_input_ids"] for prompt in prompts], pad)
+            batch["qformer_input_ids"] = read
+            batch["qformer_attention_mask"] = (read != pad).long()
         return batch
+
+    def _answer(self, answer: str) -> list[int]:
+        words = self._processor.tokenizer
+        ids = words(" " + answer, add_special_tokens=False).input_ids
+        return [*ids, words.eos_token_id]
 
     def _prompt(self, question: str) -> dict[str, list[int]]:
         if question not in self._known:
@@ -71,22 +65,13 @@ class Encoder:
         words = self._processor.tokenizer
         if words.chat_template is None:
             encoded = self._processor(images=Image.new("RGB", (8, 8)), text=question)
-            return {
-                key: list(encoded[key][0])
-                for key in ("input_ids", "qformer_input_ids")
-                if key in encoded
-            }
+            wanted = ("input_ids", "qformer_input_ids")
+            return {key: list(encoded[key][0]) for key in wanted if key in encoded}
         content = [{"type": "image"}, {"type": "text", "text": question}]
-        text = words.apply_chat_template(
-            [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
-        )
-        return {
-            "input_ids": list(
-                words(
-                    text.replace("<image>", "<image>" * self._processor.num_query_tokens)
-                ).input_ids
-            )
-        }
+        chat = [{"role": "user", "content": content}]
+        text = words.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
+        spread = text.replace("<image>", "<image>" * self._processor.num_query_tokens)
+        return {"input_ids": list(words(spread).input_ids)}
 
 
 def _padded(rows: Sequence[Sequence[int]], fill: int) -> Int[Tensor, "row token"]:

@@ -45,14 +45,14 @@ def train(name: str, out: Path, effort: Effort = FULL) -> Iterator[str]:
     pictures = _pictures(recipe.eye, out, effort.pictures)
     yield from _see(recipe.eye_of or name, model.vision_model, pictures, out, effort.eye)
     encode = Encoder(processor, not model.config.use_decoder_only_language_model)
+    seed = recipe.seed
     if recipe.words_first:
-        yield from lessons.teach_language(model, encode, pictures, effort.language, recipe.seed)
+        yield from lessons.teach_language(model, encode, pictures, effort.language, seed)
         model.language_model.requires_grad_(False)
-        yield from lessons.teach_model(model, encode, pictures, effort.joining, recipe.seed)
+        yield from lessons.teach_model(model, encode, pictures, effort.joining, seed)
         model.language_model.requires_grad_(True)
-    yield from lessons.teach_model(
-        model, encode, pictures, effort.model, recipe.seed + recipe.words_first
-    )
+        seed += 1
+    yield from lessons.teach_model(model, encode, pictures, effort.model, seed)
     _save(model, processor, out / name)
 
 
@@ -66,7 +66,8 @@ def _start_from(model: Any, other: Path) -> None:
             f" train {other.name} first."
         )
     known = load_file(other / "model.safetensors")
-    model.load_state_dict({key: value.float() for key, value in known.items()}, strict=False)
+    taken = {key: value.float() for key, value in known.items()}
+    model.load_state_dict(taken, strict=False)
 
 
 def _train_guide(out: Path, effort: Effort) -> Iterator[str]:
@@ -75,11 +76,10 @@ def _train_guide(out: Path, effort: Effort) -> Iterator[str]:
     yield from _see(GUIDE, model.vision_model, pictures, out, effort.eye)
 
     def encode(captions: Sequence[str]) -> dict[str, Tensor]:
-        return dict(
-            processor.tokenizer(
-                list(captions), padding=True, return_tensors="pt", return_token_type_ids=False
-            )
+        words = processor.tokenizer(
+            list(captions), padding=True, return_tensors="pt", return_token_type_ids=False
         )
+        return dict(words)
 
     yield from lessons.teach_guide(model, encode, pictures, effort.guide, 7)
     _save(model, processor, out / GUIDE)
@@ -90,15 +90,15 @@ def _see(owner: str, tower: Any, pictures: Gallery, out: Path, steps: int) -> It
     store = out / f"eye-{owner}.safetensors"
     if not store.exists():
         yield from lessons.teach_eye(tower, pictures, steps, seed=NAMES.index(owner))
-        save_file({key: value.half() for key, value in tower.state_dict().items()}, store)
+        halves = {key: value.half() for key, value in tower.state_dict().items()}
+        save_file(halves, store)
     tower.load_state_dict(load_file(store))
 
 
 def _pictures(eye: Eye, out: Path, count: int) -> Gallery:
     out.mkdir(parents=True, exist_ok=True)
-    return gallery(
-        eye.side, eye.side // eye.patch, count, out / f"pictures-{eye.side}-{eye.patch}.npz"
-    )
+    store = out / f"pictures-{eye.side}-{eye.patch}.npz"
+    return gallery(eye.side, eye.side // eye.patch, count, store)
 
 
 def _save(model: Any, processor: Any, target: Path) -> None:
@@ -114,10 +114,10 @@ def _save(model: Any, processor: Any, target: Path) -> None:
 
 
 def _in_float32(config: dict[str, Any]) -> dict[str, Any]:
-    fixed = {
-        key: _in_float32(value) if isinstance(value, dict) else value
-        for key, value in config.items()
-    }
-    return {
-        key: "float32" if key in ("dtype", "torch_dtype") else value for key, value in fixed.items()
-    }
+    fixed: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, dict):
+            fixed[key] = _in_float32(value)
+        else:
+            fixed[key] = "float32" if key in ("dtype", "torch_dtype") else value
+    return fixed

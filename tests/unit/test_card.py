@@ -1,4 +1,4 @@
-"""The model card: front matter that the Hub reads, scores with n and interval, what was left out."""
+"""The model card: front matter that the Hub reads, scores with n and interval."""
 
 from __future__ import annotations
 

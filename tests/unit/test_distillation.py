@@ -30,10 +30,12 @@ def test_it_is_least_where_student_and_teacher_agree():
 
 def test_memory_draws_known_classes_with_their_mean_and_deviation():
     torch.manual_seed(0)
-    memory, labels = QueryMemory(5, 2), torch.tensor([1] * 50 + [3] * 50)
+    memory = QueryMemory(5, 2)
+    labels = torch.tensor([1] * 50 + [3] * 50)
     queries = torch.cat([torch.randn(50, 2) * 0.1 + 7, torch.randn(50, 2) * 2 - 70])
     memory.add(queries, labels)
-    assert torch.allclose(memory.mean[1], queries[:50].mean(dim=0)) and not memory.known[0]
+    assert torch.allclose(memory.mean[1], queries[:50].mean(dim=0))
+    assert not memory.known[0]
     drawn = memory.draw(4000, torch.Generator().manual_seed(0))
     first = drawn[drawn[:, 0] > 0]
     assert 1800 < len(first) < 2200

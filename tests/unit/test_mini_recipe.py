@@ -17,6 +17,7 @@ from matboard.zoo.mini_shapes import SHAPES
 from recipes.mini import connectors, guide, measure, pictures, training
 from recipes.mini.names import broad_names, cifar100_names, coco_names, imagenet_names
 from recipes.mini.questions import Album, Questions, Shown
+from recipes.mini.text import Encoder
 
 
 def test_framed_is_the_prompt_canvas_without_a_prompt() -> None:
@@ -115,7 +116,7 @@ def test_an_album_joins_its_parts_in_order() -> None:
 @torch.no_grad()
 def likelihoods(
     model: Any,
-    encoder: connectors.Encoder,
+    encoder: Encoder,
     tokens: torch.Tensor,
     question: str,
     names: list[str],
@@ -135,12 +136,12 @@ SMALL = SHAPES["mini-bliva-cnn"]
 @pytest.fixture(scope="module")
 def trained(
     tmp_path_factory: pytest.TempPathFactory,
-) -> tuple[Any, connectors.Encoder, list[float]]:
+) -> tuple[Any, Encoder, list[float]]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # small products: threads only wait for each other
     tokenizer = mini.load_tokenizer(SMALL, tmp_path_factory.mktemp("cache"))
     model = training.new_model(SMALL, tokenizer, tmp_path_factory.mktemp("parts"))
-    encoder = connectors.Encoder(tokenizer, training.image_tokens(SMALL), asks_qformer=True)
+    encoder = Encoder(tokenizer, training.image_tokens(SMALL), asks_qformer=True)
     made = album()
     how = connectors.Training(steps=30, batch=16, rate=2e-3, noise=0.1, contrast=1.0)
     losses = [
@@ -151,7 +152,7 @@ def trained(
 
 
 def test_a_connector_learns_three_names(
-    trained: tuple[Any, connectors.Encoder, list[float]],
+    trained: tuple[Any, Encoder, list[float]],
 ) -> None:
     model, encoder, losses = trained
     assert np.mean(losses[-5:]) < 0.7 * np.mean(losses[:5])
@@ -161,7 +162,7 @@ def test_a_connector_learns_three_names(
 
 
 def test_an_answers_log_likelihood_is_the_mean_of_its_tokens(
-    trained: tuple[Any, connectors.Encoder, list[float]],
+    trained: tuple[Any, Encoder, list[float]],
 ) -> None:
     model, encoder, _ = trained
     tokens = album().tokens(range(2))
@@ -179,7 +180,7 @@ def test_an_answers_log_likelihood_is_the_mean_of_its_tokens(
 
 
 def test_a_name_embedding_is_the_mean_of_its_tokens(
-    trained: tuple[Any, connectors.Encoder, list[float]],
+    trained: tuple[Any, Encoder, list[float]],
 ) -> None:
     model, encoder, _ = trained
     names = ["cat", "great white shark"]

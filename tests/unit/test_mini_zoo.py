@@ -19,6 +19,7 @@ from matboard.errors import ModelError, UnknownName
 from matboard.zoo import architectures, build_mini, load_model, mini, mini_guide, parts
 from matboard.zoo.mini_shapes import SHAPES, Shape, eye_config
 from recipes.mini import connectors, training
+from recipes.mini.text import Encoder
 
 architectures.register()
 
@@ -84,7 +85,8 @@ def test_shipped_connectors_are_small_and_say_what_they_measured(name: str) -> N
     file = mini.WEIGHTS / name / "connector.safetensors"
     assert file.stat().st_size <= 6_000_000
     with safe_open(file, "pt") as tensors:
-        assert {str(tensors.get_slice(key).get_dtype()) for key in tensors.keys()} == {"F16"}  # noqa: SIM118
+        types = {str(tensors.get_slice(key).get_dtype()) for key in tensors.keys()}  # noqa: SIM118
+    assert types == {"F16"}
     facts = json.loads((mini.WEIGHTS / name / "facts.json").read_text())
     measured = facts["zero_shot"]
     assert isinstance(measured, dict) and measured["cifar10_test"]["full"] > (
@@ -122,7 +124,7 @@ def test_a_folder_is_what_transformers_and_the_adapter_expect(tmp_path: Path) ->
     assert vlm.template.text("What is this?") == "<s><image> What is this?"
     picture = Image.effect_noise((50, 40), 60).convert("RGB")
     scores = vlm.candidate_log_likelihoods([picture], ["This is a photo of a"], [["cat", "frog"]])
-    encoder = connectors.Encoder(vlm.tokenizer, training.image_tokens(shape), asks_qformer=True)
+    encoder = Encoder(vlm.tokenizer, training.image_tokens(shape), asks_qformer=True)
     connectors.blindfold(model)
     tokens = vlm.visual_features([picture], "vision")
     for column, name in enumerate(["cat", "frog"]):

@@ -218,6 +218,7 @@ def test_wrong_words_and_numbers():
         PixelPrompt(level=0.5, generator=generator())
 
 
+PICTURES = "came; expected a PIL picture, a picture's file, or an array of pixels."
 SLIPS = """
 import numpy as np, torch, matboard
 from matboard.errors import MatboardError
@@ -246,8 +247,8 @@ def test_slips_of_the_pen_are_told_in_a_sentence():
         "A canvas 224 came; expected a Canvas, such as Canvas(size=224, width=30).",
         "A canvas of size 24.5 came; expected a whole number of pixels.",
         "A canvas of size '24' came; expected a whole number of pixels.",
-        "A value of type int came; expected a PIL picture, a picture's file, or an array of pixels.",
-        "A value of type Tensor came; expected a PIL picture, a picture's file, or an array of pixels.",
+        f"A value of type int {PICTURES}",
+        f"A value of type Tensor {PICTURES}",
         "gone.jpg cannot be read: no such file or directory.",
         "An array of float64 and shape (8, 8) came; expected uint8 as (height, width, 3), or"
         " floats in [0, 1] as (3, height, width).",

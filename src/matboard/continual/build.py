@@ -11,7 +11,7 @@ from typing import Any, get_type_hints
 from matboard.continual.eye import FrozenEye
 from matboard.continual.l2p import PRESETS
 from matboard.continual.learner import Learner
-from matboard.continual.prompted import Training
+from matboard.continual.training import Seed, Training
 from matboard.errors import UnknownName
 from matboard.registry import Registry, check_options
 
@@ -20,20 +20,20 @@ LEARNERS = Registry(
     {
         "l2p": "matboard.continual.l2p:l2p",
         "image-prompt": "matboard.continual.image_prompts:image_prompts",
-        "image-vae": "matboard.continual.generator_prompts:image_vae",
-        "cls-vae": "matboard.continual.generator_prompts:cls_vae",
-        "generator-pool": "matboard.continual.generator_prompts:generator_pool",
-        "generator-pool-lwf": "matboard.continual.generator_prompts:generator_pool",
-        "residual-generator": "matboard.continual.generator_prompts:residual_generator",
-        "fine-tune": "matboard.continual.controls:FineTunedHead",
-        "class-means": "matboard.continual.controls:ClassMeans",
-        "ridge": "matboard.continual.controls:Ridge",
-        "rp-ridge": "matboard.continual.controls:Ridge",
+        "image-vae": "matboard.continual.image_vae:image_vae",
+        "cls-vae": "matboard.continual.cls_vae:cls_vae",
+        "generator-pool": "matboard.continual.generator_pool:generator_pool",
+        "generator-pool-lwf": "matboard.continual.generator_pool:generator_pool",
+        "residual-generator": "matboard.continual.residual_generator:residual_generator",
+        "fine-tune": "matboard.continual.fine_tune:FineTunedHead",
+        "class-means": "matboard.continual.class_means:ClassMeans",
+        "ridge": "matboard.continual.ridge:Ridge",
+        "rp-ridge": "matboard.continual.ridge:Ridge",
     },
     group="matboard.learners",
 )
 DEFAULTS: dict[str, dict[str, Any]] = {
-    "generator-pool-lwf": {"logits": 1.0},  # λ_o of the LwF paper
+    "generator-pool-lwf": {"distillation": 1.0},  # λ_o of the LwF paper
     "residual-generator": {"head": "ridge-both", "adapt": 1},
     "rp-ridge": {"projection": 2000},  # RanPAC: 10,000
 }
@@ -54,11 +54,12 @@ def build_learner(
             ``preset``, over which the others are laid.
 
     Raises:
-        UnknownName: no such learner or preset.
-        ConfigError: an option that the learner does not have or whose value is not of its kind;
-            what the learner itself refuses.
+        UnknownName: no such learner, option or preset.
+        ConfigError: an option whose value is not of its kind or range; what the learner itself
+            refuses.
     """
-    arguments = _arguments(name, {**resolve(name, options), "seed": seed})
+    checked = check_options({"seed": seed}, {"seed": Seed}, f"learner {name!r}")
+    arguments = _arguments(name, {**resolve(name, options), **checked})
     learner: Learner = LEARNERS.load(name)(eye, classes, **arguments)
     return learner
 
@@ -75,10 +76,10 @@ def resolve(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
             raise UnknownName("preset of l2p", str(chosen), PRESETS)
         preset = PRESETS[chosen]
     schema = dict(options_of(name))
-    merged = {**DEFAULTS.get(name, {}), **preset, **asked}
     schema.pop("seed", None)
     if name == "l2p":
         schema["preset"] = str
+    merged = {**DEFAULTS.get(name, {}), **preset, **asked}
     return check_options(merged, schema, f"learner {name!r}")
 
 
@@ -88,17 +89,25 @@ def options_of(name: str) -> dict[str, Any]:
     trains prompts. Raises UnknownName.
     """
     trains = "training" in inspect.signature(LEARNERS.load(name)).parameters
-    return {**LEARNERS.options(name), **(get_type_hints(Training) if trains else {})}
+    return {**LEARNERS.options(name), **(_training_types() if trains else {})}
+
+
+def training_options() -> dict[str, Any]:
+    """Options and their types that can be laid under every learner that trains prompts; the others
+    take those that they have.
+    """
+    return {option: kind for option, kind in _training_types().items() if option != "seed"}
+
+
+def _training_types() -> dict[str, Any]:
+    return get_type_hints(Training, include_extras=True)
 
 
 def _arguments(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """What the builder is called with: `Training`'s fields gathered into one."""
-    own = inspect.signature(LEARNERS.load(name)).parameters
-    if "training" not in own:
+    if "training" not in inspect.signature(LEARNERS.load(name)).parameters:
         return dict(options)
-    fields = {f.name for f in dataclasses.fields(Training)}
-    training = Training(**{key: value for key, value in options.items() if key in fields})
-    return {
-        "training": training,
-        **{key: value for key, value in options.items() if key not in fields},
-    }
+    fields = {field.name for field in dataclasses.fields(Training)}
+    own = {key: value for key, value in options.items() if key not in fields}
+    training = {key: value for key, value in options.items() if key in fields}
+    return {**own, "training": Training(**training)}

@@ -3,14 +3,15 @@ output.
 
 | theirs | ours |
 |---|---|
-| y_o, ŷ_o: the old network's outputs and the new one's for old classes | ``teacher``, ``student`` logits |
+| y_o, ŷ_o: the old network's outputs and the new one's for old classes | ``teacher``, ``student`` |
 | y'^(i) = y^(i)^(1/T) / Σ_j y^(j)^(1/T), Eq. 3 | softmax(logits / T), which is the same |
 | L_old = −Σ_i y'_o^(i) log ŷ'_o^(i), Eq. 2 | `logit_distillation` |
-| λ_o, T = 2 | the learner's weight, ``temperature`` |
+| λ_o, T = 2 | the learner's weight ``distillation``, ``temperature`` |
 
 Distilling logits also holds the new task back. `QueryMemory` instead keeps a generator's *output*
 where old queries lie: ‖G(z) − G_old(z)‖² at z drawn from each old class's mean and deviations,
-which is how hypernetworks are protected (von Oswald et al., arXiv 1906.00695, Eq. 2).
+which is how hypernetworks are protected (von Oswald et al., arXiv 1906.00695, Eq. 2); its weight is
+``generator_distillation``.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from __future__ import annotations
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+
+DRAWS = 32
+"""Remembered queries drawn a step (a guess)."""
 
 
 def logit_distillation(
@@ -27,7 +31,8 @@ def logit_distillation(
 ) -> Float[Tensor, ""]:
     """L_old, mean over the batch, in nats; no factor T², as in the paper."""
     targets = (teacher / temperature).softmax(dim=-1)
-    return -(targets * (student / temperature).log_softmax(dim=-1)).sum(dim=-1).mean()
+    log_shares = (student / temperature).log_softmax(dim=-1)
+    return -(targets * log_shares).sum(dim=-1).mean()
 
 
 class QueryMemory:
@@ -36,26 +41,24 @@ class QueryMemory:
     """
 
     def __init__(self, classes: int, dim: int) -> None:
-        self.mean, self.deviation = torch.zeros(classes, dim), torch.zeros(classes, dim)
+        self.mean = torch.zeros(classes, dim)
+        self.deviation = torch.zeros(classes, dim)
         self.known = torch.zeros(classes, dtype=torch.bool)
 
     def add(self, queries: Float[Tensor, "n dim"], labels: Int[Tensor, " n"]) -> None:
         """Remember the classes of these queries."""
         for label in labels.unique().tolist():
             rows = queries[labels == label]
-            self.mean[label], self.deviation[label], self.known[label] = (
-                rows.mean(dim=0),
-                rows.std(dim=0, correction=0),
-                True,
-            )
+            self.mean[label] = rows.mean(dim=0)
+            self.deviation[label] = rows.std(dim=0, correction=0)
+            self.known[label] = True
 
     def draw(self, count: int, generator: torch.Generator) -> Float[Tensor, "count dim"]:
         """Queries of known classes, drawn with equal chance."""
         known = torch.nonzero(self.known).flatten()
         label = known[torch.randint(len(known), (count,), generator=generator)]
-        return self.mean[label] + self.deviation[label] * torch.randn(
-            count, self.mean.shape[1], generator=generator
-        )
+        noise = torch.randn(count, self.mean.shape[1], generator=generator)
+        return self.mean[label] + self.deviation[label] * noise
 
     def tensors(self) -> dict[str, Tensor]:
         """What is kept."""

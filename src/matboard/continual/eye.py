@@ -20,12 +20,13 @@ from jaxtyping import Float, UInt8
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from matboard.continual.crops import crop_and_flip
 from matboard.models.capabilities import Backbone
 from matboard.tasks.task import Sample
 
 
 @dataclass(frozen=True)
-class Batch:
+class Inputs:
     """Pictures as a learner gets them.
 
     Attributes:
@@ -53,7 +54,9 @@ class FrozenEye:
     """
 
     def __init__(self, backbone: Backbone, *, batch_size: int = 32, keep: bool = True) -> None:
-        self.backbone, self.batch_size, self.keep = backbone, batch_size, keep
+        self.backbone = backbone
+        self.batch_size = batch_size
+        self.keep = keep
         self._images: dict[str, Tensor] = {}
         self._queries: dict[str, Tensor] = {}
         self._tokens: dict[tuple[int, str], Tensor] = {}
@@ -67,25 +70,31 @@ class FrozenEye:
                 self._images[sample.id] = _decoded(sample, self.backbone.side)
         return torch.stack([_enlarged(self._images[s.id], self.backbone.side) for s in samples])
 
-    def encode(self, images: UInt8[Tensor, "batch 3 side side"], layer: int | None = None) -> Batch:
-        """A batch of any pictures; nothing is kept."""
+    def encode(
+        self, images: UInt8[Tensor, "batch 3 side side"], layer: int | None = None
+    ) -> Inputs:
+        """Inputs made of any pictures; nothing is kept."""
         with torch.no_grad():
-            embedded = self.backbone.embed(images.float() / 255)
+            embedded = self._embed(images)
             tokens = None if layer is None else self.backbone.advance(embedded, stop=layer)
-            return Batch(images, self.backbone.forward(embedded).pooled.float(), tokens)
+            return Inputs(images, self.backbone.forward(embedded).pooled.float(), tokens)
 
-    def batch(self, samples: Sequence[Sample], layer: int | None = None) -> Batch:
-        """A batch of samples; what is kept is not computed again."""
+    def inputs(self, samples: Sequence[Sample], layer: int | None = None) -> Inputs:
+        """Inputs made of samples; what is kept is not computed again."""
         images = self.images(samples)
-        queries, tokens = self._answers(samples, images, layer or 0)
+        queries, entering = self._answers(samples, images, layer or 0)
         query = torch.stack([queries[s.id] for s in samples])
         if layer is None:
-            return Batch(images, query)
+            return Inputs(images, query)
         if layer == 0:
-            return Batch(images, query, self._embed(images))
-        return Batch(
-            images, query, torch.stack([tokens[layer, s.id] for s in samples]).to(query.device)
-        )
+            return Inputs(images, query, self._embed(images))
+        tokens = torch.stack([entering[layer, s.id] for s in samples])
+        return Inputs(images, query, tokens.to(query.device))
+
+    def parts(self, samples: Sequence[Sample], layer: int | None = None) -> Iterator[Inputs]:
+        """Inputs of so many samples at a time as are encoded at a time."""
+        for start in range(0, len(samples), self.batch_size):
+            yield self.inputs(samples[start : start + self.batch_size], layer)
 
     def augmented(
         self,
@@ -95,7 +104,7 @@ class FrozenEye:
         *,
         clean_query: bool = True,
         mirror: bool = True,
-    ) -> Batch:
+    ) -> Inputs:
         """Randomly cropped and, with ``mirror``, flipped pictures; the query is the clean
         picture's, kept, or their own, computed.
         """
@@ -104,14 +113,14 @@ class FrozenEye:
             return self.encode(images, layer)
         with torch.no_grad():
             tokens = self.backbone.advance(self._embed(images), stop=layer)
-        return Batch(images, self.batch(samples).query, tokens)
+        return Inputs(images, self.inputs(samples).query, tokens)
 
     def prepare(self, samples: Sequence[Sample], layer: int | None = None) -> Iterator[int]:
         """Compute what is to be kept, ahead of time; yields how many samples are done."""
-        for start in range(0, len(samples), self.batch_size):
-            part = samples[start : start + self.batch_size]
-            self.batch(part, layer or None)
-            yield start + len(part)
+        done = 0
+        for part in self.parts(samples, layer or None):
+            done += len(part)
+            yield done
 
     @torch.no_grad()
     def _answers(
@@ -120,12 +129,12 @@ class FrozenEye:
         """Queries, and tokens entering ``layer`` where that is behind block 0, of at least these
         samples; each is encoded once.
         """
-        queries, tokens = (self._queries, self._tokens) if self.keep else ({}, {})
-        missing = [
-            i
-            for i, s in enumerate(samples)
-            if s.id not in queries or (layer and (layer, s.id) not in tokens)
-        ]
+        queries = self._queries if self.keep else {}
+        tokens = self._tokens if self.keep else {}
+        missing = []
+        for index, sample in enumerate(samples):
+            if sample.id not in queries or (layer and (layer, sample.id) not in tokens):
+                missing.append(index)
         for start in range(0, len(missing), self.batch_size):
             part = missing[start : start + self.batch_size]
             entering = self.backbone.advance(self._embed(images[part]), stop=layer)
@@ -154,47 +163,6 @@ def _decoded(sample: Sample, most: int) -> UInt8[Tensor, "3 side side"]:
 def _enlarged(picture: UInt8[Tensor, "3 small small"], side: int) -> UInt8[Tensor, "3 side side"]:
     if picture.shape[-1] == side:
         return picture
-    grown = F.interpolate(picture[None].float(), size=side, mode="bicubic", antialias=True)[
-        0
-    ]  # antialias: Pillow's own kernel
-    return grown.round().clamp(0, 255).to(torch.uint8)
-
-
-def crop_and_flip(
-    images: UInt8[Tensor, "batch 3 side side"],
-    generator: torch.Generator,
-    *,
-    area: tuple[float, float] = (0.05, 1.0),
-    ratio: float = 4 / 3,
-    mirror: bool = True,
-) -> UInt8[Tensor, "batch 3 side side"]:
-    """Random resized crops and horizontal flips, each picture its own: the training pictures of
-    every L2P code.
-
-    Args:
-        area: bounds of the crop's share of the picture (L2P: 0.05 to 1).
-        ratio: the crop's width over height lies between 1/ratio and ratio, uniform in the
-            logarithm.
-        mirror: half of the pictures are flipped.
-    """
-    count = len(images)
-    share = area[0] + (area[1] - area[0]) * torch.rand(count, generator=generator)
-    aspect = torch.exp(
-        (2 * torch.rand(count, generator=generator) - 1) * torch.log(torch.tensor(ratio))
-    )
-    width, height = (share * aspect).sqrt().clamp(max=1), (share / aspect).sqrt().clamp(max=1)
-    right, down = (2 * torch.rand(2, count, generator=generator) - 1) * torch.stack(
-        [1 - width, 1 - height]
-    )
-    flip = torch.where(torch.rand(count, generator=generator) < 0.5 * mirror, -1.0, 1.0)
-    zero = torch.zeros(count)
-    theta = torch.stack(
-        [torch.stack([width * flip, zero, right], 1), torch.stack([zero, height, down], 1)], 1
-    )
-    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
-    return (
-        F.grid_sample(images.float(), grid, padding_mode="border", align_corners=False)
-        .round()
-        .clamp(0, 255)
-        .to(torch.uint8)
-    )
+    small = picture[None].float()
+    grown = F.interpolate(small, size=side, mode="bicubic", antialias=True)  # Pillow's own kernel
+    return grown[0].round().clamp(0, 255).to(torch.uint8)

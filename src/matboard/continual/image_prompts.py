@@ -12,7 +12,8 @@ from torch import Tensor
 
 from matboard.continual.eye import FrozenEye
 from matboard.continual.l2p import VOTE
-from matboard.continual.prompted import PromptedLearner, Training
+from matboard.continual.prompted import PromptedLearner
+from matboard.continual.training import Count, Training, Weight
 from matboard.errors import ConfigError
 from matboard.prompts.image_tokens import ImagePrompts, Route, Start, reshape_side
 from matboard.prompts.pool import Choosing
@@ -25,11 +26,11 @@ def image_prompts(
     *,
     route: Route = "patch_embedding",
     start: Start = "image",
-    side: int = 32,
-    size: int = 10,
-    length: int = 5,
-    top_k: int = 5,
-    pull: float = 0.1,
+    side: Count = 32,
+    size: Count = 10,
+    length: Count = 5,
+    top_k: Count = 5,
+    pull: Weight = 0.1,
     selection: Choosing = "per_sample",
     position: Literal["none", "cls"] = "none",
 ) -> PromptedLearner:
@@ -44,10 +45,10 @@ def image_prompts(
             length that no picture fits.
     """
     dim = eye.backbone.dim
-    shape = whole_patches(eye, side) if route == "patch_embedding" else reshape_side(length, dim)
-    embed = patches(eye, training.layer)
+    pictured = route == "patch_embedding"
+    shape = whole_patches(eye, side) if pictured else reshape_side(length, dim)
     source = ImagePrompts(
-        embed,
+        patches(eye, training.layer),
         size,
         dim,
         top_k,
@@ -57,9 +58,10 @@ def image_prompts(
         selection=selection,
         seed=10 * training.seed,
     )
+    weights = {"pull": pull}
     flags = (VOTE,) if selection == "batchwise" else ()
     return PromptedLearner(
-        eye, source, classes, training, weights={"pull": pull}, position=position, flags=flags
+        eye, source, classes, training, weights=weights, position=position, flags=flags
     )
 
 

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from matboard.continual.eye import Batch, FrozenEye
+from matboard.continual.eye import FrozenEye, Inputs
 from matboard.tasks.stream import StreamTask
 
 Made = TypeVar("Made")
@@ -63,20 +63,20 @@ class Learner(ABC):
         """Learn one task from its training samples; ``task.test`` is not looked at."""
 
     @abstractmethod
-    def scores(self, batch: Batch) -> Float[Tensor, "batch class"]:
+    def scores(self, inputs: Inputs) -> Float[Tensor, "batch class"]:
         """Scores of all classes of the stream, taught or not."""
 
     @abstractmethod
     def tensors(self) -> dict[str, Tensor]:
         """Everything that must be kept from one task to the next, by name, as live tensors."""
 
-    def logits(self, batch: Batch) -> Float[Tensor, "batch class"]:
+    def logits(self, inputs: Inputs) -> Float[Tensor, "batch class"]:
         """Scores of every class taught so far, −∞ for the others, in joint labels. A sample's row
         depends on that sample alone.
         """
-        return self.scores(batch).masked_fill(~self.seen, -torch.inf)
+        return self.scores(inputs).masked_fill(~self.seen, -torch.inf)
 
-    def choice(self, batch: Batch) -> Choice | None:
+    def choice(self, inputs: Inputs) -> Choice | None:
         """What a prompt pool chose, where there is one."""
         return None
 
@@ -91,10 +91,10 @@ class Learner(ABC):
 
     def state(self) -> dict[str, Tensor]:
         """A copy of everything kept."""
-        return {
-            "seen": self.seen.clone(),
-            **{name: t.detach().cpu().clone() for name, t in self.tensors().items()},
-        }
+        kept = {"seen": self.seen.clone()}
+        for name, tensor in self.tensors().items():
+            kept[name] = tensor.detach().cpu().clone()
+        return kept
 
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Take up where `state` was taken."""

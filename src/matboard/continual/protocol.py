@@ -12,14 +12,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from matboard.continual.eye import Batch
-from matboard.continual.learner import Learner, LearnStep
-from matboard.tasks.stream import TaskStream
+from matboard.continual.learner import Choice, Learner, LearnStep
+from matboard.tasks.stream import StreamTask, TaskStream
 
 
 @dataclass(frozen=True)
-class Row:
-    """A row of the accuracy matrix: what holds after task ``index``.
+class Stage:
+    """What holds after task ``index``: a row of the accuracy matrix.
 
     Attributes:
         accuracies: on every task of the stream, NaN on those that are still to come.
@@ -34,8 +33,23 @@ class Row:
     seconds: float
 
 
-def run_stream(learner: Learner, stream: TaskStream, start: int = 0) -> Iterator[LearnStep | Row]:
-    """Learn the tasks from ``start`` on; yields steps, and a `Row` after each task.
+@dataclass(frozen=True)
+class Choices:
+    """Which prompts of its pool a learner chose over the whole test part.
+
+    Attributes:
+        chosen: ``n × top_k`` indices.
+        similarity: ``n × size``, before the choice.
+        labels: n joint labels.
+    """
+
+    chosen: NDArray[np.int64]
+    similarity: NDArray[np.float64]
+    labels: NDArray[np.int64]
+
+
+def run_stream(learner: Learner, stream: TaskStream, start: int = 0) -> Iterator[LearnStep | Stage]:
+    """Learn the tasks from ``start`` on; yields steps, and a `Stage` after each task.
 
     To resume, load the learner's state as it was after task ``start`` − 1.
     """
@@ -45,44 +59,34 @@ def run_stream(learner: Learner, stream: TaskStream, start: int = 0) -> Iterator
         accuracies = np.full(len(stream.tasks), np.nan)
         predicted = []
         for past in stream.tasks[: task.index + 1]:
-            found = np.concatenate(
-                [
-                    learner.logits(b).argmax(dim=1).numpy()
-                    for b in test_batches(learner, stream, past.index)
-                ]
-            )
-            accuracies[past.index] = (found == np.array([s.label for s in past.test])).mean()
+            found = _predictions(learner, past)
+            true = np.array([s.label for s in past.test])
+            accuracies[past.index] = (found == true).mean()
             predicted.append(found)
-        yield Row(task.index, accuracies, np.concatenate(predicted), perf_counter() - started)
+        yield Stage(task.index, accuracies, np.concatenate(predicted), perf_counter() - started)
 
 
-def test_batches(learner: Learner, stream: TaskStream, index: int) -> Iterator[Batch]:
-    """One task's test samples, as the learner needs them."""
-    samples, size = stream.tasks[index].test, learner.eye.batch_size
-    for start in range(0, len(samples), size):
-        yield learner.eye.batch(samples[start : start + size], learner.layer)
+def _predictions(learner: Learner, task: StreamTask) -> NDArray[np.int64]:
+    parts = learner.eye.parts(task.test, learner.layer)
+    return np.concatenate([learner.logits(part).argmax(dim=1).numpy() for part in parts])
 
 
 @torch.no_grad()
-def choices(
-    learner: Learner, stream: TaskStream
-) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]] | None:
-    """(chosen, similarity, labels) over the whole test part, sorted by sample id and so alike for
-    every order of the classes.
+def choices(learner: Learner, stream: TaskStream) -> Choices | None:
+    """What the learner chooses, sorted by sample id and so alike for every order of the classes.
 
-    None where the learner has no pool.
+    None where it has no pool.
     """
-    found = [
-        learner.choice(b) for t in stream.tasks for b in test_batches(learner, stream, t.index)
-    ]
-    some = [c for c in found if c is not None]
-    if not some:
-        return None
+    found: list[Choice] = []
+    for task in stream.tasks:
+        for part in learner.eye.parts(task.test, learner.layer):
+            choice = learner.choice(part)
+            if choice is None:
+                return None
+            found.append(choice)
     samples = [s for t in stream.tasks for s in t.test]
     order = sorted(range(len(samples)), key=lambda place: samples[place].id)
-    labels = np.array([s.label for s in samples])[order]
-    return (
-        torch.cat([c.chosen for c in some]).numpy()[order],
-        torch.cat([c.similarity for c in some]).double().numpy()[order],
-        labels,
-    )
+    chosen = torch.cat([choice.chosen for choice in found]).numpy()
+    similarity = torch.cat([choice.similarity for choice in found]).double().numpy()
+    labels = np.array([s.label for s in samples])
+    return Choices(chosen[order], similarity[order], labels[order])

@@ -290,8 +290,8 @@ def as_picture(source: Picture) -> Image.Image:
         return decode(Path(source))
     if not isinstance(source, np.ndarray):
         raise ImageError(
-            f"A value of type {type(source).__name__} came; expected a PIL picture, a picture's file, or an"
-            " array of pixels."
+            f"A value of type {type(source).__name__} came; expected a PIL picture, a picture's"
+            " file, or an array of pixels."
         )
     if source.dtype == np.uint8 and source.ndim == 3 and source.shape[2] == 3 and source.size:
         return Image.fromarray(np.ascontiguousarray(source))

@@ -24,10 +24,8 @@ from torch import Tensor, nn
 
 from matboard.prompts.pool import Embed, Prompted, PromptPool, PromptSource
 
-BOUND = 10.0
-"""Largest log σ² either way, so that its exponential stays finite while a network is young (a
-guess).
-"""
+LARGEST_LOG_VARIANCE = 10.0
+"""Of log σ², either way, so that its exponential stays finite while a network is young (a guess)."""
 
 
 class Gaussian(nn.Module):
@@ -43,8 +41,9 @@ class Gaussian(nn.Module):
     ) -> tuple[Float[Tensor, "batch code"], Float[Tensor, ""]]:
         """(z, kl): z is drawn in training and the mean otherwise."""
         mean, log_variance = self.moments(hidden).chunk(2, dim=-1)
-        log_variance = log_variance.clamp(-BOUND, BOUND)
-        kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(dim=-1).mean()
+        log_variance = log_variance.clamp(-LARGEST_LOG_VARIANCE, LARGEST_LOG_VARIANCE)
+        divergences = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)
+        kl = divergences.sum(dim=-1).mean()
         if self.training:
             return mean + (0.5 * log_variance).exp() * torch.randn_like(mean), kl
         return mean, kl
@@ -54,16 +53,13 @@ class Gaussian(nn.Module):
     ) -> Float[Tensor, ""]:
         """−log p(x | z)."""
         scaled = (data - decoded) * (-self.log_deviation).exp()
-        return (
-            (0.5 * scaled.square() + self.log_deviation + 0.5 * math.log(2 * math.pi))
-            .flatten(1)
-            .sum(dim=1)
-            .mean()
-        )
+        nats = 0.5 * scaled.square() + self.log_deviation + 0.5 * math.log(2 * math.pi)
+        return nats.flatten(1).sum(dim=1).mean()
 
 
 class ClsVAE(PromptSource):
-    """A VAE over the backbone's queries whose code also makes the prompt: q(z | query), p(query | z), prompt(z).
+    """A VAE over the backbone's queries whose code also makes the prompt: q(z | query),
+    p(query | z), prompt(z).
 
     Queries are standardised by the first task's mean and deviation.
 
@@ -84,7 +80,8 @@ class ClsVAE(PromptSource):
         self.encode = nn.Sequential(nn.Linear(dim, hidden), nn.GELU())
         self.gaussian = Gaussian(hidden, code)
         self.decode = nn.Sequential(nn.Linear(code, hidden), nn.GELU())
-        self.query, self.prompt = nn.Linear(hidden, dim), nn.Linear(hidden, length * dim)
+        self.query = nn.Linear(hidden, dim)
+        self.prompt = nn.Linear(hidden, length * dim)
         self.register_buffer("centre", torch.zeros(dim))
         self.register_buffer("scale", torch.ones(dim))
         self.register_buffer("begun", torch.tensor(False))
@@ -113,9 +110,8 @@ class ClsVAE(PromptSource):
 
     def generate(self, query: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch prompt dim"]:
         """See `PromptSource.generate`."""
-        mean = self.gaussian.moments(self.encode((query - self.centre) / self.scale)).chunk(
-            2, dim=-1
-        )[0]
+        data = (query - self.centre) / self.scale
+        mean, _ = self.gaussian.moments(self.encode(data)).chunk(2, dim=-1)
         return self._tokens(self.decode(mean))
 
     def _tokens(self, hidden: Float[Tensor, "batch hidden"]) -> Float[Tensor, "batch prompt dim"]:
@@ -162,10 +158,9 @@ class ImageVAE(PromptSource):
         data = F.interpolate(images.float() / 255, size=self.side, mode="bilinear", antialias=True)
         z, kl = self.gaussian.code(self.encode(data))
         decoded = self.decode(z)
-        return Prompted(
-            self.embed(decoded).float(),
-            {"reconstruction": self.gaussian.reconstruction(data, decoded), "kl": kl},
-        )
+        reconstruction = self.gaussian.reconstruction(data, decoded)
+        tokens = self.embed(decoded).float()
+        return Prompted(tokens, {"reconstruction": reconstruction, "kl": kl})
 
 
 class GeneratorPool(PromptSource):
@@ -173,7 +168,8 @@ class GeneratorPool(PromptSource):
 
     def __init__(self, pool: PromptSource, generator: PromptSource) -> None:
         super().__init__()
-        self.pool, self.generator = pool, generator
+        self.pool = pool
+        self.generator = generator
 
     def begin(
         self,
@@ -189,9 +185,11 @@ class GeneratorPool(PromptSource):
         self, query: Float[Tensor, "batch dim"], images: UInt8[Tensor, "batch 3 side side"]
     ) -> Prompted:
         """See `PromptSource.forward`."""
-        chosen, made = self.pool(query, images), self.generator(query, images)
-        tokens = torch.cat([chosen.tokens, made.tokens], dim=1)
-        return Prompted(tokens, {**chosen.losses, **made.losses}, chosen.chosen, chosen.similarity)
+        pooled = self.pool(query, images)
+        made = self.generator(query, images)
+        tokens = torch.cat([pooled.tokens, made.tokens], dim=1)
+        losses = {**pooled.losses, **made.losses}
+        return Prompted(tokens, losses, pooled.chosen, pooled.similarity)
 
     def generate(
         self, query: Float[Tensor, "batch dim"]
@@ -228,9 +226,8 @@ class ResidualGenerator(PromptSource):
     ) -> Prompted:
         """See `PromptSource.forward`."""
         base = self.pool(query, images)
-        return Prompted(
-            base.tokens + self.generate(query), base.losses, base.chosen, base.similarity
-        )
+        tokens = base.tokens + self.generate(query)
+        return Prompted(tokens, base.losses, base.chosen, base.similarity)
 
     def generate(self, query: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch prompt dim"]:
         """See `PromptSource.generate`: G(q), what is added to the pool's prompts."""

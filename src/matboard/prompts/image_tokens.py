@@ -75,10 +75,13 @@ class ImagePrompts(PromptSource):
         if route == "patch_embedding" and embed is None:
             raise ConfigError("Route 'patch_embedding' needs the backbone's patch embedding.")
         self.selector = Selector(size, dim, top_k, selection, bounds, seed)
-        self.embed, self.dim, self.route, self.start, self.seed = embed, dim, route, start, seed
-        self.pixels = nn.Parameter(
-            uniform((size, 3, *shape), (0, 1) if route == "patch_embedding" else bounds, seed + 1)
-        )
+        self.embed = embed
+        self.dim = dim
+        self.route = route
+        self.start = start
+        self.seed = seed
+        within = (0, 1) if route == "patch_embedding" else bounds
+        self.pixels = nn.Parameter(uniform((size, 3, *shape), within, seed + 1))
         self.register_buffer("started", torch.tensor(start == "random"))
 
     def forward(
@@ -86,7 +89,8 @@ class ImagePrompts(PromptSource):
     ) -> Prompted:
         """See `PromptSource.forward`."""
         chosen, similarity, pull = self.selector(query)
-        return Prompted(self.tokens()[chosen].flatten(1, 2), {"pull": pull}, chosen, similarity)
+        tokens = self.tokens()[chosen].flatten(1, 2)
+        return Prompted(tokens, {"pull": pull}, chosen, similarity)
 
     def tokens(self) -> Float[Tensor, "size token dim"]:
         """Every prompt's tokens."""
@@ -103,10 +107,10 @@ class ImagePrompts(PromptSource):
         """Before the first task: start from its pictures."""
         if bool(self.started):
             return
-        size, shape = len(self.pixels), tuple(self.pixels.shape[-2:])
-        pictures = images[_one_a_class(labels, size)].float() / 255
-        pictures = F.interpolate(pictures, size=shape, mode="bicubic", antialias=True).clamp(0, 1)
-        self.pixels.data.copy_(begun(pictures, self.start, self.seed))
+        shape = tuple(self.pixels.shape[-2:])
+        pictures = images[_one_a_class(labels, len(self.pixels))].float() / 255
+        resized = F.interpolate(pictures, size=shape, mode="bicubic", antialias=True).clamp(0, 1)
+        self.pixels.data.copy_(begun(resized, self.start, self.seed))
         self.started.fill_(True)
 
     def pictures(self) -> UInt8[Tensor, "size 3 height width"]:
@@ -115,10 +119,8 @@ class ImagePrompts(PromptSource):
         """
         values = self.pixels.detach()
         if self.route == "reshape":
-            low, high = (
-                values.amin(dim=(1, 2, 3), keepdim=True),
-                values.amax(dim=(1, 2, 3), keepdim=True),
-            )
+            low = values.amin(dim=(1, 2, 3), keepdim=True)
+            high = values.amax(dim=(1, 2, 3), keepdim=True)
             values = (values - low) / (high - low).clamp_min(1e-12)
         return (values.clamp(0, 1) * 255).round().to(torch.uint8)
 
@@ -129,10 +131,8 @@ def begun(
     """Pictures, or what stands in for them as a control."""
     generator = torch.Generator().manual_seed(seed + 2)
     if start == "matched":
-        mean, deviation = (
-            pictures.mean(dim=(2, 3), keepdim=True),
-            pictures.std(dim=(2, 3), keepdim=True),
-        )
+        mean = pictures.mean(dim=(2, 3), keepdim=True)
+        deviation = pictures.std(dim=(2, 3), keepdim=True)
         return mean + deviation * torch.randn(pictures.shape, generator=generator)
     if start == "shuffled":
         order = torch.randperm(pictures[0, 0].numel(), generator=generator)
@@ -150,14 +150,14 @@ def reshape_side(length: int, dim: int) -> tuple[int, int]:
             f"{length} tokens of {dim} are {values} values, which are no multiple of 3 channels;"
             " choose another length."
         )
-    height = next(h for h in range(math.isqrt(values // 3), 0, -1) if values // 3 % h == 0)
-    return height, values // 3 // height
+    pixels = values // 3
+    height = next(h for h in range(math.isqrt(pixels), 0, -1) if pixels % h == 0)
+    return height, pixels // height
 
 
 def _one_a_class(labels: Int[Tensor, " n"], count: int) -> list[int]:
     """Indices that take one sample of each class in turn, as often as needed."""
-    queues = [
-        torch.nonzero(labels == label).flatten().tolist() for label in labels.unique().tolist()
-    ]
+    classes = labels.unique().tolist()
+    queues = [torch.nonzero(labels == label).flatten().tolist() for label in classes]
     rounds = [queue[turn % len(queue)] for turn in range(count) for queue in queues]
     return rounds[:count]

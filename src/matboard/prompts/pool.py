@@ -90,7 +90,7 @@ class Selector(nn.Module):
         bounds: keys start uniform between these.
 
     Raises:
-        ConfigError: a top-k above the pool's size.
+        ConfigError: a top-k above the pool's size, bounds in the wrong order.
     """
 
     def __init__(
@@ -107,7 +107,8 @@ class Selector(nn.Module):
             raise ConfigError(
                 f"top_k is {top_k}, but the pool holds {size} prompts; expected 1 to {size}."
             )
-        self.top_k, self.selection = top_k, selection
+        self.top_k = top_k
+        self.selection = selection
         self.keys = nn.Parameter(uniform((size, dim), bounds, seed))
 
     def forward(
@@ -149,7 +150,7 @@ class PromptPool(PromptSource):
     ) -> None:
         super().__init__()
         self.selector = Selector(size, dim, top_k, selection, bounds, seed)
-        self.weighting, self.count = weighting, length * (top_k if weighting == "hard" else 1)
+        self.count = length * top_k if weighting == "hard" else length
         self.prompts = nn.Parameter(uniform((size, length, dim), bounds, seed + 1))
         self.attention = nn.Parameter(torch.ones(size, dim)) if weighting == "soft" else None
 
@@ -158,20 +159,29 @@ class PromptPool(PromptSource):
     ) -> Prompted:
         """See `PromptSource.forward`; pictures are not looked at."""
         if self.attention is not None:
-            alpha = F.cosine_similarity(query[:, None] * self.attention, self.selector.keys, dim=-1)
+            attended = query[:, None] * self.attention
+            alpha = F.cosine_similarity(attended, self.selector.keys, dim=-1)
             tokens = torch.einsum("bm,mld->bld", alpha, self.prompts)
-            return Prompted(tokens, {}, alpha.topk(self.selector.top_k, dim=-1).indices, alpha)
+            chosen = alpha.topk(self.selector.top_k, dim=-1).indices
+            return Prompted(tokens, {}, chosen, alpha)
         chosen, similarity, pull = self.selector(query)
-        return Prompted(self.prompts[chosen].flatten(1, 2), {"pull": pull}, chosen, similarity)
+        tokens = self.prompts[chosen].flatten(1, 2)
+        return Prompted(tokens, {"pull": pull}, chosen, similarity)
 
 
 def majority(chosen: Int[Tensor, "batch top_k"], size: int) -> Int[Tensor, "1 top_k"]:
     """The prompts chosen most often in a batch; among equals the lower index."""
     votes = torch.bincount(chosen.flatten(), minlength=size)
-    return votes.sort(descending=True, stable=True).indices[: chosen.shape[1]][None]
+    most_voted = votes.sort(descending=True, stable=True).indices
+    return most_voted[: chosen.shape[1]][None]
 
 
 def uniform(shape: tuple[int, ...], bounds: tuple[float, float], seed: int) -> Tensor:
-    """Values drawn uniformly from [low, high) by a seed of their own."""
+    """Values drawn uniformly from [low, high) by a seed of their own. Raises ConfigError unless
+    low < high.
+    """
     low, high = bounds
-    return low + (high - low) * torch.rand(shape, generator=torch.Generator().manual_seed(seed))
+    if not low < high:
+        raise ConfigError(f"bounds are {low:g} and {high:g}; expected the lower one first.")
+    drawn = torch.rand(shape, generator=torch.Generator().manual_seed(seed))
+    return low + (high - low) * drawn

@@ -15,7 +15,7 @@ from matboard.errors import ConfigError
 from matboard.results.transfer import Scorer
 
 Count = Annotated[int, Field(gt=0, le=10**9)]
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Grid = dict[str, Annotated[list[Any], Field(min_length=1)]]
 

@@ -17,7 +17,7 @@ from matboard.analysis import selection
 from matboard.continual.build import build_learner
 from matboard.continual.eye import FrozenEye
 from matboard.continual.learner import Learner, LearnStep
-from matboard.continual.protocol import Row, choices, run_stream
+from matboard.continual.protocol import Stage, choices, run_stream
 from matboard.errors import RunError
 from matboard.metrics import AccuracyMatrix, StreamHits
 from matboard.metrics.accuracy_matrix import FORGETTINGS
@@ -186,10 +186,10 @@ class StreamFit(FitUnit):
             skipped=self.skipped,
         )
 
-    def _take(self, row: Row) -> None:
-        self.rows.append(row.accuracies.tolist())
-        self.predictions.append(row.predictions)
-        self.seconds += row.seconds
+    def _take(self, stage: Stage) -> None:
+        self.rows.append(stage.accuracies.tolist())
+        self.predictions.append(stage.predictions)
+        self.seconds += stage.seconds
 
     def _checkpoint(self, learner: Learner, step: int) -> Checkpoint:
         arrays = {f"state.{key}": t.contiguous().numpy() for key, t in learner.state().items()}
@@ -249,10 +249,11 @@ class StreamFit(FitUnit):
         return "reshaped" if self.variant.options.get("route") == "reshape" else "kept"
 
     def _select(self, run: Run, learner: Learner) -> str | None:
-        chosen = choices(learner, self.stream)
-        if chosen is None:
+        made = choices(learner, self.stream)
+        if made is None:
             return None
-        said = SelectionResults(**selection(*chosen, self.stream.classes).as_json())
+        found = selection(made.chosen, made.similarity, made.labels, self.stream.classes)
+        said = SelectionResults(**found.as_json())
         write_atomically(run.path(SELECTION), json.dumps(said.as_json()).encode())
         return SELECTION
 

@@ -33,7 +33,7 @@ from matboard.tasks.stream import TaskStream
 
 FORGETTING = "chaudhry"
 """The named forgetting of the summary and its intervals; outcomes hold them all."""
-DISTILLATION = "logits"
+DISTILLATION = "distillation"
 """The learners' option that is the weight of LwF's distillation."""
 
 

@@ -4,15 +4,13 @@ one of each for every combination of its values.
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from matboard.continual.build import LEARNERS, options_of, resolve
-from matboard.continual.prompted import Training
+from matboard.continual.build import options_of, resolve, training_options
 from matboard.errors import ConfigError, UnknownName
 from matboard.studies.config import ContinualConfig, FitConfig, Learning, StudyConfig
 from matboard.studies.reading import laid_over, parse
@@ -133,12 +131,11 @@ def _word(value: Any) -> str:
 
 def _refuse_unused(config: ContinualConfig, kinds: set[str]) -> None:
     """A setting for all learners that none of them has is a mistake, not a wish."""
+    known = dict(training_options())
     for kind in kinds:
-        LEARNERS[kind]  # raises for an unknown learner
-    known = {field.name for field in dataclasses.fields(Training)}.union(
-        *(options_of(kind) for kind in kinds)
-    ) - {"seed"}
-    for where, keys in (("training", config.training), ("grid", config.grid)):
-        for key in keys:
+        known |= options_of(kind)
+    known.pop("seed", None)
+    for where, asked in (("training", config.training), ("grid", config.grid)):
+        for key in asked:
             if key not in known:
                 raise UnknownName(f"key of {where}", key, known)

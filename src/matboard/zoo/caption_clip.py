@@ -1,4 +1,4 @@
-"""CLIP's image tower beside a sentence encoder and a linear map into CLIP's space: the mini guide."""
+"""The mini guide: CLIP's image tower, a sentence encoder and a linear map into CLIP's space."""
 
 from __future__ import annotations
 
