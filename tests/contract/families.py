@@ -9,7 +9,7 @@ wrong position would go unseen.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -24,6 +24,7 @@ from tokenizers import (
     trainers,
 )
 
+from matboard.models.vlm.loading import assemble
 from matboard.zoo import architectures
 
 architectures.register()
@@ -70,15 +71,23 @@ PINPOINTS = [[28, 56], [56, 28], [56, 56]]
 
 @dataclass(frozen=True)
 class Parts:
-    """What an adapter is made of, and the official processor where one can be built without
-    torchvision.
-    """
+    """What an adapter is made of, and the class and options of the model's own processor."""
 
     model: Any
     image_processor: Any
     tokenizer: Any
     qformer_tokenizer: Any = None
-    official: Any = None
+    processor: Any = None
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def official(self) -> Any:
+        """The model's own processor, put together as the adapter does when it loads a folder."""
+        if self.processor is None:
+            return None
+        given = {"image_processor": self.image_processor, "tokenizer": self.tokenizer}
+        if self.qformer_tokenizer is not None:
+            given["qformer_tokenizer"] = self.qformer_tokenizer
+        return assemble(self.processor, given, self.options)
 
 
 def tokenizer(**names: str) -> Any:
@@ -206,9 +215,8 @@ def blip2(language: dict[str, Any]) -> Parts:
         image_token_index=token_id,
     )
     model = hf.Blip2ForConditionalGeneration(config)
-    return build(
-        model, eye, words, official=hf.Blip2Processor(eye, tokenizer(), num_query_tokens=4)
-    )
+    options = {"num_query_tokens": 4}
+    return build(model, eye, words, processor=hf.Blip2Processor, options=options)
 
 
 def instructblip(language: dict[str, Any], kind: str = "InstructBlip") -> Parts:
@@ -220,10 +228,9 @@ def instructblip(language: dict[str, Any], kind: str = "InstructBlip") -> Parts:
     eye = hf.BlipImageProcessorPil(size=SQUARE)
     parts = {"vision_config": EYE, "qformer_config": _qformer(), "text_config": language}
     model = make(configure(**parts, num_query_tokens=4, image_token_index=token("<image>")))
-    official = hf.InstructBlipProcessor(
-        eye, tokenizer(), tokenizer(), num_query_tokens=20 if bliva else 4
-    )
-    return build(model, eye, tokenizer(), tokenizer(), official=official)
+    official = {"num_query_tokens": 20 if bliva else 4}
+    own = hf.InstructBlipProcessor
+    return build(model, eye, tokenizer(), tokenizer(), processor=own, options=official)
 
 
 def any_eye(kind: str) -> Parts:
@@ -262,7 +269,8 @@ def llava() -> Parts:
         hf.LlavaForConditionalGeneration(config),
         eye,
         tokenizer(),
-        official=hf.LlavaProcessor(eye, tokenizer(), **options),
+        processor=hf.LlavaProcessor,
+        options=options,
     )
 
 
@@ -281,7 +289,8 @@ def llava_next() -> Parts:
         hf.LlavaNextForConditionalGeneration(config),
         eye,
         tokenizer(),
-        official=hf.LlavaNextProcessor(eye, tokenizer(), **options),
+        processor=hf.LlavaNextProcessor,
+        options=options,
     )
 
 
@@ -292,7 +301,9 @@ def llava_onevision() -> Parts:
         vision_config=SIGLIP, text_config=text("qwen2"), **tokens, **pinned
     )
     eye = hf.LlavaOnevisionImageProcessorPil(size=SQUARE, **pinned)
-    return build(hf.LlavaOnevisionForConditionalGeneration(config), eye, tokenizer())
+    model = hf.LlavaOnevisionForConditionalGeneration(config)
+    options = {"num_image_tokens": 16, "vision_feature_select_strategy": "full"}
+    return build(model, eye, tokenizer(), processor=hf.LlavaOnevisionProcessor, options=options)
 
 
 def qwen(generation: str, vision: dict[str, Any], **more: Any) -> Parts:
@@ -324,7 +335,8 @@ def qwen(generation: str, vision: dict[str, Any], **more: Any) -> Parts:
     config = getattr(hf, f"{generation}Config")(vision_config=vision, text_config=language, **ids)
     size = {"shortest_edge": 14 * 14, "longest_edge": 56 * 56}
     eye = hf.Qwen2VLImageProcessorPil(patch_size=7, merge_size=2, temporal_patch_size=2, size=size)
-    return build(getattr(hf, f"{generation}ForConditionalGeneration")(config), eye, tokenizer())
+    model = getattr(hf, f"{generation}ForConditionalGeneration")(config)
+    return build(model, eye, tokenizer(), processor=getattr(hf, f"{generation}Processor"))
 
 
 def qwen2_vl() -> Parts:
@@ -363,10 +375,9 @@ def idefics(kind: str) -> Parts:
     eye = getattr(hf, f"{kind}ImageProcessorPil")(
         size={"longest_edge": 56}, max_image_size={"longest_edge": 28}
     )
-    official = hf.Idefics3Processor(eye, tokenizer(), image_seq_len=4)
-    return build(
-        getattr(hf, f"{kind}ForConditionalGeneration")(config), eye, tokenizer(), official=official
-    )
+    model = getattr(hf, f"{kind}ForConditionalGeneration")(config)
+    own = None if kind == "SmolVLM" else hf.Idefics3Processor  # SmolVLM's needs num2words
+    return build(model, eye, tokenizer(), processor=own, options={"image_seq_len": 4})
 
 
 def idefics2(quartered: bool) -> Parts:
@@ -388,9 +399,8 @@ def idefics2(quartered: bool) -> Parts:
     eye = hf.Idefics2ImageProcessorPil(
         size={"shortest_edge": 14, "longest_edge": 28}, do_image_splitting=quartered
     )
-    return build(
-        model, eye, tokenizer(), official=hf.Idefics2Processor(eye, tokenizer(), image_seq_len=4)
-    )
+    own = hf.Idefics2Processor
+    return build(model, eye, tokenizer(), processor=own, options={"image_seq_len": 4})
 
 
 def pixtral(kind: str, merge: int = 1) -> Parts:
@@ -423,8 +433,9 @@ def paligemma() -> Parts:
     )
     eye = hf.SiglipImageProcessorPil(size=SQUARE)
     eye.image_seq_length = 16
-    official = hf.PaliGemmaProcessor(eye, tokenizer(image_token="<image>"))
-    return build(hf.PaliGemmaForConditionalGeneration(config), eye, tokenizer(), official=official)
+    model = hf.PaliGemmaForConditionalGeneration(config)
+    words = tokenizer(image_token="<image>")
+    return build(model, eye, words, processor=hf.PaliGemmaProcessor)
 
 
 def internvl() -> Parts:
@@ -436,7 +447,15 @@ def internvl() -> Parts:
         downsample_ratio=0.5,
     )
     eye = hf.GotOcr2ImageProcessorPil(size=SQUARE, min_patches=1, max_patches=4)
-    return build(hf.InternVLForConditionalGeneration(config), eye, tokenizer())
+    model = hf.InternVLForConditionalGeneration(config)
+    words = tokenizer(
+        context_image_token="<IMG_CONTEXT>",
+        start_image_token="<img>",
+        end_image_token="</img>",
+        video_token="<video>",
+    )
+    options = {"image_seq_length": 4}
+    return build(model, eye, words, processor=hf.InternVLProcessor, options=options)
 
 
 def gemma3() -> Parts:
@@ -459,8 +478,10 @@ def gemma3() -> Parts:
         **ids,
     )
     eye = hf.Gemma3ImageProcessorPil(size=SQUARE)
-    official = hf.Gemma3Processor(eye, tokenizer(**names), image_seq_length=4)
-    return build(hf.Gemma3ForConditionalGeneration(config), eye, tokenizer(), official=official)
+    model = hf.Gemma3ForConditionalGeneration(config)
+    options = {"image_seq_length": 4}
+    words = tokenizer(**names)
+    return build(model, eye, words, processor=hf.Gemma3Processor, options=options)
 
 
 def florence2() -> Parts:
@@ -498,14 +519,11 @@ def florence2() -> Parts:
     )
     eye = hf.CLIPImageProcessorPil(size={"height": 64, "width": 64}, do_center_crop=False)
     eye.image_seq_length = 5
-    official = hf.Florence2Processor(
-        image_processor=eye,
-        tokenizer=tokenizer(image_token="<image>"),
-        num_additional_image_tokens=1,
-    )
     model = hf.Florence2ForConditionalGeneration(config)
     model.generation_config.forced_bos_token_id = 1
-    return build(model, eye, tokenizer(), official=official)
+    words = tokenizer(image_token="<image>")
+    options = {"num_additional_image_tokens": 1}
+    return build(model, eye, words, processor=hf.Florence2Processor, options=options)
 
 
 # after meta-llama/Llama-3.2-11B-Vision-Instruct's
@@ -536,7 +554,7 @@ def mllama(side: int, chat: str | None = None) -> Parts:
         chat,
     )
     words.backend_tokenizer.post_processor = processors.ByteLevel()  # its processor writes BOS
-    parts = build(model, eye, words, official=hf.MllamaProcessor(eye, words))
+    parts = build(model, eye, words, processor=hf.MllamaProcessor)
     for name, gate in model.named_parameters():
         if "gate" in name:
             gate.data.fill_(1.0)  # wide open, so that what the picture says is heard
@@ -559,14 +577,14 @@ def blip() -> Parts:
     }  # BOS is not the tokenizer's
     model = hf.BlipForConditionalGeneration(hf.BlipConfig(vision_config=EYE, text_config=language))
     eye = hf.BlipImageProcessorPil(size=SQUARE)
-    return build(model, eye, words, official=hf.BlipProcessor(eye, bert()))
+    return build(model, eye, words, processor=hf.BlipProcessor)
 
 
 def git() -> Parts:
     words, eye = bert(), hf.CLIPImageProcessorPil(size={"shortest_edge": 28}, crop_size=SQUARE)
     ends = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0, "max_position_embeddings": 64}
     config = hf.GitConfig(vision_config=EYE, vocab_size=len(words), **WIDTH, **ends)
-    return build(hf.GitForCausalLM(config), eye, words, official=hf.GitProcessor(eye, bert()))
+    return build(hf.GitForCausalLM(config), eye, words, processor=hf.GitProcessor)
 
 
 FAMILIES: dict[str, Callable[[], Parts]] = {

@@ -11,17 +11,21 @@ import pytest
 import torch
 import transformers as hf
 from families import FAMILIES, Parts, bert, tokenizer
-from PIL import Image
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 
 from matboard.errors import ModelError, PreprocessingMismatch
-from matboard.models.families import FAMILIES as FACTS
-from matboard.models.families import Family, Picture, merged_patch
-from matboard.models.processors import preprocessor as preprocessing
-from matboard.models.processors.preprocessor import probe, to_tensor
+from matboard.models.families.blip import BLIP
+from matboard.models.families.blip2 import BLIP2
+from matboard.models.families.family import Family, Picture
+from matboard.models.families.idefics2 import IDEFICS2
+from matboard.models.families.idefics3 import IDEFICS3
+from matboard.models.families.llava import LLAVA
+from matboard.models.families.pixtral import PIXTRAL, merged_patch
+from matboard.models.processors import check
+from matboard.models.processors.check import probe, to_tensor
 from matboard.models.vlm.adapter import HuggingFaceVLM, load
-from matboard.models.vlm.prompt import Wording
+from matboard.models.vlm.prompt import PromptTemplate, image_token
 
 CHAT = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{% for part in m.content %}{% if part.type =="
@@ -59,16 +63,15 @@ def test_a_saved_folder_loads_and_says_the_same(family: str, tmp_path: Path) -> 
     assert next(loaded.model.parameters()).dtype == torch.float32
 
 
-def test_the_whole_processor_saved_at_once_loads_too(tmp_path: Path) -> None:
+def test_a_folder_with_its_own_processor_is_asked_by_that(tmp_path: Path) -> None:
     parts = FAMILIES["instructblip_llama"]()
     parts.model.save_pretrained(tmp_path)
-    parts.official.save_pretrained(tmp_path)
-    assert (
-        load(str(tmp_path), device="cpu")
-        .answer_loss([probe(40, 40)], ["a?"], ["a cat"])
-        .isfinite()
-        .all()
-    )
+    words = (parts.tokenizer, parts.qformer_tokenizer)
+    own = hf.InstructBlipProcessor(parts.image_processor, *words, num_query_tokens=4)
+    own.save_pretrained(tmp_path)
+    loaded = load(str(tmp_path), device="cpu")
+    assert loaded.asks_officially
+    assert loaded.answer_loss([probe(40, 40)], ["a?"], ["a cat"]).isfinite().all()
 
 
 def test_a_folder_says_itself_how_it_wants_to_be_asked(tmp_path: Path) -> None:
@@ -76,16 +79,16 @@ def test_a_folder_says_itself_how_it_wants_to_be_asked(tmp_path: Path) -> None:
     parts.tokenizer.chat_template = CHAT
     folder = str(save(parts, tmp_path))
     assert (
-        load(folder, device="cpu").wording.prompt("why?")
+        load(folder, device="cpu").template.text("why?")
         == "<|im_start|>user\n<image>why?<|im_end|>\n<|im_start|>assistant\n"
     )
     (tmp_path / "chat_template.jinja").unlink()
     (tmp_path / "chat_template.json").write_text(
         '{"chat_template": "<image>older: {{ messages[0].content[1].text }}"}'
     )
-    assert load(folder, device="cpu").wording.prompt("why?") == "<image>older: why?"
+    assert load(folder, device="cpu").template.text("why?") == "<image>older: why?"
     assert (
-        load(folder, device="cpu", template="Q: {question}{image} A:").wording.prompt("why?")
+        load(folder, device="cpu", template="Q: {question}{image} A:").template.text("why?")
         == "Q: why?<image> A:"
     )
 
@@ -173,10 +176,10 @@ def test_wrong_calls_say_what_came(llava: HuggingFaceVLM) -> None:
     with pytest.raises(ModelError, match="more than one '<image>'; keep it out of the question"):
         llava.answer(images, ["a", "an <image>"], ["b", "c"])
     with pytest.raises(ModelError, match="does not say where the question goes"):
-        Wording(tokenizer(), Family(), 4, "Answer:")
+        PromptTemplate(tokenizer(), Family(), "<image>", "Answer:")
 
 
-def test_a_processor_without_a_faithful_twin_judges_but_does_not_train(
+def test_a_processor_without_a_faithful_version_judges_but_does_not_train(
     llava: HuggingFaceVLM,
 ) -> None:
     class Inverting(hf.CLIPImageProcessorPil):  # type: ignore[misc]
@@ -189,40 +192,45 @@ def test_a_processor_without_a_faithful_twin_judges_but_does_not_train(
         llava.tokenizer,
     )
     assert strange.answer_loss([probe(40, 40)], ["a?"], ["a cat"]).isfinite().all()
-    with pytest.raises(
-        PreprocessingMismatch,
-        match=r"Inverting differs from it by \d+\.\d levels of 255 .*refuse to train through it",
-    ):
+    refused = r"version of Inverting differs from it by \d+\.\d levels of 255 .*refuse to train"
+    with pytest.raises(PreprocessingMismatch, match=refused):
         strange.answer_loss(torch.rand(1, 3, 28, 28), ["a?"], ["a cat"])
 
 
-def test_a_model_without_a_faithful_twin_loads_with_a_warning_and_says_why(tmp_path: Path) -> None:
-    parts = FAMILIES["llava"]()
-    parts.image_processor.resample = Image.Resampling.BOX
-    with pytest.warns(
-        UserWarning,
-        match=(
-            r"for evaluation only, no prompt can be learned on it\. CLIPImageProcessor.* resamples"
-        ),
-    ):
-        loaded = load(str(save(parts, tmp_path)), device="cpu")
-    assert loaded.refusal is not None and "which torch cannot do" in loaded.refusal
+def test_a_model_whose_processor_differs_loads_with_a_warning_and_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(check, "TOLERANCE", 0.01)
+    warned = r"for evaluation only, no prompt can be learned on it\. matboard's differentiable"
+    with pytest.warns(UserWarning, match=warned):
+        loaded = load(str(save(FAMILIES["llava"](), tmp_path)), device="cpu")
+    assert loaded.refusal is not None and "refuse to train through it" in loaded.refusal
     assert loaded.answer_loss([probe(40, 40)], ["a?"], ["a cat"]).isfinite().all()
     with pytest.raises(PreprocessingMismatch, match="refuse to train through it"):
         loaded.answer_loss(torch.rand(1, 3, 28, 28), ["a?"], ["a cat"])
 
 
-def test_a_twin_is_compared_once_when_its_model_is_loaded(
+def test_learning_through_other_pixels_on_a_prompted_canvas_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sentence = "On a prompted canvas it differs."
+    monkeypatch.setattr(check, "deviation", lambda made, processor: sentence)
+    with pytest.warns(UserWarning, match=sentence):
+        loaded = load(str(save(FAMILIES["llava"](), tmp_path)), device="cpu")
+    assert loaded.refusal is None
+
+
+def test_the_processor_is_compared_once_when_its_model_is_loaded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[Any] = []
-    compare = preprocessing.twin
+    compare = check.faithful
 
-    def counted(processor: Any) -> Any:
+    def counted(processor: Any, layout: Any) -> Any:
         asked.append(processor)
-        return compare(processor)
+        return compare(processor, layout)
 
-    monkeypatch.setattr(preprocessing, "twin", counted)
+    monkeypatch.setattr(check, "faithful", counted)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         loaded = load(str(save(FAMILIES["llava"](), tmp_path)), device="cpu")
@@ -238,18 +246,16 @@ def test_duplicate_candidates_score_alike(llava: HuggingFaceVLM) -> None:
     assert scores[0] == scores[2] != scores[1]
 
 
-def wording(
-    template: str | None = None, chat: str | None = None, family: Family | None = None
-) -> Wording:
+def template_of(
+    template: str | None = None, chat: str | None = None, family: Family = LLAVA
+) -> PromptTemplate:
     words = tokenizer()
     words.chat_template = chat
-    return Wording(
-        words, family or FACTS["llava"], words.convert_tokens_to_ids("<image>"), template
-    )
+    return PromptTemplate(words, family, "<image>", template)
 
 
 def test_the_answer_is_what_would_be_read_after_the_prompt() -> None:
-    spaced, broken = wording("{question} Answer:"), wording("{question}\n")
+    spaced, broken = template_of("{question} Answer:"), template_of("{question}\n")
     ids = spaced.tokenizer("is this a photo? Answer: a cat", add_special_tokens=False)["input_ids"]
     assert (
         list(spaced.answer_ids("is this a photo?", "a cat", False))
@@ -264,9 +270,9 @@ def test_the_answer_is_what_would_be_read_after_the_prompt() -> None:
 
 
 def test_a_prompt_without_a_place_for_pictures_is_text_alone() -> None:
-    asked = Wording(bert(), FACTS["blip"], None, "{image}{question} Answer:")
-    assert asked.prompt("what is <image>?") == "what is <image>? Answer:"
-    assert asked.prompt_ids("a", Picture(9)) == tuple(asked.tokenizer("a Answer:")["input_ids"])
+    asked = PromptTemplate(bert(), BLIP, "", "{image}{question} Answer:")
+    assert asked.text("what is <image>?") == "what is <image>? Answer:"
+    assert asked.ids("a", Picture(9)).ids == tuple(asked.tokenizer("a Answer:")["input_ids"])
     assert (
         asked.answer_ids("a", "cat <image>", True)[-1] == asked.tokenizer.sep_token_id
     )  # BERT has no end of sequence
@@ -274,26 +280,26 @@ def test_a_prompt_without_a_place_for_pictures_is_text_alone() -> None:
 
 def test_no_beginning_of_text_is_added_twice() -> None:
     for template in ("{bos}{image} {question}", "{image} {question}"):
-        asked = wording(template)
-        assert asked.prompt_ids("a", Picture(2)).count(asked.tokenizer.bos_token_id) == 1
+        asked = template_of(template)
+        assert asked.ids("a", Picture(2)).ids.count(asked.tokenizer.bos_token_id) == 1
 
 
 def test_a_chat_template_that_knows_no_pictures_gets_one_anyway() -> None:
-    plain = wording(chat="{% for m in messages %}[{{ m.content }}]{% endfor %}")
-    assert plain.prompt("why?") == "[<image>\nwhy?]"
+    plain = template_of(chat="{% for m in messages %}[{{ m.content }}]{% endfor %}")
+    assert plain.text("why?") == "[<image>\nwhy?]"
 
 
 def test_a_picture_that_is_not_placed_stands_first() -> None:
-    assert wording("{question} A:").prompt("why?") == "<image>why? A:"
-    blip = wording("{question} A:", family=FACTS["blip-2"])
-    assert blip.prompt_ids("why?", Picture(3))[:4] == (
+    assert template_of("{question} A:").text("why?") == "<image>why? A:"
+    blip = template_of("{question} A:", family=BLIP2)
+    assert blip.ids("why?", Picture(3)).ids[:4] == (
         *[blip.tokenizer.convert_tokens_to_ids("<image>")] * 3,
         blip.tokenizer.bos_token_id,
     )
 
 
 def test_a_grid_of_tiles_is_spelled_out() -> None:
-    text = FACTS["idefics3"].expand(Picture(6, rows=1, columns=2), "*")
+    text = IDEFICS3.expand(Picture(6, rows=1, columns=2), "*")
     around = "<fake_token_around_image>"
     assert (
         text == f"{around}<row_1_col_1>**{around}<row_1_col_2>**\n\n{around}<global-img>**{around}"
@@ -303,14 +309,14 @@ def test_a_grid_of_tiles_is_spelled_out() -> None:
 def test_the_lines_of_a_picture_are_ended() -> None:
     # as transformers' PixtralProcessor.replace_image_token spells two lines of three tokens; it
     # needs torchvision, so not compared here
-    text = FACTS["pixtral"].expand(Picture(6, lines=2), "[IMG]")
+    text = PIXTRAL.expand(Picture(6, lines=2), "[IMG]")
     assert text == "[IMG][IMG][IMG][IMG_BREAK][IMG][IMG][IMG][IMG_END]"
 
 
 def test_a_space_sets_a_picture_off_from_the_word_after_it() -> None:
-    asked = wording("{image}{question}", family=FACTS["idefics2"])
+    asked = template_of("{image}{question}", family=IDEFICS2)
     texts = [
-        asked.tokenizer.decode(asked.prompt_ids(question, Picture(1)))
+        asked.tokenizer.decode(asked.ids(question, Picture(1)).ids)
         for question in ("why?", " why?", "<end_of_utterance>")
     ]
     around = "<fake_token_around_image>"
@@ -328,21 +334,16 @@ def test_models_with_pixtrals_eye_know_their_patch() -> None:
         "height": 14,
         "width": 14,
     }  # what PixtralProcessor forces upon it
-    assert (
-        merged_patch(FAMILIES["pixtral"]().model) == 7
-        and merged_patch(FAMILIES["llava"]().model) is None
-    )
+    assert merged_patch(FAMILIES["pixtral"]().model) == 7
 
 
 def test_an_image_token_that_older_folders_leave_out_is_added() -> None:
     words = hf.PreTrainedTokenizerFast(
         tokenizer_object=Tokenizer(WordLevel({"a": 0, "b": 1}, unk_token="a"))
     )
-    assert (
-        Wording(words, FACTS["blip-2"], 2).token == "<image>"
-        and words.convert_tokens_to_ids("<image>") == 2
-    )
+    assert image_token(words, 2) == "<image>"
+    assert words.convert_tokens_to_ids("<image>") == 2
     with pytest.raises(ModelError, match="they do not belong together"):
-        Wording(tokenizer(), FACTS["blip-2"], 10_000)
+        image_token(tokenizer(), 10_000)
     with pytest.raises(ModelError, match="names no image token"):
-        Wording(tokenizer(), FACTS["blip-2"], None)
+        image_token(tokenizer(), None)

@@ -17,10 +17,11 @@ from transformers.models.mllama.processing_mllama import (
 )
 
 from matboard.errors import UnknownName
-from matboard.models.processors.differentiable import Twin
-from matboard.models.processors.preprocessor import PROBES, disagreement, probe, to_tensor, twin
+from matboard.models.processors import check
+from matboard.models.processors.check import PROBES, disagreement, probe, to_tensor
 from matboard.models.vlm import adapter as huggingface
 from matboard.models.vlm.adapter import HuggingFaceVLM
+from matboard.models.vlm.fusion import Prompts
 
 QUESTIONS = ["what is this?", "how many cats are in the picture?", "a"]
 ANSWERS = ["a cat", "dog", "a plane or two"]
@@ -39,9 +40,14 @@ class Driven:
     vlm: HuggingFaceVLM
 
 
-def drive(name: str, parts: Parts) -> HuggingFaceVLM:
+def drive(name: str, parts: Parts, official: bool = True) -> HuggingFaceVLM:
     return HuggingFaceVLM(
-        parts.model, parts.image_processor, parts.tokenizer, parts.qformer_tokenizer, name=name
+        parts.model,
+        parts.image_processor,
+        parts.tokenizer,
+        parts.qformer_tokenizer,
+        official=parts.official() if official else None,
+        name=name,
     )
 
 
@@ -63,7 +69,8 @@ def own_inputs(
     processor would write it.
     """
     vlm = driven.vlm
-    ids = list(vlm.wording.prompt_ids(question, vlm._see(picture, [question]).pictures[0]))
+    encoded = vlm._encode(picture, [question])
+    ids = vlm._prompts(encoded, picture, [question]).ids[0].tolist()
     if driven.name == "blip":
         ids = [vlm.model.config.text_config.bos_token_id, *ids[1:-1]]
     if driven.name == "git":
@@ -78,7 +85,7 @@ def own_inputs(
     visual = (whole == getattr(vlm.model.config, "image_token_id", -1)).long()
     if vlm.reads_question:
         inputs["qformer_input_ids"] = torch.tensor(
-            [vlm.qformer_tokenizer(vlm.wording.instruction(question))["input_ids"]]
+            [vlm.qformer_tokenizer(vlm.template.instruction(question))["input_ids"]]
         )
     if driven.name.startswith("qwen"):
         inputs["mm_token_type_ids"] = visual
@@ -103,14 +110,14 @@ def naive_loss(driven: Driven, picture: Tensor, question: str, answer: str) -> f
     precomputed features.
     """
     model, vlm = driven.vlm.model, driven.vlm
-    spoken = torch.tensor([vlm.wording.answer_ids(question, answer, False)])
+    spoken = torch.tensor([vlm.template.answer_ids(question, answer, False)])
     if driven.name == "florence2":  # its first token is forced, which labels do not know
         forced = torch.tensor([[2, model.generation_config.forced_bos_token_id, *spoken[0, :-1]]])
         logits = model(**own_inputs(driven, picture, question), decoder_input_ids=forced).logits[
             0, 1:
         ]
         return float(torch.nn.functional.cross_entropy(logits, spoken[0], reduction="sum"))
-    if vlm.speaker.padding == "right":
+    if vlm.language.padding == "right":
         return (
             float(model(**own_inputs(driven, picture, question), labels=spoken).loss)
             * spoken.numel()
@@ -196,7 +203,7 @@ def test_candidate_scores_carry_the_same_gradient(driven: Driven, canvas: Tensor
 
 def test_each_picture_is_encoded_once(driven: Driven, canvas: Tensor) -> None:
     calls: list[int] = []
-    hook = driven.vlm.joint.eye.register_forward_hook(lambda *_: calls.append(1))
+    hook = driven.vlm.fusion.eye.register_forward_hook(lambda *_: calls.append(1))
     driven.vlm.answer(canvas, QUESTIONS, ANSWERS, taps=driven.vlm.taps)
     driven.vlm.candidate_log_likelihoods(canvas, QUESTIONS, CANDIDATES)
     driven.vlm.generate(canvas, QUESTIONS, max_new_tokens=3)
@@ -271,50 +278,37 @@ def test_pictures_of_several_sizes(driven: Driven) -> None:
         )
 
 
-def test_the_twin_agrees_with_the_official_processor(driven: Driven) -> None:
-    processor = driven.vlm.preprocess.processor
-    made = twin(processor)
-    assert isinstance(made, Twin)
-    assert all(
-        disagreement(made, processor, probe(*size)) < (2 if made.exact else 4)
-        for size in (*PROBES, (56, 56), (100, 70))
+def test_learning_sees_what_the_official_processor_makes(driven: Driven) -> None:
+    preprocess = driven.vlm.preprocess
+    for size in (*PROBES, (56, 56), (100, 70)):
+        found = disagreement(preprocess.differentiable, preprocess.processor, probe(*size))
+        assert found < check.TOLERANCE
+    assert preprocess.deviation is None
+    assert driven.vlm.refusal is None
+
+
+def test_the_prompt_is_the_official_processors_and_the_familys_text_is_the_same(
+    driven: Driven,
+) -> None:
+    """Also where a chat template or a size changes what is asked."""
+    if driven.parts.processor is None:
+        pytest.skip("its processor needs torchvision")
+    tabled = drive(driven.name, driven.parts, official=False)
+    assert driven.vlm.asks_officially and not tabled.asks_officially
+    for size in ((56, 56), (40, 90)):
+        picture = [probe(*size)]
+        for question in QUESTIONS:
+            theirs = asked(driven.vlm, picture, question)
+            ours = asked(tabled, picture, question)
+            assert theirs.ids.tolist() == ours.ids.tolist()
+    torch.testing.assert_close(
+        driven.vlm.answer_loss(picture, QUESTIONS[:1], ANSWERS[:1]),
+        tabled.answer_loss(picture, QUESTIONS[:1], ANSWERS[:1]),
     )
 
 
-def test_prompts_are_tokenised_as_by_the_official_processor(driven: Driven) -> None:
-    official = driven.parts.official
-    if official is None:
-        pytest.skip("its processor cannot be built without torchvision")
-    picture, vlm = probe(56, 56), driven.vlm
-    seen = vlm._see([picture], QUESTIONS[:1])
-    text = (
-        QUESTIONS[0]
-        if driven.name in {"paligemma", "florence2"}
-        else vlm.wording.prompt(QUESTIONS[0])
-    )
-    if driven.name == "paligemma":
-        text = "<image>" + text
-    text = text.removeprefix(
-        vlm.tokenizer.bos_token or ""
-    )  # the official one adds it to a chat's own
-    images = (
-        [[picture]]
-        if driven.name in {"idefics3", "smolvlm", "gemma3", "mllama", "mllama_chat"}
-        else [picture]
-    )
-    theirs = official(images=images, text=[text], return_tensors="pt")
-    ours, expected = (
-        list(vlm.wording.prompt_ids(QUESTIONS[0], seen.pictures[0])),
-        theirs["input_ids"][0].tolist(),
-    )
-    if driven.name == "paligemma" and expected[0] == vlm.tokenizer.bos_token_id:
-        expected = expected[1:]  # add_bos_token = False does not reach a hand-made tokenizer
-    assert ours == expected
-    if vlm.reads_question:
-        assert (
-            theirs["qformer_input_ids"][0].tolist()
-            == vlm.qformer_tokenizer(vlm.wording.instruction(QUESTIONS[0]))["input_ids"]
-        )
+def asked(vlm: HuggingFaceVLM, picture: list[Image.Image], question: str) -> Prompts:
+    return vlm._prompts(vlm._encode(picture, [question]), picture, [question])
 
 
 def test_bfloat16_says_about_the_same(driven: Driven, canvas: Tensor) -> None:

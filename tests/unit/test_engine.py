@@ -5,6 +5,7 @@ import threading
 import pytest
 from filelock import FileLock
 
+from matboard.results import PlannedFit
 from matboard.runs import Run
 from matboard.studies.engine import FitUnit, InStep, Together, already_made, merge_logs, write_plan
 from matboard.studies.progress import Progress
@@ -17,6 +18,10 @@ class Counting(FitUnit):
         super().__init__(store, name, 0, content)
         self.worker = worker
         self.pause = pause
+
+    @property
+    def planned(self):
+        return PlannedFit(name=self.name, variant=self.name, method="count", seed=self.seed)
 
     def learn(self, run, checkpoint):
         yield Progress(self.name, 0, 3)
@@ -84,7 +89,7 @@ def test_a_study_knows_its_fits_and_what_it_was_made_from(tmp_path):
     study = Run.open(tmp_path / "study", {})
     units = [Counting(tmp_path / "store", name, {"name": name}) for name in "ab"]
     list(InStep().run(units))
-    write_plan(study, units)
+    write_plan(study, "transfer", units)
     plan = study.path("plan.json").read_text()
     assert f"../store/fits/a-s0-{units[0].address}" in plan
     merge_logs(study, units)

@@ -343,6 +343,8 @@ def test_what_cannot_be_learned_is_refused(model, task):
         learn([model], task, 1, objective=Objective(), batch_size=5, processes=Processes(0, 2))
     with pytest.raises(ConfigError, match="No source model"):
         learn([], task, 1, objective=Objective())
+    with pytest.raises(ConfigError, match="Two source models are called 'tiny-minigpt4'"):
+        learn([model, model], task, 1, objective=Objective())
 
 
 def test_a_model_that_lacks_what_a_term_needs_is_refused(task):

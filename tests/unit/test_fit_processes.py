@@ -59,10 +59,12 @@ def learn(count, **options):
         return list(pool.map(one, range(count)))
 
 
+@pytest.mark.parametrize("objective", [terms.objective({}), CODE], ids=["paper", "code"])
 @pytest.mark.parametrize("count", [2, 4])
-def test_with_parts_any_number_of_processes_learns_the_same_bits(count):
-    ((facts, learned),) = learn(1, micro_batch=2)
-    for others_facts, others_learned in learn(count, micro_batch=2):
+def test_with_parts_any_number_of_processes_learns_the_same_bits(count, objective):
+    options = {"micro_batch": 2, "objective": objective}
+    ((facts, learned),) = learn(1, **options)
+    for others_facts, others_learned in learn(count, **options):
         assert torch.equal(others_learned, learned)
         assert others_facts == facts
 
@@ -80,9 +82,10 @@ def test_a_mean_over_tokens_is_one_over_all_processes():
             assert mine[0] == pytest.approx(theirs[0], rel=1e-4)
 
 
-def test_parts_change_nothing_but_rounding():
-    ((facts, learned),) = learn(1)
-    ((in_parts, others),) = learn(1, micro_batch=1)
+@pytest.mark.parametrize("objective", [terms.objective({}), CODE], ids=["paper", "code"])
+def test_parts_change_nothing_but_rounding(objective):
+    ((facts, learned),) = learn(1, objective=objective)
+    ((in_parts, others),) = learn(1, objective=objective, micro_batch=1)
     assert torch.allclose(others, learned, atol=1e-4)
     assert in_parts[0][0] == pytest.approx(facts[0][0], rel=1e-5)
 
@@ -105,6 +108,3 @@ def test_parts_that_do_not_fit_are_refused():
         plain_fit(micro_batch=0)
     with pytest.raises(ConfigError, match=r"A batch of 0 cannot be shared by 1 processes"):
         plain_fit(batch_size=0)
-    with pytest.raises(ConfigError, match=r"task loss in this form is divided by what is counted"):
-        plain_fit(objective=CODE, micro_batch=2)
-    plain_fit(objective=CODE, micro_batch=4).run()

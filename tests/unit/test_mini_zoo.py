@@ -119,7 +119,7 @@ def test_a_folder_is_what_transformers_and_the_adapter_expect(tmp_path: Path) ->
     assert (target / "eye.safetensors").samefile(tmp_path / "eye.safetensors")
     assert not (target / "connector.safetensors").samefile(connector)
     vlm = load_model(str(target))
-    assert vlm.wording.prompt("What is this?") == "<s><image> What is this?"
+    assert vlm.template.text("What is this?") == "<s><image> What is this?"
     picture = Image.effect_noise((50, 40), 60).convert("RGB")
     scores = vlm.candidate_log_likelihoods([picture], ["This is a photo of a"], [["cat", "frog"]])
     encoder = connectors.Encoder(vlm.tokenizer, training.image_tokens(shape), asks_qformer=True)

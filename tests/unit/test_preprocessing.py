@@ -1,5 +1,5 @@
-"""The differentiable twins against the official processors at their real sizes, and the geometry
-against plain Pillow.
+"""The differentiable processors against the official ones at their real sizes, and the geometry
+against theirs.
 """
 
 from __future__ import annotations
@@ -11,23 +11,23 @@ import numpy as np
 import pytest
 import torch
 import transformers as hf
-from PIL import Image
 from transformers.models.llava_next.image_processing_pil_llava_next import get_patch_output_size
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
 from transformers.models.smolvlm import image_processing_pil_smolvlm as smolvlm
 
 from matboard.errors import PreprocessingMismatch
+from matboard.models.families import layout_of
 from matboard.models.processors import geometry
-from matboard.models.processors.differentiable import Twin
-from matboard.models.processors.preprocessor import (
-    LANCZOS_TOLERANCE,
+from matboard.models.processors.check import (
     TOLERANCE,
-    Preprocessor,
+    deviation,
     disagreement,
+    faithful,
     probe,
-    to_tensor,
-    twin,
+    prompted,
 )
+from matboard.models.processors.differentiable import WHOLE, DifferentiableProcessor
+from matboard.models.processors.preprocessor import Preprocessor
 
 PROCESSORS: list[tuple[str, dict[str, Any]]] = [
     ("Blip", {}),
@@ -49,41 +49,51 @@ PROCESSORS: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
+def processor_of(family: str, settings: dict[str, Any]) -> Any:
+    return getattr(hf, f"{family}ImageProcessorPil")(**settings)
+
+
 @pytest.mark.parametrize(("family", "settings"), PROCESSORS)
-def test_twins_agree_with_the_official_processors(family: str, settings: dict[str, Any]) -> None:
-    processor = getattr(hf, f"{family}ImageProcessorPil")(**settings)
-    made = Twin(processor)
+def test_they_agree_with_the_official_processors(family: str, settings: dict[str, Any]) -> None:
+    processor = processor_of(family, settings)
+    made = DifferentiableProcessor(processor, layout_of(processor))
     for size in ((224, 224), (90, 200), (301, 130)):
-        assert disagreement(made, processor, probe(*size)) <= (
-            TOLERANCE if made.exact else LANCZOS_TOLERANCE
-        )
+        assert disagreement(made, processor, probe(*size)) <= TOLERANCE
+
+
+@pytest.mark.parametrize(("family", "settings"), PROCESSORS)
+def test_they_agree_on_prompted_canvases(family: str, settings: dict[str, Any]) -> None:
+    """Their hard edges overshoot where a resize enlarges them by cubics or Lanczos."""
+    processor = processor_of(family, settings)
+    made = DifferentiableProcessor(processor, layout_of(processor))
+    assert deviation(made, processor) is None
+    assert disagreement(made, processor, prompted(96, 15)) <= TOLERANCE
+
+
+def test_what_differs_on_a_prompted_canvas_alone_is_said() -> None:
+    class Sharper(hf.ViTImageProcessorPil):  # type: ignore[misc]
+        def resize(self, image: Any, *args: Any, **options: Any) -> Any:
+            hard = np.abs(np.diff(image.astype(int), axis=-1)).max() > 200
+            return super().resize(image // 2 if hard else image, *args, **options)
+
+    processor = Sharper()
+    said = deviation(faithful(processor, WHOLE), processor)
+    assert said is not None
+    assert re.search(r"version of Sharper differs from it by \d+\.\d levels of 255", said)
+    assert Preprocessor(processor).deviation == said
 
 
 @pytest.mark.parametrize(("family", "settings"), [*PROCESSORS[:1], *PROCESSORS[8:]])
 def test_every_pixel_of_a_square_canvas_gets_a_gradient(
     family: str, settings: dict[str, Any]
 ) -> None:
-    canvas = (
-        torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 0.5 + 0.25
-    ).requires_grad_()
-    values = Twin(getattr(hf, f"{family}ImageProcessorPil")(**settings))(canvas)["pixel_values"]
-    (
-        values * torch.randn(values.shape, generator=torch.Generator().manual_seed(1))
-    ).sum().backward()
+    noise = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    canvas = (noise * 0.5 + 0.25).requires_grad_()
+    processor = processor_of(family, settings)
+    values = DifferentiableProcessor(processor, layout_of(processor))(canvas)["pixel_values"]
+    weights = torch.randn(values.shape, generator=torch.Generator().manual_seed(1))
+    (values * weights).sum().backward()
     assert canvas.grad is not None and (canvas.grad != 0).all()
-
-
-def test_resizing_is_pillows_and_stays_in_range() -> None:
-    edge = np.zeros((40, 40, 3), np.uint8)
-    edge[:, 20:] = 255
-    pictures = [Image.fromarray(edge)]
-    for resample in (Image.Resampling.NEAREST, Image.Resampling.BILINEAR, Image.Resampling.BICUBIC):
-        made = Twin(hf.ViTImageProcessorPil(resample=resample))
-        for size in ((100, 70), (13, 22)):
-            ours = made.resize(to_tensor(pictures), *size)
-            assert ours.min() >= 0 and ours.max() <= 1
-            theirs = to_tensor([pictures[0].resize(size[::-1], resample)])
-            assert (ours - theirs).abs().max() < 1.5 / 255
 
 
 def test_sizes_are_those_of_the_official_geometry() -> None:
@@ -103,15 +113,9 @@ def test_sizes_are_those_of_the_official_geometry() -> None:
 
 
 def test_a_processor_nobody_mirrored_is_refused() -> None:
-    with pytest.raises(
-        PreprocessingMismatch,
-        match=re.escape(
-            "The differentiable twin of Glm4vImageProcessorPil differs from it in form on a"
-        ),
-    ):
-        twin(hf.Glm4vImageProcessorPil())
-    with pytest.raises(PreprocessingMismatch, match="refuse to train through it"):
-        twin(hf.ViTImageProcessorPil(resample=Image.Resampling.BOX))
+    sentence = "version of Glm4vImageProcessorPil differs from it in form on a smooth picture"
+    with pytest.raises(PreprocessingMismatch, match=sentence):
+        faithful(hf.Glm4vImageProcessorPil(), WHOLE)
 
 
 def test_a_processor_that_does_something_else_is_refused_by_its_values() -> None:
@@ -123,12 +127,12 @@ def test_a_processor_that_does_something_else_is_refused_by_its_values() -> None
         PreprocessingMismatch,
         match=r"by \d+\.\d levels of 255 \(at most 2 are allowed\) on a smooth picture of 224×224",
     ):
-        twin(Darker())
+        faithful(Darker(), WHOLE)
 
 
 def test_settings_are_replaced_in_a_copy() -> None:
     processor = hf.GotOcr2ImageProcessorPil()
-    changed = Preprocessor(processor, {"crop_to_patches": True})
+    changed = Preprocessor(processor, layout_of(processor), {"crop_to_patches": True})
     assert changed.processor.crop_to_patches is True and processor.crop_to_patches is False
     assert len(changed([probe(300, 900)])["pixel_values"]) > 1
 

@@ -1,4 +1,4 @@
-"""Twins of the processors that pad, quarter, crop by share or count patches: every setting that
+"""Differentiable versions of the processors that pad, quarter, crop by share or count patches: every setting that
 changes their arithmetic.
 """
 
@@ -15,17 +15,19 @@ from transformers.image_utils import SizeDict
 from transformers.models.idefics2 import image_processing_pil_idefics2 as idefics2
 from transformers.models.pixtral import image_processing_pil_pixtral as pixtral
 
+from matboard.models.families import layout_of
 from matboard.models.processors import geometry
-from matboard.models.processors.differentiable import Twin
-from matboard.models.processors.preprocessor import (
+from matboard.models.processors.check import (
     TOLERANCE,
-    Preprocessor,
+    deviation,
     disagreement,
+    faithful,
     official_inputs,
     probe,
     to_tensor,
-    twin,
 )
+from matboard.models.processors.differentiable import DifferentiableProcessor
+from matboard.models.processors.preprocessor import Preprocessor
 
 SIZES = ((224, 224), (90, 200), (301, 130), (500, 700), (61, 33))
 MEAN = [0.485, 0.456, 0.406]
@@ -92,22 +94,21 @@ def processor_of(name: str) -> Any:
 
 
 @pytest.mark.parametrize("name", PROCESSORS)
-def test_twins_agree_with_the_official_processors(name: str) -> None:
+def test_they_agree_with_the_official_processors_also_on_prompted_canvases(name: str) -> None:
     processor = processor_of(name)
-    made = twin(processor)
-    assert made.exact
+    made = faithful(processor, layout_of(processor))
     for size in SIZES:
         assert disagreement(made, processor, probe(*size)) <= TOLERANCE, size
+    assert deviation(made, processor) is None
 
 
 @pytest.mark.parametrize("name", PROCESSORS)
-def test_twins_name_count_and_type_as_the_official_processors(name: str) -> None:
+def test_they_name_count_and_type_as_the_official_processors(name: str) -> None:
     processor = processor_of(name)
     pictures = [probe(90, 200), probe(90, 200).transpose(Image.Transpose.FLIP_LEFT_RIGHT)]
-    official, ours = (
-        official_inputs(processor, pictures),
-        Preprocessor(processor)(to_tensor(pictures)),
-    )
+    layout = layout_of(processor)
+    official = official_inputs(processor, layout, pictures)
+    ours = Preprocessor(processor, layout)(to_tensor(pictures))
     assert set(ours) == set(official)
     for key, value in official.items():
         assert (
@@ -125,7 +126,8 @@ def test_every_pixel_of_a_square_canvas_gets_a_gradient(name: str) -> None:
     canvas = (
         torch.rand(1, 3, 56, 56, generator=torch.Generator().manual_seed(0)) * 0.5 + 0.25
     ).requires_grad_()
-    values = Twin(processor_of(name))(canvas)["pixel_values"]
+    processor = processor_of(name)
+    values = DifferentiableProcessor(processor, layout_of(processor))(canvas)["pixel_values"]
     (
         values * torch.randn(values.shape, generator=torch.Generator().manual_seed(1))
     ).sum().backward()

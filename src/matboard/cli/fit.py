@@ -34,10 +34,13 @@ def fit(config: Config, words: Words = None, run: RunFolder = None, store: Store
 
 
 def show_results(folder: Path) -> None:
-    """The transfer table of a finished run."""
+    """The transfer table of a finished run; nothing where another process is to finish it."""
     from matboard.report import transfer_table_text
     from matboard.results import TransferResults, read
+    from matboard.runs import Run
 
+    if not Run(folder).finished:
+        return
     results = read(folder)
     if isinstance(results, TransferResults):
         out.print(transfer_table_text(results))

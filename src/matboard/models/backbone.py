@@ -33,7 +33,7 @@ from matboard.models.capabilities import (
     Tokens,
     TokensOut,
 )
-from matboard.models.vlm.adapter import load_part
+from matboard.models.vlm.loading import load_part
 
 FAMILIES = {
     "clip": "CLIPVisionModel",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,8 +13,9 @@ from torch.nn import functional as F  # noqa: N812
 
 from matboard.errors import ModelError
 from matboard.models.capabilities import Guide, Pictures
+from matboard.models.families import layout_of
 from matboard.models.processors.preprocessor import Preprocessor
-from matboard.models.vlm.adapter import load_part
+from matboard.models.vlm.loading import load_part
 
 
 class ClipGuide(Guide):
@@ -43,7 +45,8 @@ class ClipGuide(Guide):
             )
         self.name = name or model.config.name_or_path or model.config.model_type
         self.model = model.eval().requires_grad_(False)
-        self.preprocess, self.tokenizer = Preprocessor(image_processor), tokenizer
+        self.preprocess = Preprocessor(image_processor, layout_of(image_processor))
+        self.tokenizer = tokenizer
         self.logit_scale = float(model.logit_scale.exp())
 
     @property
@@ -103,7 +106,10 @@ def load_guide(
     tokenizer = load_part(AutoTokenizer, "tokenizer", place)
     model = model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     loaded = ClipGuide(model, processor, tokenizer, name=place)
-    loaded.preprocess.warn(place)
+    if loaded.refusal is not None:
+        warnings.warn(f"No prompt can be learned with {place}. {loaded.refusal}", stacklevel=2)
+    elif loaded.preprocess.deviation is not None:
+        warnings.warn(f"{place}: {loaded.preprocess.deviation}", stacklevel=2)
     return loaded
 
 

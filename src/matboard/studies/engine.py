@@ -220,8 +220,8 @@ def merge_logs(run: Run, units: Sequence[FitUnit]) -> None:
     """Write the fits' logged lines into the study's, each with what this study calls its fit."""
     lines = []
     for unit in units:
-        for row in unit.run.metrics():
-            lines.append(json.dumps({**row, "run": unit.name}) + "\n")
+        rows = unit.run.metrics()
+        lines += [json.dumps({"run": unit.name, **row}) + "\n" for row in rows]
     write_atomically(run.path("metrics.jsonl"), "".join(lines).encode())
 
 

@@ -1,19 +1,34 @@
-"""One part of a batch, through every model and the guide, back to the canvas."""
+"""A batch, part by part, through every model and the guide, back to the canvas."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
-from matboard.models.capabilities import Guide, Learnable
+from matboard.models.capabilities import Guide, Images, Learnable
 from matboard.transfer.batches import Batch, Batches
-from matboard.transfer.gradients import Gradients, Summand
+from matboard.transfer.gradients import Gradients, Summand, summed
 from matboard.transfer.objective import Objective
 from matboard.transfer.passes import CleanFeatures, GuidePass, ModelPass, TextFeatures
 from matboard.transfer.processes import Processes
 from matboard.transfer.terms.term import ModelTerm, Term
+
+Divisors: TypeAlias = dict[tuple[str, str], Tensor]
+"""(model, term) → what the term's sum over the whole batch is divided by."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a batch that goes through the models at once: its samples, and their pictures with
+    the prompt.
+    """
+
+    batch: Batch
+    canvases: Images
 
 
 class Backward:
@@ -21,7 +36,7 @@ class Backward:
 
     Args:
         guide: given where some term needs one.
-        batches: whose parts will come.
+        batches: where the parts come from.
     """
 
     def __init__(
@@ -35,66 +50,93 @@ class Backward:
         self._objective = objective
         self._models = models
         self._guide = guide
-        self._batches = batches
+        self._size = batches.size
         self._processes = processes
         self._clean = CleanFeatures(batches)
         self._texts = TextFeatures()
 
-    def gradients(self, part: Batch, canvases: Tensor, apart: bool) -> Gradients:
-        """Of every term at the canvas, model by model, so that one graph is alive at a time.
+    def gradients(self, parts: Sequence[Part], apart: bool) -> Gradients:
+        """Of every term at the canvas, over the whole batch.
 
         Args:
-            canvases: the part's pictures with the prompt.
+            parts: ours; other processes have the others.
             apart: also keep each term's own.
         """
+        divisors = self._divisors(parts) if len(parts) > 1 else {}
+        found = [self._of_part(part, divisors, apart) for part in parts]
+        return summed(found, self._processes)
+
+    def _of_part(self, part: Part, divisors: Divisors, apart: bool) -> Gradients:
+        """Model by model, so that one graph is alive at a time."""
         out = Gradients(apart)
         if self._objective.of_models:
             share = 1 / len(self._models)
             for model in self._models:
-                leaf = _leaf(canvases)
-                out.add(leaf, self._of_model(model, part, leaf), share, model.name)
+                leaf = _leaf(part)
+                out.add(leaf, self._of_model(model, part, leaf, divisors), share, model.name)
         if self._guide is not None:
-            leaf = _leaf(canvases)
+            leaf = _leaf(part)
             out.add(leaf, self._of_guide(self._guide, part, leaf))
         if self._objective.of_canvas:
-            leaf = _leaf(canvases)
+            leaf = _leaf(part)
             out.add(leaf, self._of_canvas(leaf))
         return out
 
-    def _of_model(self, model: Learnable, part: Batch, leaf: Tensor) -> list[Summand]:
-        seen = ModelPass(model, part, leaf, self._objective.needs, self._clean)
+    def _of_model(
+        self, model: Learnable, part: Part, leaf: Tensor, divisors: Divisors
+    ) -> list[Summand]:
+        seen = self._pass(model, part, leaf)
         summands = []
         for term in self._objective.of_models:
             value = term.value(seen)
-            summands.append(_summand(term, value / self._units(term, seen)))
+            divisor: Tensor | int = self._size
+            if term.needs.counts:
+                key = (model.name, term.name)
+                divisor = divisors[key] if key in divisors else self._counted(term, [seen])
+            summands.append(_summand(term, value / divisor))
         return summands
 
-    def _units(self, term: ModelTerm, seen: ModelPass) -> Tensor | int:
-        """What the whole batch's sum is divided by."""
-        counted = term.units(seen)
-        if counted is None:
-            return self._batches.size
-        return self._processes.sum([torch.tensor(counted, device=seen.canvases.device)])
-
-    def _of_guide(self, guide: Guide, part: Batch, leaf: Tensor) -> list[Summand]:
-        seen = GuidePass(guide, part, leaf, self._texts)
+    def _of_guide(self, guide: Guide, part: Part, leaf: Tensor) -> list[Summand]:
+        seen = GuidePass(guide, part.batch, leaf, self._texts)
         summands = []
         for term in self._objective.of_guide:
             value = term.value(seen)
-            summands.append(_summand(term, value / self._batches.size))
+            summands.append(_summand(term, value / self._size))
         return summands
 
     def _of_canvas(self, leaf: Tensor) -> list[Summand]:
         summands = []
         for term in self._objective.of_canvas:
             value = term.value(leaf)
-            summands.append(_summand(term, value / self._batches.size))
+            summands.append(_summand(term, value / self._size))
         return summands
 
+    @torch.no_grad()
+    def _divisors(self, parts: Sequence[Part]) -> Divisors:
+        """For terms that are divided by what is counted: the first of several parts cannot be
+        backpropagated before it is counted in the last, so all are run forward once more.
+        """
+        counting = [term for term in self._objective.of_models if term.needs.counts]
+        divisors = {}
+        for model in self._models if counting else ():
+            passes = [self._pass(model, part, part.canvases) for part in parts]
+            for term in counting:
+                divisors[model.name, term.name] = self._counted(term, passes)
+        return divisors
 
-def _leaf(canvases: Tensor) -> Tensor:
-    """A copy that gradients are taken for, without what led to it."""
-    return canvases.detach().requires_grad_()
+    def _counted(self, term: ModelTerm, passes: Sequence[ModelPass]) -> Tensor:
+        """Over all parts of all processes."""
+        device = passes[0].canvases.device
+        counts = [torch.tensor(term.units(seen), device=device) for seen in passes]
+        return self._processes.sum(counts)
+
+    def _pass(self, model: Learnable, part: Part, canvases: Tensor) -> ModelPass:
+        return ModelPass(model, part.batch, canvases, self._objective.needs, self._clean)
+
+
+def _leaf(part: Part) -> Tensor:
+    """Its canvases, as what gradients are taken for."""
+    return part.canvases.detach().requires_grad_()
 
 
 def _summand(term: Term, mean: Tensor) -> Summand:

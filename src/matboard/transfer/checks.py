@@ -23,11 +23,17 @@ def needed_guide(objective: Objective, guide: Guide | None) -> Guide | None:
 
 
 def check_models(models: Sequence[Learnable], guide: Guide | None, objective: Objective) -> None:
-    """Raises ConfigError without models, ModelError or UnknownName for one that lacks what a term
-    needs, PreprocessingMismatch for one (or a guide) that gives no faithful gradient.
+    """Whether an objective can be learned on these models.
+
+    Raises:
+        ConfigError: no model, or two of the same name.
+        ModelError: a model lacks what a term needs.
+        UnknownName: a model has no tap where a term reads features.
+        PreprocessingMismatch: a model, or the guide, gives no faithful gradient.
     """
     if not models:
         raise ConfigError("No source model was given; a prompt is learned on at least one.")
+    _refuse_namesakes(models)
     for model in models:
         for term in objective.terms:
             _check_ability(model, term)
@@ -49,6 +55,16 @@ def check_samples(task: Task, objective: Objective) -> None:
             raise TaskError(
                 f"Sample {sample.id!r} of task {task.name!r} has no candidates, which"
                 f" {comparing[0]} compares; give it the answers to choose from."
+            )
+
+
+def _refuse_namesakes(models: Sequence[Learnable]) -> None:
+    names = [model.name for model in models]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(
+                f"Two source models are called {name!r}; give each once, by a name of its own:"
+                " what is kept of a model is found by it."
             )
 
 

@@ -22,10 +22,10 @@ from matboard.errors import ConfigError, FitError, RunError
 from matboard.models.capabilities import Guide, Learnable
 from matboard.prompts.pixel import PixelPrompt
 from matboard.tasks.task import Task
-from matboard.transfer.backward import Backward
+from matboard.transfer.backward import Backward, Part
 from matboard.transfer.batches import Batches
 from matboard.transfer.checks import check_models, check_samples, needed_guide
-from matboard.transfer.gradients import Gradients, summed
+from matboard.transfer.gradients import Gradients
 from matboard.transfer.objective import Objective
 from matboard.transfer.optimisers import Optimiser, Slope
 from matboard.transfer.processes import Processes
@@ -87,7 +87,7 @@ class Fit(Iterator[Step]):
         guide = needed_guide(objective, guide)
         check_models(models, guide, objective)
         check_samples(task, objective)
-        self._parts = _count_parts(batch_size, micro_batch, self.processes, objective)
+        self._parts = _count_parts(batch_size, micro_batch, self.processes)
         self.prompt = prompt
         self.models = list(models)
         self.task = task
@@ -190,13 +190,13 @@ class Fit(Iterator[Step]):
     def _gradients(self, step: int) -> Gradients:
         """At the canvas, over the whole batch."""
         apart = bool(self.diagnose_every) and step % self.diagnose_every == 0
-        found = []
+        parts = []
         for index in self.processes.parts(self._parts):
-            part = self.batches.at(step, index, self._parts)
+            batch = self.batches.at(step, index, self._parts)
             with torch.no_grad():
-                canvases = self.prompt(part.images.to(self.prompt.delta.device))
-            found.append(self._backward.gradients(part, canvases, apart))
-        return summed(found, self.processes)
+                canvases = self.prompt(batch.images.to(self.prompt.delta.device))
+            parts.append(Part(batch, canvases))
+        return self._backward.gradients(parts, apart)
 
     def _slope(self, gradients: Gradients) -> Slope:
         """The canvas gradient, carried into the learned values.
@@ -272,9 +272,7 @@ def fit(
     )
 
 
-def _count_parts(
-    batch_size: int, micro_batch: int | None, processes: Processes, objective: Objective
-) -> int:
+def _count_parts(batch_size: int, micro_batch: int | None, processes: Processes) -> int:
     """How many parts a batch is cut into. Raises ConfigError where it cannot be."""
     if batch_size < 1 or batch_size % processes.count:
         raise ConfigError(
@@ -288,11 +286,5 @@ def _count_parts(
         raise ConfigError(
             f"A process's share of {share} samples cannot be cut into parts of {micro_batch};"
             " make micro_batch a divisor."
-        )
-    whole = [term.title for term in objective.terms if term.needs.whole_share]
-    if whole and micro_batch < share:
-        raise ConfigError(
-            f"The {' and '.join(whole)} in this form is divided by what is counted in a whole"
-            " batch, which micro_batch would cut; leave micro_batch out, or take another form."
         )
     return batch_size // micro_batch

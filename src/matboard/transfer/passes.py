@@ -43,15 +43,15 @@ class Needs:
         taps: where a model's visual features are read.
         candidates: a model's scores of each sample's candidate answers.
         guide: an image-text model.
-        whole_share: all samples of a process at once, because what the term is divided by is
-            counted among them.
+        counts: the term is not divided by the number of samples, but by what its `ModelTerm.units`
+            counts.
     """
 
     answers: frozenset[bool] = frozenset()
     taps: frozenset[str] = frozenset()
     candidates: bool = False
     guide: bool = False
-    whole_share: bool = False
+    counts: bool = False
 
     def __or__(self, other: Needs) -> Needs:
         return Needs(
@@ -59,7 +59,7 @@ class Needs:
             taps=self.taps | other.taps,
             candidates=self.candidates or other.candidates,
             guide=self.guide or other.guide,
-            whole_share=self.whole_share or other.whole_share,
+            counts=self.counts or other.counts,
         )
 
 

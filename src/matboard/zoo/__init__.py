@@ -38,7 +38,7 @@ def load_model(name: str, *, cache: Path | None = None, **options: Any) -> Visio
 def look_up(names: Iterable[str], *, cache: Path | None = None) -> None:
     """See that models can be had, by their configurations alone. Raises ModelError, UnknownName."""
     with needed():
-        from matboard.models.vlm.adapter import look_up
+        from matboard.models.vlm.loading import look_up
         from matboard.zoo import architectures
 
     architectures.register()

@@ -28,7 +28,7 @@ from huggingface_hub import constants
 from matboard.disk import make_once
 from matboard.errors import ModelError, UnknownName, first_line
 from matboard.hub import why
-from matboard.models.vlm.adapter import LOADING_ERRORS
+from matboard.models.vlm.loading import LOADING_ERRORS
 from matboard.zoo.efficientnet import EfficientNetLite, EfficientNetLiteConfig
 
 Progress = Callable[[str], None]

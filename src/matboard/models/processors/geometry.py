@@ -20,19 +20,17 @@ def get(size: Any, key: str) -> Any:
 
 def target(size: Any, height: int, width: int) -> tuple[int, int]:
     """Height and width after resizing, by the rule that the keys of ``size`` name."""
-    short, long = get(size, "shortest_edge"), get(size, "longest_edge")
+    short = get(size, "shortest_edge")
+    long = get(size, "longest_edge")
+    most = (get(size, "max_height"), get(size, "max_width"))
     if short and long:
         tall, wide = get_size_with_aspect_ratio((height, width), short, long)
+    elif short and height <= width:
+        tall, wide = short, short * width / height
     elif short:
-        tall, wide = (
-            (short, int(short * width / height))
-            if height <= width
-            else (int(short * height / width), short)
-        )
-    elif get(size, "max_height") and get(size, "max_width"):
-        tall, wide = get_image_size_for_max_height_width(
-            (height, width), get(size, "max_height"), get(size, "max_width")
-        )
+        tall, wide = short * height / width, short
+    elif all(most):
+        tall, wide = get_image_size_for_max_height_width((height, width), *most)
     else:
         tall, wide = get(size, "height"), get(size, "width")
     return int(tall), int(wide)
@@ -40,43 +38,51 @@ def target(size: Any, height: int, width: int) -> tuple[int, int]:
 
 def fit_inside(height: int, width: int, tall: int, wide: int) -> tuple[int, int]:
     """The largest size of the same proportions inside tall × wide."""
-    down, right = tall / height, wide / width
-    return (
-        (min(math.ceil(height * right), tall), wide)
-        if right < down
-        else (tall, min(math.ceil(width * down), wide))
-    )
+    down = tall / height
+    right = wide / width
+    if right < down:
+        return min(math.ceil(height * right), tall), wide
+    return tall, min(math.ceil(width * down), wide)
 
 
 def multiple(height: int, width: int, factor: int, least: int, most: int) -> tuple[int, int]:
     """The nearest multiples of ``factor`` whose product lies in [least, most] pixels (Qwen2-VL's
     ``smart_resize``).
     """
-    tall, wide = round(height / factor) * factor, round(width / factor) * factor
+    tall = round(height / factor) * factor
+    wide = round(width / factor) * factor
     if tall * wide > most:
         shrink = math.sqrt(height * width / most)
-        return max(factor, int(height / shrink // factor) * factor), max(
-            factor, int(width / shrink // factor) * factor
-        )
+        tall = int(height / shrink // factor) * factor
+        wide = int(width / shrink // factor) * factor
+        return max(factor, tall), max(factor, wide)
     if tall * wide < least:
         grow = math.sqrt(least / (height * width))
-        return math.ceil(height * grow / factor) * factor, math.ceil(width * grow / factor) * factor
+        tall = math.ceil(height * grow / factor) * factor
+        wide = math.ceil(width * grow / factor) * factor
     return tall, wide
+
+
+MOST = 4096
+"""No side of Idefics 3's pictures is longer (transformers' ``MAX_IMAGE_SIZE``)."""
 
 
 def longest_edge(height: int, width: int, edge: int) -> tuple[int, int]:
     """The longer side becomes ``edge``, the other keeps the proportions and is made even (Idefics
-    3); no side above 4096.
+    3).
     """
     ratio = width / height
-    tall, wide = (int(edge / ratio), edge) if width >= height else (edge, int(edge * ratio))
-    tall, wide = (
-        tall + (tall % 2 if width >= height else 0),
-        wide + (wide % 2 if height > width else 0),
-    )
-    if max(tall, wide) > 4096:
+    if width >= height:
+        wide = edge
+        tall = int(edge / ratio)
+        tall += tall % 2
+    else:
+        tall = edge
+        wide = int(edge * ratio)
+        wide += wide % 2
+    if max(tall, wide) > MOST:
         ratio = wide / tall
-        tall, wide = (int(4096 / ratio), 4096) if wide >= tall else (4096, int(4096 * ratio))
+        tall, wide = (int(MOST / ratio), MOST) if wide >= tall else (MOST, int(MOST * ratio))
     return max(tall, 1), max(wide, 1)
 
 
@@ -96,9 +102,11 @@ def between(height: int, width: int, least: int, most: int) -> tuple[int, int]:
     """
     ratio = width / height
     if width >= height and width > most:
-        height, width = int(most / ratio), most
+        height = int(most / ratio)
+        width = most
     elif height > width and height > most:
-        height, width = most, int(most * ratio)
+        height = most
+        width = int(most * ratio)
     return max(height, least), max(width, least)
 
 
@@ -108,8 +116,8 @@ def whole_patches(
     """Shrunk in proportion into ``most`` where it is larger, then both sides rounded up to whole
     patches (Pixtral).
     """
-    ratio = max(height / most[0], width / most[1], 1.0)
-    tall, wide = (
-        (math.floor(height / ratio), math.floor(width / ratio)) if ratio > 1 else (height, width)
-    )
-    return math.ceil(tall / patch[0]) * patch[0], math.ceil(wide / patch[1]) * patch[1]
+    ratio = max(height / most[0], width / most[1])
+    if ratio > 1:
+        height = math.floor(height / ratio)
+        width = math.floor(width / ratio)
+    return math.ceil(height / patch[0]) * patch[0], math.ceil(width / patch[1]) * patch[1]

@@ -12,21 +12,26 @@ import copy
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 from transformers.modeling_outputs import BaseModelOutput
 
-from matboard.models.families import Family
-from matboard.models.vlm.fusion import Asked, Joint
+from matboard.models.families.family import Family
+from matboard.models.vlm.fusion import Fusion, Prompts
 from matboard.models.vlm.prompt import padded
+
+KEYS_AND_VALUES = (DynamicLayer, DynamicSlidingWindowLayer)
+"""Layers of a cache that hold keys and values and nothing else."""
 
 
 @dataclass(frozen=True)
-class Heard:
-    """A prompt that has been read.
+class Prefill:
+    """Prompts that have been read.
 
     Attributes:
         logits: of the first answer token, ``batch vocabulary``.
@@ -34,6 +39,7 @@ class Heard:
         mask: ``batch token``.
         position: of the first answer token.
         memory: what the language model is given again with every later token, ``batch …``.
+        axes: in how many dimensions positions are counted; 0 where there is one sequence of them.
     """
 
     logits: Tensor
@@ -41,215 +47,247 @@ class Heard:
     mask: Tensor
     position: Tensor
     memory: Mapping[str, Tensor] = field(default_factory=dict)
+    axes: int = 0
+
+    @property
+    def reusable(self) -> bool:
+        """Whether rows of the cache can be copied. Recurrent and convolutional states cannot: they
+        are written over in place, and some models ignore them where several tokens follow at once.
+        """
+        if self.cache is None:
+            return False
+        return all(type(layer) in KEYS_AND_VALUES for layer in _layers(self.cache))
 
     @property
     def row_bytes(self) -> int:
         """Memory of one row's keys and values."""
-        return sum(
-            part.nbytes
-            for keys_and_values in self.cache
-            for part in keys_and_values
-            if isinstance(part, Tensor)
-        ) // len(self.mask)
+        tensors = [t for layer in _layers(self.cache) for t in (layer.keys, layer.values)]
+        return sum(t.nbytes for t in tensors if isinstance(t, Tensor)) // len(self.mask)
 
-    def rows(self, index: Tensor) -> Heard:
+    def rows(self, index: Tensor) -> Prefill:
         """A copy made of some of the rows; rows may repeat."""
-        memory = {name: value[index] for name, value in self.memory.items()}
-        return Heard(
-            self.logits[index],
-            _select(self.cache, index),
-            self.mask[index],
-            self.position[index],
-            memory,
+        return replace(
+            self,
+            logits=self.logits[index],
+            cache=_select(self.cache, index),
+            mask=self.mask[index],
+            position=self.position[index],
+            memory={name: value[index] for name, value in self.memory.items()},
         )
 
 
-class Speaker(ABC):
+class LanguageModel(ABC):
     """How one kind of language model is driven.
 
     Args:
-        joint: the model's parts.
+        fusion: the model's parts.
         family: its token types and first position.
     """
 
     padding = "left"
 
-    def __init__(self, joint: Joint, family: Family) -> None:
-        self.joint, self.model, self.language, self.family = (
-            joint,
-            joint.model,
-            joint.language,
-            family,
-        )
-        self.slices = "logits_to_keep" in inspect.signature(self.language.forward).parameters
+    def __init__(self, fusion: Fusion, family: Family) -> None:
+        self.fusion = fusion
+        self.model = fusion.model
+        self.language = fusion.language
+        self.family = family
+        self.accepts = frozenset(inspect.signature(self.language.forward).parameters)
 
     @abstractmethod
-    def score(self, asked: Asked, answers: Sequence[Sequence[int]]) -> Tensor:
+    def score(self, prompts: Prompts, answers: Sequence[Sequence[int]]) -> Tensor:
         """Logits that predict each answer token, ``batch token vocabulary``, in one pass; padded on
         the right.
         """
 
     @abstractmethod
-    def hear(self, asked: Asked) -> Heard:
+    def prefill(self, prompts: Prompts) -> Prefill:
         """Read the prompts."""
 
     @abstractmethod
-    def go_on(self, heard: Heard, ids: Tensor, mask: Tensor) -> tuple[Tensor, Heard]:
-        """Logits after each of the given tokens, and the prompt with them. Uses up ``heard.cache``."""
+    def decode(self, prefill: Prefill, ids: Tensor, mask: Tensor) -> tuple[Tensor, Prefill]:
+        """Logits after each of the given tokens, and the prompt with them. Uses up
+        ``prefill.cache``.
+        """
 
 
-class Causal(Speaker):
+class Causal(LanguageModel):
     """A decoder: prompt and answer are one sequence."""
 
-    def score(self, asked: Asked, answers: Sequence[Sequence[int]]) -> Tensor:
-        asked = self.joint.begin(asked)
-        ids, mask = padded([answer[:-1] for answer in answers], "right", asked.ids.device)
-        positions = self._positions(asked)
-        joined = torch.cat(
-            [positions, self._onwards(_next(positions, asked.mask), ids.shape[1])], dim=-1
+    def score(self, prompts: Prompts, answers: Sequence[Sequence[int]]) -> Tensor:
+        prompts = self.fusion.opened(prompts)
+        ids, mask = padded([answer[:-1] for answer in answers], "right", prompts.ids.device)
+        count = ids.shape[1]
+        positions = self._positions(prompts)
+        onwards = _onwards(_next(positions, prompts.mask), count, _axes(positions))
+        whole = replace(
+            prompts,
+            ids=torch.cat([prompts.ids, ids], 1),
+            mask=torch.cat([prompts.mask, mask], 1),
         )
-        whole = Asked(
-            torch.cat([asked.ids, ids], 1),
-            torch.cat([asked.mask, mask], 1),
-            asked.visual,
-            asked.features,
-        )
-        keep = {"logits_to_keep": ids.shape[1] + 1} if self.slices else {}
-        options = {"attention_mask": whole.mask, "position_ids": joined, "use_cache": False, **keep}
         logits: Tensor = self.language(
-            **self.joint.tell(whole), **self._types(whole, ids.shape[1]), **options
+            **self.fusion.arguments(whole),
+            **self._types(prompts, count),
+            **self._kept(count + 1),
+            attention_mask=whole.mask,
+            position_ids=torch.cat([positions, onwards], dim=-1),
+            use_cache=False,
         ).logits
-        return logits[:, -(ids.shape[1] + 1) :]
+        return logits[:, -(count + 1) :]
 
-    def hear(self, asked: Asked) -> Heard:
-        asked = self.joint.begin(asked)
-        positions = self._positions(asked)
-        options = {"attention_mask": asked.mask, "position_ids": positions, "use_cache": True}
-        keep = {"logits_to_keep": 1} if self.slices else {}
-        out = self.language(**self.joint.tell(asked), **self._types(asked, 0), **options, **keep)
-        return Heard(
-            out.logits[:, -1],
-            out.past_key_values,
-            asked.mask,
-            _next(positions, asked.mask),
-            self.joint.keep(asked),
-        )
-
-    def go_on(self, heard: Heard, ids: Tensor, mask: Tensor) -> tuple[Tensor, Heard]:
-        seen = torch.cat([heard.mask, mask], 1)
-        positions = self._onwards(heard.position, ids.shape[1])
-        options = {
-            "attention_mask": seen,
-            "position_ids": positions,
-            "past_key_values": heard.cache,
-            "use_cache": True,
-        }
+    def prefill(self, prompts: Prompts) -> Prefill:
+        prompts = self.fusion.opened(prompts)
+        positions = self._positions(prompts)
         out = self.language(
-            input_ids=ids, **options, **self.joint.remind(heard.memory, ids.shape[1])
+            **self.fusion.arguments(prompts),
+            **self._types(prompts, 0),
+            **self._kept(1),
+            attention_mask=prompts.mask,
+            position_ids=positions,
+            use_cache=True,
         )
-        return out.logits, Heard(
+        return Prefill(
             out.logits[:, -1],
             out.past_key_values,
-            seen,
-            heard.position + ids.shape[1],
-            heard.memory,
+            prompts.mask,
+            _next(positions, prompts.mask),
+            self.fusion.memory(prompts),
+            _axes(positions),
         )
 
-    def _types(self, asked: Asked, answer: int) -> dict[str, Tensor]:
-        if self.family.token_types == "none":
-            return {}
-        if self.family.token_types == "picture":
-            return {"token_type_ids": (asked.ids == self.model.config.image_token_id).long()}
-        types = torch.zeros_like(asked.ids)
-        types[:, types.shape[1] - answer :] = 1
-        return {"token_type_ids": types}
+    def decode(self, prefill: Prefill, ids: Tensor, mask: Tensor) -> tuple[Tensor, Prefill]:
+        count = ids.shape[1]
+        seen = torch.cat([prefill.mask, mask], 1)
+        out = self.language(
+            input_ids=ids,
+            attention_mask=seen,
+            position_ids=_onwards(prefill.position, count, prefill.axes),
+            past_key_values=prefill.cache,
+            use_cache=True,
+            **self.fusion.recall(prefill.memory, count),
+        )
+        read = replace(
+            prefill,
+            logits=out.logits[:, -1],
+            cache=out.past_key_values,
+            mask=seen,
+            position=prefill.position + count,
+        )
+        return out.logits, read
 
-    @property
-    def _rope(self) -> Any:
-        """The function that gives visual tokens positions in three dimensions, where the model has
-        one.
-        """
-        return getattr(getattr(self.model, "model", None), "get_rope_index", None)
+    def _kept(self, count: int) -> dict[str, int]:
+        """The head is applied to the last tokens only, where it can be told so."""
+        return {"logits_to_keep": count} if "logits_to_keep" in self.accepts else {}
 
-    def _onwards(self, start: Tensor, count: int) -> Tensor:
-        """Positions of the ``count`` text tokens from each row's ``start`` on."""
-        steps = start[:, None] + torch.arange(count, device=start.device)
-        return steps if self._rope is None else steps.expand(3, *steps.shape)
+    def _types(self, prompts: Prompts, answer: int) -> dict[str, Tensor]:
+        """Per-token inputs for prompts and ``answer`` more tokens."""
+        marks = dict(prompts.types)
+        if not marks and self.family.token_types != "none":
+            visual = self._is_visual(prompts)
+            marks["token_type_ids"] = visual * (self.family.token_types == "picture")
+        value = int(self.family.token_types == "answer")
+        return {
+            name: F.pad(mark, (0, answer), value=value)
+            for name, mark in marks.items()
+            if name in self.accepts
+        }
 
-    def _positions(self, asked: Asked) -> Tensor:
-        if self._rope is None:
-            return (asked.mask.cumsum(-1) - 1).clamp(min=0) + self.family.first_position
-        types = (asked.ids == self.model.config.image_token_id).int()
-        positions: Tensor = self._rope(
-            asked.ids, mm_token_type_ids=types, image_grid_thw=asked.grid, attention_mask=asked.mask
-        )[0]
+    def _is_visual(self, prompts: Prompts) -> Tensor:
+        visual: Tensor = prompts.ids == self.model.config.image_token_id
+        return visual.long()
+
+    def _positions(self, prompts: Prompts) -> Tensor:
+        """Each token's position; in several dimensions where the model counts visual tokens so."""
+        index = getattr(getattr(self.model, "model", None), "get_rope_index", None)
+        if index is None:
+            return (prompts.mask.cumsum(-1) - 1).clamp(min=0) + self.family.first_position
+        known = {
+            **prompts.inputs,
+            "mm_token_type_ids": self._is_visual(prompts).int(),
+            **prompts.types,
+            "attention_mask": prompts.mask,
+        }
+        wanted = inspect.signature(index).parameters
+        options = {name: value for name, value in known.items() if name in wanted}
+        positions: Tensor = index(prompts.ids, **options)[0]
         return positions
 
 
-class EncoderDecoder(Speaker):
+class EncoderDecoder(LanguageModel):
     """An encoder reads the prompt, a decoder speaks the answer."""
 
     padding = "right"
 
-    def score(self, asked: Asked, answers: Sequence[Sequence[int]]) -> Tensor:
+    def score(self, prompts: Prompts, answers: Sequence[Sequence[int]]) -> Tensor:
         start = self._start()
-        ids, _ = padded([[*start, *answer[:-1]] for answer in answers], "right", asked.ids.device)
-        out = self.language(
-            **self.joint.tell(asked),
-            attention_mask=asked.mask,
-            decoder_input_ids=ids,
-            use_cache=False,
-        )
-        logits: Tensor = out.logits
+        rows = [[*start, *answer[:-1]] for answer in answers]
+        ids, _ = padded(rows, "right", prompts.ids.device)
+        logits: Tensor = self._read(prompts, ids, use_cache=False).logits
         return logits[:, len(start) - 1 :]
 
-    def hear(self, asked: Asked) -> Heard:
-        ids = torch.tensor([self._start()], device=asked.ids.device).repeat(len(asked.ids), 1)
+    def prefill(self, prompts: Prompts) -> Prefill:
+        start = torch.tensor([self._start()], device=prompts.ids.device)
+        out = self._read(prompts, start.repeat(len(prompts.ids), 1), use_cache=True)
+        memory = {"last_hidden_state": out.encoder_last_hidden_state}
+        after = prompts.mask.sum(1)
+        return Prefill(out.logits[:, -1], out.past_key_values, prompts.mask, after, memory)
+
+    def decode(self, prefill: Prefill, ids: Tensor, mask: Tensor) -> tuple[Tensor, Prefill]:
         out = self.language(
-            **self.joint.tell(asked),
-            attention_mask=asked.mask,
+            encoder_outputs=BaseModelOutput(**prefill.memory),
+            attention_mask=prefill.mask,
             decoder_input_ids=ids,
+            past_key_values=prefill.cache,
             use_cache=True,
         )
-        memory = {"last_hidden_state": out.encoder_last_hidden_state}
-        return Heard(out.logits[:, -1], out.past_key_values, asked.mask, asked.mask.sum(1), memory)
+        read = replace(prefill, logits=out.logits[:, -1], cache=out.past_key_values)
+        return out.logits, read
 
-    def go_on(self, heard: Heard, ids: Tensor, mask: Tensor) -> tuple[Tensor, Heard]:
-        memory = BaseModelOutput(**heard.memory)
-        options = {"attention_mask": heard.mask, "past_key_values": heard.cache, "use_cache": True}
-        out = self.language(encoder_outputs=memory, decoder_input_ids=ids, **options)
-        return out.logits, Heard(
-            out.logits[:, -1], out.past_key_values, heard.mask, heard.position, heard.memory
+    def _read(self, prompts: Prompts, ids: Tensor, *, use_cache: bool) -> Any:
+        return self.language(
+            **self.fusion.arguments(prompts),
+            attention_mask=prompts.mask,
+            decoder_input_ids=ids,
+            use_cache=use_cache,
         )
 
     def _start(self) -> list[int]:
         """What the decoder begins with; some families (BART) force a first token upon it as well."""
-        text, settings = self.model.config.get_text_config(), self.model.generation_config
-        start = getattr(text, "decoder_start_token_id", None)
-        return [
-            int(token)
-            for token in (
-                text.pad_token_id if start is None else start,
-                settings.forced_bos_token_id,
-            )
-            if token is not None
-        ]
+        text = self.model.config.get_text_config()
+        first = getattr(text, "decoder_start_token_id", None)
+        forced = self.model.generation_config.forced_bos_token_id
+        start = (text.pad_token_id if first is None else first, forced)
+        return [int(token) for token in start if token is not None]
 
 
-def speaker_of(joint: Joint, family: Family) -> Speaker:
+def language_model_of(fusion: Fusion, family: Family) -> LanguageModel:
     """The way to drive this model's language side."""
-    both = (joint.model.config, joint.model.config.get_text_config())
-    return (
-        EncoderDecoder
-        if any(getattr(config, "is_encoder_decoder", False) for config in both)
-        else Causal
-    )(joint, family)
+    configs = (fusion.model.config, fusion.model.config.get_text_config())
+    if any(getattr(config, "is_encoder_decoder", False) for config in configs):
+        return EncoderDecoder(fusion, family)
+    return Causal(fusion, family)
+
+
+def _axes(positions: Tensor) -> int:
+    """In how many dimensions positions are counted; 0 where there is one sequence of them."""
+    return len(positions) if positions.ndim == 3 else 0
+
+
+def _onwards(start: Tensor, count: int, axes: int) -> Tensor:
+    """Positions of the ``count`` text tokens from each row's ``start`` on."""
+    steps = start[:, None] + torch.arange(count, device=start.device)
+    return steps.expand(axes, *steps.shape) if axes else steps
 
 
 def _next(positions: Tensor, mask: Tensor) -> Tensor:
     """The position after each row's last token."""
     last = positions.masked_fill(mask == 0, 0).amax(-1)
     return (last.amax(0) if positions.ndim == 3 else last) + 1
+
+
+def _layers(cache: Any) -> list[Any]:
+    if hasattr(cache, "self_attention_cache"):
+        return [*cache.self_attention_cache.layers, *cache.cross_attention_cache.layers]
+    return list(cache.layers)
 
 
 def _select(cache: Any, index: Tensor) -> Any:

@@ -39,14 +39,12 @@ class TaskLoss(ModelTerm):
     @property
     def needs(self) -> Needs:
         ending = frozenset({self.terminator})
-        return Needs(answers=ending, whole_share=self.form == "token_mean")
+        return Needs(answers=ending, counts=self.form == "token_mean")
 
     def value(self, seen: ModelPass) -> Scalar:
         """See `ModelTerm.value`."""
         return seen.answers(self.terminator).negative_log_likelihood.float().sum()
 
-    def units(self, seen: ModelPass) -> int | None:
-        """See `ModelTerm.units`."""
-        if self.form == "sample_sum":
-            return None
+    def units(self, seen: ModelPass) -> int:
+        """See `ModelTerm.units`: answer tokens."""
         return int(seen.answers(self.terminator).token_count.sum())

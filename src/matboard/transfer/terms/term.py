@@ -65,12 +65,11 @@ class ModelTerm(Term):
     def value(self, seen: ModelPass) -> Scalar:
         """The sum over this batch."""
 
-    def units(self, seen: ModelPass) -> int | None:
-        """What the sum is divided by, counted in this batch; None: the samples. A term that counts
-        something else says ``whole_share`` among its needs.
+    def units(self, seen: ModelPass) -> int:
+        """How many of what the sum is divided by this batch has; asked where `needs` says that the
+        term ``counts``.
         """
-        del seen
-        return None
+        return len(seen.samples)
 
 
 class GuideTerm(Term):

@@ -1,0 +1,116 @@
+"""The parts of a model, from the Hub or from a folder."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import transformers
+from transformers import ProcessorMixin
+from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
+from transformers.utils import cached_file
+
+from matboard.errors import ModelError
+from matboard.hub import CLIENT_ERRORS, why
+from matboard.models.vlm.official import ListeningImageProcessor
+
+LOADING_ERRORS: tuple[type[Exception], ...] = (*CLIENT_ERRORS, KeyError, ImportError)
+"""What transformers raises where a part is missing, broken, of no known kind, or does not come from
+the Hub.
+"""
+
+
+def load_part(auto: Any, what: str, place: str, **options: Any) -> Any:
+    """One part of a model by its Auto class. Raises ModelError where it cannot be had."""
+    try:
+        return auto.from_pretrained(place, **options)
+    except LOADING_ERRORS as error:
+        expected = (
+            f"{place!r} yields no {what}; expected a Hub id or a folder that transformers saved."
+        )
+        if reason := why(error):
+            raise ModelError(
+                f"{expected} There is no such folder here, and the Hugging Face Hub did not give"
+                f" it: {reason}."
+            ) from error
+        raise ModelError(f"{expected} It said: {' '.join(str(error).split())[:300]}") from error
+
+
+def look_up(id_or_folder: str | Path) -> None:
+    """Read a model's configuration and nothing else. Raises ModelError where there is no model of a
+    known kind.
+    """
+    load_part(transformers.AutoConfig, "configuration", str(id_or_folder))
+
+
+def older_chat_template(place: str) -> str | None:
+    """The chat template where transformers 4 kept a processor's."""
+    try:
+        file = cached_file(place, "chat_template.json")
+        kept: str = json.loads(Path(file).read_text(encoding="utf-8"))["chat_template"]
+    except OSError:
+        return None
+    return kept
+
+
+def official_processor(
+    place: str, model_type: str, parts: dict[str, Any], *, trust_remote_code: bool = False
+) -> Any:
+    """A model's own processor around the given parts; None where it cannot be had.
+
+    It is put together here, and not by AutoProcessor, because many processors hold one for videos
+    or sounds as well, which needs libraries that pictures do not; in its place stands nothing.
+
+    Args:
+        model_type: of the model's configuration; it names the processor where the folder does not.
+        parts: by the name of the processor's argument, ``image_processor`` and ``tokenizer`` at
+            least.
+    """
+    if trust_remote_code:
+        return _by_its_own_code(place)
+    try:
+        told, _ = ProcessorMixin.get_processor_dict(place)
+        name = told.get("processor_class") or PROCESSOR_MAPPING_NAMES.get(model_type)
+        kind = getattr(transformers, name or "", None)
+        return None if kind is None else assemble(kind, parts, told)
+    except Exception:  # whatever it is, the model can be judged without
+        return None
+
+
+def _by_its_own_code(place: str) -> Any:
+    try:
+        options = {"backend": "pil", "trust_remote_code": True}
+        made = transformers.AutoProcessor.from_pretrained(place, **options)
+        made.image_processor = ListeningImageProcessor(made.image_processor)
+    except Exception:  # anybody's code
+        return None
+    return made
+
+
+def assemble(kind: Any, parts: dict[str, Any], told: dict[str, Any] | None = None) -> Any:
+    """A processor of a class from its parts; what is missing among them is left out.
+
+    Args:
+        told: its ``processor_config.json``.
+    """
+    made: Any = type(kind.__name__, (_OfPictures, kind), {})
+    given = {**parts, "image_processor": ListeningImageProcessor(parts["image_processor"])}
+    for name, part in given.items():
+        if "tokenizer" in name:
+            given[name] = copy.deepcopy(part)  # some processors change theirs
+    nothing = SimpleNamespace(model_input_names=[])
+    arguments = [given.get(name, nothing) for name in made.get_attributes()]
+    return made.from_args_and_dict(arguments, dict(told or {}))
+
+
+class _OfPictures:
+    """Takes whatever it is given for its parts, which its description would choke on."""
+
+    def __repr__(self) -> str:
+        return type(self).__name__
+
+    def check_argument_for_proper_class(self, argument_name: str, argument: Any) -> type:
+        return type(argument)
