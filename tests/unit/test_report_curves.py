@@ -9,6 +9,7 @@ import pytest
 
 from matboard.report.curves import (
     POINTS,
+    Quantity,
     binned,
     curves,
     draw_panel,
@@ -37,9 +38,11 @@ def steps(count: int, run: str = "", level: float = 1.0) -> list[StepRow]:
 
 def test_what_is_not_finite_or_not_logged_leaves_a_gap() -> None:
     found = curves(steps(20))
-    assert len(found["losses", "task_loss"]) == 20
-    assert [step for step, _ in found["loss",]] == [step for step in range(1, 21) if step != 3]
-    assert [step for step, _ in found["gradient_norms", "total"]] == [1, 11]
+    assert len(found[Quantity("losses", "task_loss")]) == 20
+    assert [step for step, _ in found[Quantity("loss", "loss")]] == [
+        step for step in range(1, 21) if step != 3
+    ]
+    assert [step for step, _ in found[Quantity("gradient_norms", "total")]] == [1, 11]
 
 
 @pytest.mark.parametrize("count", [1, 59, 60, 61, 89, 119, 121, 205, 1000, 1013])

@@ -109,7 +109,9 @@ def test_the_terminal_marks_against_the_best_baseline_and_takes_names_literally(
     assert header.split() == ["model", "full", "shrunk", "random", *METHODS]
     results = make_transfer()
     cell = next(cell for cell in results.cells if cell.condition == "tvp")
-    assert Comparison(results, "ranking").against(cell, "best").decision == "better"  # type: ignore[union-attr]
+    difference = Comparison(results, "ranking").against(cell, "best")
+    assert difference is not None
+    assert difference.decision == "better"
     assert f"{cell.value:.3f}▲" in text
     assert f"{cell.low:.2f}–{cell.high:.2f}".replace("0.", ".") in text
     assert "worse than the best baseline of that model" in " ".join(text.split())

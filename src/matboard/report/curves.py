@@ -15,7 +15,8 @@ from matboard.results import StepRow
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-POINTS = 60  # per curve: guess, about one point for every five CSS pixels
+POINTS = 60
+"""Of a curve at most: guess, about one for every five CSS pixels."""
 FAR = 50
 """How many times the smallest loss the largest is where they share no linear axis (guess)."""
 TITLES = {
@@ -26,11 +27,62 @@ TITLES = {
     "gradient_norms": "gradient norm",
     "gradient_cosines": "cosine between gradients",
 }
+FIELDS = ("loss", "losses", "gradient_norms", "gradient_cosines", "per_model")
+"""Of a logged step that have curves, in the order of the panels."""
 
-Key: TypeAlias = tuple[str, ...]
-"""A field of `StepRow`, and below it the names that it maps."""
 Point: TypeAlias = tuple[int, float]
 """A step and a value."""
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """Something that is logged at every step.
+
+    Attributes:
+        field: of `StepRow`.
+        name: which of several the field holds.
+        model: whose it is; empty where it is everybody's.
+    """
+
+    field: str
+    name: str = ""
+    model: str = ""
+
+    @property
+    def rank(self) -> tuple[int, int, str, str]:
+        """Its place among the panels: known names first."""
+        known = list(TITLES)
+        place = known.index(self.name) if self.name in known else len(known)
+        return FIELDS.index(self.field), place, self.name, self.model
+
+    @property
+    def title(self) -> str:
+        """What a panel of its own is called."""
+        own = title_of(self.name)
+        if self.model:
+            return f"{own}, {self.model}"
+        if self.field in ("loss", "losses"):
+            return own
+        return f"{title_of(self.field)}: {own}"
+
+    @property
+    def family(self) -> str:
+        """What a panel is called that it shares with others of its kind."""
+        if self.model:
+            return f"{title_of(self.name)}, each model"
+        if self.field in ("loss", "losses"):
+            return self.title
+        return title_of(self.field)
+
+    @property
+    def part(self) -> str:
+        """What its line is called in such a panel."""
+        return self.model or title_of(self.name)
+
+    @property
+    def logarithmic(self) -> bool:
+        """Whether it is drawn over a logarithmic axis."""
+        return self.field == "gradient_norms" or self.name == "gradient_norm"
 
 
 @dataclass(frozen=True)
@@ -63,24 +115,33 @@ class Bin:
     high: float
 
 
-def curves(steps: Iterable[StepRow]) -> dict[Key, list[Point]]:
-    """Quantity → its points by step; what is not finite is left out."""
-    found: dict[Key, list[Point]] = defaultdict(list)
+def title_of(name: str) -> str:
+    """What people read for a logged name."""
+    words = name.replace("~", " · ")
+    return TITLES.get(name, words.replace("_", " "))
+
+
+def curves(steps: Iterable[StepRow]) -> dict[Quantity, list[Point]]:
+    """Every quantity's points by step; what is not finite is left out."""
+    found: dict[Quantity, list[Point]] = defaultdict(list)
     for row in sorted(steps, key=lambda row: row.step):
-        for key, value in _quantities(row):
+        for quantity, value in _logged(row):
             if value is not None:
-                found[key].append((row.step, value))
+                found[quantity].append((row.step, value))
     return dict(found)
 
 
-def _quantities(row: StepRow) -> Iterator[tuple[Key, float | None]]:
-    yield ("loss",), row.loss
-    for field in ("losses", "gradient_norms", "gradient_cosines"):
-        for name, value in getattr(row, field).items():
-            yield (field, name), value
+def _logged(row: StepRow) -> Iterator[tuple[Quantity, float | None]]:
+    yield Quantity("loss", "loss"), row.loss
+    for name, value in row.losses.items():
+        yield Quantity("losses", name), value
+    for name, value in row.gradient_norms.items():
+        yield Quantity("gradient_norms", name), value
+    for name, value in row.gradient_cosines.items():
+        yield Quantity("gradient_cosines", name), value
     for model, quantities in row.per_model.items():
         for name, value in quantities.items():
-            yield ("per_model", model, name), value
+            yield Quantity("per_model", name, model), value
 
 
 def binned(points: Sequence[Point]) -> list[Bin]:
@@ -90,17 +151,21 @@ def binned(points: Sequence[Point]) -> list[Bin]:
     next one where it is less than half of one, so that no bin is averaged over much less than
     the others.
     """
-    by_step = [list(group) for _, group in groupby(points, key=lambda point: point[0])]
-    wide = -(-len(by_step) // POINTS) or 1
-    first = len(by_step) % wide
-    if 2 * first < wide and len(by_step) > wide:
+    by_step = groupby(points, key=lambda point: point[0])
+    steps = [list(group) for _, group in by_step]
+    count = len(steps)
+    wide = max(1, -(-count // POINTS))
+    first = count % wide
+    if 2 * first < wide:
         first += wide
-    edges = [0, *range(first or wide, len(by_step) + 1, wide)]
-    return [_bin(by_step[start:end]) for start, end in pairwise(edges)]
+    edges = [0, *range(first, count + 1, wide)]
+    return [_bin(steps[start:end]) for start, end in pairwise(edges)]
 
 
 def _bin(steps: Sequence[Sequence[Point]]) -> Bin:
-    values = [value for points in steps for _, value in points]
+    values = []
+    for points in steps:
+        values += [value for _, value in points]
     middle = fmean(points[0][0] for points in steps)
     return Bin(middle, fmean(values), min(values), max(values))
 
@@ -112,92 +177,73 @@ def panel_each_quantity(variants: Mapping[str, Sequence[StepRow]]) -> list[Panel
         variants: every variant of the table in its order, also those without a log: colours are
             those of the table's figures.
     """
-    found = {variant: curves(steps) for variant, steps in variants.items()}
-    keys = {key for drawn in found.values() for key in drawn if _is_drawn(key, drawn)}
+    by_quantity: dict[Quantity, list[Line]] = defaultdict(list)
+    for colour, (variant, steps) in enumerate(variants.items()):
+        for quantity, points in _drawn(steps).items():
+            line = Line(variant, colour, tuple(points))
+            by_quantity[quantity].append(line)
     panels = []
-    for key in sorted(keys, key=_rank):
-        lines = [
-            Line(variant, colour, tuple(drawn[key]))
-            for colour, (variant, drawn) in enumerate(found.items())
-            if key in drawn
-        ]
-        panels.append(_panel(key, _words(key), lines))
+    for quantity in sorted(by_quantity, key=lambda quantity: quantity.rank):
+        lines = by_quantity[quantity]
+        panels.append(_panel(quantity, quantity.title, lines, legend=False))
     return panels
 
 
 def panels_of_one(steps: Sequence[StepRow]) -> list[Panel]:
     """The panels of a single fit: quantities of one kind share one."""
-    found = curves(steps)
-    keys = [key for key in sorted(found, key=_rank) if _is_drawn(key, found)]
-    families: dict[Key, list[Key]] = defaultdict(list)
-    for key in keys:
-        families[_family(key)].append(key)
+    found = _drawn(steps)
+    families: dict[str, list[Quantity]] = defaultdict(list)
+    for quantity in sorted(found, key=lambda quantity: quantity.rank):
+        families[quantity.family].append(quantity)
     panels = []
-    for family, members in families.items():
-        lines = [Line(_part(key), place, tuple(found[key])) for place, key in enumerate(members)]
-        panels.append(_panel(family, _words(family), lines, legend=len(members) > 1))
+    for title, members in families.items():
+        lines = _lines({quantity: found[quantity] for quantity in members})
+        panels.append(_panel(members[0], title, lines, legend=len(lines) > 1))
     return panels
 
 
 def panel_of_losses(title: str, steps: Iterable[StepRow]) -> Panel:
     """The whole loss and its terms in one panel; a loss of one term is that term."""
     found = curves(steps)
-    keys = [key for key in sorted(found, key=_rank) if key[0] in ("loss", "losses")]
-    if len(keys) == 2:
-        keys = keys[:1]
-    lines = [Line(_part(key), place, tuple(found[key])) for place, key in enumerate(keys)]
+    losses = [quantity for quantity in found if quantity.field in ("loss", "losses")]
+    losses.sort(key=lambda quantity: quantity.rank)
+    if len(losses) == 2:
+        losses = losses[:1]
+    lines = _lines({quantity: found[quantity] for quantity in losses})
     values = [value for line in lines for _, value in line.points]
-    far = min(values, default=0.0) > 0 and max(values) > FAR * min(values)
+    smallest = min(values, default=0.0)
+    far = smallest > 0 and max(values) > FAR * smallest
     return Panel(title, tuple(lines), logarithmic=far, legend=len(lines) > 1)
 
 
-def _is_drawn(key: Key, found: Mapping[Key, list[Point]]) -> bool:
+def _drawn(steps: Iterable[StepRow]) -> dict[Quantity, list[Point]]:
     """One source model's own curves are the fit's curves: they are drawn from two models on."""
-    models = {other[1] for other in found if other[0] == "per_model"}
-    return key[0] != "per_model" or len(models) > 1
+    found = curves(steps)
+    models = {quantity.model for quantity in found if quantity.model}
+    if len(models) > 1:
+        return found
+    return {quantity: points for quantity, points in found.items() if not quantity.model}
 
 
-def _rank(key: Key) -> tuple[tuple[int, ...], Key]:
-    names = ["loss", "losses", *TITLES]
-    places = (names.index(part) if part in names else len(names) for part in key)
-    return tuple(places), key
+def _lines(found: Mapping[Quantity, Sequence[Point]]) -> list[Line]:
+    lines = []
+    for colour, (quantity, points) in enumerate(found.items()):
+        lines.append(Line(quantity.part, colour, tuple(points)))
+    return lines
 
 
-def _family(key: Key) -> Key:
-    if key[0] == "per_model":
-        return (key[0], key[-1])
-    return key if key[0] == "losses" else key[:1]
-
-
-def _part(key: Key) -> str:
-    """What a line is called in its panel's legend."""
-    if key[0] == "per_model":
-        return key[1]
-    return _title(key[-1])
-
-
-def _words(key: Key) -> str:
-    """What a panel is called."""
-    if key[0] == "per_model":
-        whose = "each model" if len(key) == 2 else key[1]
-        return f"{_title(key[-1])}, {whose}"
-    if key[0] == "losses" or len(key) == 1:
-        return _title(key[-1])
-    return f"{_title(key[0])}: {_title(key[1])}"
-
-
-def _title(name: str) -> str:
-    return TITLES.get(name, name.replace("~", " · ").replace("_", " "))
-
-
-def _panel(key: Key, title: str, lines: Sequence[Line], legend: bool = False) -> Panel:
+def _panel(quantity: Quantity, title: str, lines: Sequence[Line], *, legend: bool) -> Panel:
     return Panel(
         title,
         tuple(lines),
-        logarithmic=key[0] == "gradient_norms" or key[-1] == "gradient_norm",
-        signed=key[0] == "gradient_cosines",
+        logarithmic=quantity.logarithmic,
+        signed=quantity.field == "gradient_cosines",
         legend=legend,
     )
+
+
+# -- drawing
+# --------------------------------------------------------------------------------------------------
 
 
 def draw_panel(panel: Panel) -> Drawing:
@@ -214,7 +260,9 @@ def draw_panel(panel: Panel) -> Drawing:
         axes.set_xlabel("step")
         axes.locator_params(axis="x", integer=True)
         axes.grid(axis="y", color=variable("line"), linewidth=0.6)
-        legend = {line.label: line.colour for line in panel.lines} if panel.legend else {}
+        legend = {}
+        if panel.legend:
+            legend = {line.label: line.colour for line in panel.lines}
         return Drawing(panel.title, to_svg(axes, f"{panel.title} over steps"), legend)
 
 
@@ -223,18 +271,22 @@ def _logarithmic(axes: Axes) -> None:
 
     axes.set_yscale("log")
     low, high = axes.get_ylim()
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,)))
+    between = (1, 2, 5) if high < 100 * low else (1,)
+    axes.yaxis.set_major_locator(LogLocator(subs=between))
     axes.yaxis.set_major_formatter(lambda y, _: f"{y:g}")
     axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _draw_line(axes: Axes, line: Line, positive: bool) -> None:
-    points = [point for point in line.points if point[1] > 0 or not positive]
+    points = line.points
+    if positive:
+        points = tuple(point for point in points if point[1] > 0)
     bins = binned(points)
     steps = [each.step for each in bins]
+    means = [each.mean for each in bins]
     colour = colour_of(line.colour)
     marker = "." if len(steps) == 1 else None
-    axes.plot(steps, [each.mean for each in bins], color=colour, linewidth=1.6, marker=marker)
+    axes.plot(steps, means, color=colour, linewidth=1.6, marker=marker)
     if len(points) > len(bins):
         lows = [each.low for each in bins]
         highs = [each.high for each in bins]

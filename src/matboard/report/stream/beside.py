@@ -68,7 +68,7 @@ class SelectionView:
 
 @dataclass(frozen=True)
 class PoolView:
-    """A learner's prompts as pictures, from its first seed; None for a picture that is not there."""
+    """A learner's prompts as pictures, from its first seed; None for one that is not there."""
 
     learner: Learner
     seed: int

@@ -127,21 +127,28 @@ def _cells(values: NDArray[np.float64], scale: Scale, room: float) -> list[str]:
     neighbours of one shade join.
     """
     shades: dict[int, list[str]] = {}
-    for r, row in enumerate(values):
-        known = [None if np.isnan(value) else scale.shade(float(value)) for value in row]
-        for shade, places in groupby(range(len(row)), key=lambda c: known[c]):
-            columns = list(places)
-            pieces = [(column, 1) for column in columns]
-            if room < LINED:
-                pieces = [(columns[0], len(columns))]
+    lined = room >= LINED
+    for place, row in enumerate(values):
+        column = 0
+        for shade, cells in groupby(_shades(row, scale)):
+            count = len(list(cells))
+            piece = f"M{column} {place}h{count}v1h-{count}z"
+            if lined:
+                piece = "".join(f"M{column + c} {place}h1v1h-1z" for c in range(count))
             if shade is not None:
-                path = [f"M{column} {r}h{count}v1h-{count}z" for column, count in pieces]
-                shades.setdefault(shade, []).extend(path)
-    lined = " lined" if room >= LINED else ""
-    return [
-        f'<path class="q{lined}" style="--amount: {100 * shade // SHADES}%" d="{"".join(path)}"/>'
-        for shade, path in sorted(shades.items())
-    ]
+                shades.setdefault(shade, []).append(piece)
+            column += count
+    name = "q lined" if lined else "q"
+    paths = []
+    for shade, pieces in sorted(shades.items()):
+        amount = 100 * shade // SHADES
+        paths.append(f'<path class="{name}" style="--amount: {amount}%" d="{"".join(pieces)}"/>')
+    return paths
+
+
+def _shades(row: NDArray[np.float64], scale: Scale) -> list[int | None]:
+    """None where nothing is known."""
+    return [None if np.isnan(value) else scale.shade(float(value)) for value in row]
 
 
 def _row_names(rows: Sequence[str], grid: Grid) -> Iterator[str]:

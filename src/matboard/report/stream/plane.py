@@ -4,8 +4,9 @@ of distillation's weight.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, TypeAlias
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from matboard.report.figures import colour_of, new_axes, style, to_svg, variable
 from matboard.report.stream.table import LearnerRow, arrange
@@ -27,24 +28,35 @@ NEAR = 11
 Place: TypeAlias = tuple[float, float]
 
 
+@dataclass(frozen=True)
+class Dot:
+    """A learner and where it stands: forgetting across, accuracy upright."""
+
+    row: LearnerRow
+    place: Place
+
+
 def draw_plane(results: StreamResults) -> str | None:
     """None where no learner has both numbers."""
-    rows = {row.learner.name: row for row in arrange(results).rows}
-    points = {name: place for name, row in rows.items() if (place := _place(row))}
-    if not points:
+    dots = {}
+    for row in arrange(results).rows:
+        place = _place(row)
+        if place is not None:
+            dots[row.learner.name] = Dot(row, place)
+    if not dots:
         return None
     with style("plane"):
         axes = new_axes(*SIDE, left=46, bottom=40)
         for path in results.paths:
-            places = [points[p.learner] for p in path.points if p.learner in points]
-            axes.plot(*zip(*places), color=variable("muted"), linewidth=1.2, zorder=1)
-        for name, place in points.items():
-            _draw_dot(axes, rows[name], place)
+            on_it = [dots[point.learner] for point in path.points if point.learner in dots]
+            _draw_path(axes, on_it)
+        for dot in dots.values():
+            _draw_dot(axes, dot)
         axes.grid(color=variable("line"), linewidth=0.6)
         axes.margins(0.08)
         axes.set_xlabel("forgetting  (← less is better)")
         axes.set_ylabel("accuracy after the last task  (higher is better →)")
-        _write_numbers(axes, {rows[name].number: place for name, place in points.items()})
+        _write_numbers(axes, list(dots.values()))
         return to_svg(axes, "Accuracy and forgetting of every learner")
 
 
@@ -54,36 +66,44 @@ def _place(row: LearnerRow) -> Place | None:
     return None if x is None or y is None else (x, y)
 
 
-def _draw_dot(axes: Axes, row: LearnerRow, place: Place) -> None:
-    x, y = place
-    kind = row.learner.kind
+def _draw_path(axes: Axes, dots: Sequence[Dot]) -> None:
+    xs = [dot.place[0] for dot in dots]
+    ys = [dot.place[1] for dot in dots]
+    axes.plot(xs, ys, color=variable("muted"), linewidth=1.2, zorder=1)
+
+
+def _draw_dot(axes: Axes, dot: Dot) -> None:
+    x, y = dot.place
+    kind = dot.row.learner.kind
     colour = colour_of(COLOURS[kind])
-    across = row.summary.forgetting
-    upright = row.summary.accuracy
-    for xs, ys in (((across.low, across.high), (y, y)), ((x, x), (upright.low, upright.high))):
-        if None not in (*xs, *ys):
-            axes.plot(xs, ys, color=colour, linewidth=1.2, alpha=0.55, zorder=2)  # type: ignore[arg-type]
+    across = dot.row.summary.forgetting
+    upright = dot.row.summary.accuracy
+    line: dict[str, Any] = {"color": colour, "linewidth": 1.2, "alpha": 0.55, "zorder": 2}
+    if across.low is not None and across.high is not None:
+        axes.hlines(y, across.low, across.high, **line)
+    if upright.low is not None and upright.high is not None:
+        axes.vlines(x, upright.low, upright.high, **line)
     edge = variable("surface")
-    marker = MARKERS[kind]
-    axes.plot([x], [y], marker, markersize=6, mfc=colour, mec=edge, zorder=3)
+    axes.plot([x], [y], MARKERS[kind], markersize=6, mfc=colour, mec=edge, zorder=3)
 
 
-def _write_numbers(axes: Axes, points: Mapping[int, Place]) -> None:
+def _write_numbers(axes: Axes, dots: Sequence[Dot]) -> None:
     """Every number stands beside its dot, where it is farthest from other dots and from numbers
     already written.
     """
     figure = axes.get_figure(root=True)
     assert figure is not None
-    taken: list[Place] = []
-    for point in points.values():
-        x, y = axes.transData.transform(point) * 72 / figure.dpi
-        taken.append((x, y))
-    for (number, point), dot in zip(points.items(), list(taken)):
-        offset = _offset(dot, taken)
-        taken.append((dot[0] + offset[0], dot[1] + offset[1]))
+    drawn: list[Place] = []
+    for dot in dots:
+        x, y = axes.transData.transform(dot.place) * 72 / figure.dpi
+        drawn.append((x, y))
+    taken = list(drawn)
+    for dot, (x, y) in zip(dots, drawn):
+        offset = _offset((x, y), taken)
+        taken.append((x + offset[0], y + offset[1]))
         axes.annotate(
-            str(number),
-            point,
+            str(dot.row.number),
+            dot.place,
             offset,
             textcoords="offset points",
             ha="center",
@@ -93,14 +113,15 @@ def _write_numbers(axes: Axes, points: Mapping[int, Place]) -> None:
         )
 
 
-def _offset(dot: Place, taken: list[Place]) -> Place:
+def _offset(place: Place, taken: Sequence[Place]) -> Place:
     """The first that is far enough from everything, else the farthest."""
     room = {}
     for offset in OFFSETS:
-        place = (dot[0] + offset[0], dot[1] + offset[1])
-        room[offset] = min(_apart(place, other) for other in taken)
-    far = (offset for offset in OFFSETS if room[offset] >= NEAR)
-    return next(far, max(OFFSETS, key=lambda offset: room[offset]))
+        moved = (place[0] + offset[0], place[1] + offset[1])
+        room[offset] = min(_apart(moved, other) for other in taken)
+        if room[offset] >= NEAR:
+            return offset
+    return max(OFFSETS, key=lambda offset: room[offset])
 
 
 def _apart(a: Place, b: Place) -> float:

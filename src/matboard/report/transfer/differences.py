@@ -52,17 +52,26 @@ def draw_differences(comparison: Comparison, task: str) -> list[Drawing]:
     """Every method minus each reference on one task: a dot, a bar for 95 %, hollow where undecided.
     All panels share one scale.
     """
-    cells = [cell for cell in comparison.learned if cell.task == task]
-    found = {r: [comparison.against(cell, r) for cell in cells] for r in comparison.references}
-    known = {r: [d for d in each if d is not None] for r, each in found.items()}
+    shown: list[Reference] = []
     ends = [0.0]
-    for differences in known.values():
-        for d in differences:
-            ends += [end for end in (d.value, d.low, d.high) if end is not None]
-    room = 0.05 * (max(ends) - min(ends)) or 0.05
-    limits = (min(ends) - room, max(ends) + room)
-    shown = [reference for reference, differences in known.items() if differences]
-    return [_draw_panel(comparison, task, reference, limits) for reference in shown]
+    for reference in comparison.references:
+        for cell in comparison.learned:
+            difference = comparison.against(cell, reference)
+            if cell.task == task and difference is not None:
+                shown.append(reference)
+                ends += _ends(difference)
+    low = min(ends)
+    high = max(ends)
+    room = 0.05 * (high - low) or 0.05
+    limits = (low - room, high + room)
+    references = dict.fromkeys(shown)
+    return [_draw_panel(comparison, task, reference, limits) for reference in references]
+
+
+def _ends(difference: Difference) -> list[float]:
+    """What a dot and its bar reach to."""
+    ends = (difference.value, difference.low, difference.high)
+    return [end for end in ends if end is not None]
 
 
 def _draw_panel(

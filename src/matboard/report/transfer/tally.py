@@ -62,7 +62,7 @@ class Tally:
         happened = [f"{word} in {count}" for word, count in counts.items() if count]
         if len(happened) > 1:
             return f"{', '.join(happened)} of {self.total}"
-        word = next(word for word, count in counts.items() if count)
+        [word] = [word for word, count in counts.items() if count]
         return f"{word} in the one" if self.total == 1 else f"{word} in all {self.total}"
 
 
@@ -85,14 +85,20 @@ def by_encoder(
     at most k / (⌊k/2⌋ + 1) times one model's (Markov), however they depend on each other. A model
     whose encoder is not known counts for itself.
     """
-    encoders = {m.name: m.encoder or f"of {m.name}" for m in comparison.results.models}
+    encoders = {}
+    for model in comparison.results.models:
+        encoders[model.name] = model.encoder or f"of {model.name}"
     said: dict[tuple[str, str], list[str]] = defaultdict(list)
     for cell in _cells(comparison, method, groups):
         difference = comparison.against(cell, reference)
         if difference is not None:
-            said[encoders[cell.model], cell.task].append(_said(difference))
-    largest = max((len(words) / (len(words) // 2 + 1) for words in said.values()), default=1.0)
-    return _tally([_majority(words) for words in said.values()], largest * ERROR_RATE / 2)
+            pair = (encoders[cell.model], cell.task)
+            said[pair].append(_said(difference))
+    factor = 1.0
+    for words in said.values():
+        factor = max(factor, len(words) / (len(words) // 2 + 1))
+    majorities = [_majority(words) for words in said.values()]
+    return _tally(majorities, factor * ERROR_RATE / 2)
 
 
 def _cells(comparison: Comparison, method: Condition, groups: Iterable[Group]) -> list[Cell]:
@@ -106,7 +112,10 @@ def _said(difference: Difference) -> str:
 
 
 def _majority(words: list[str]) -> str:
-    return next((word for word in words if 2 * words.count(word) > len(words)), "undecided")
+    for word in words:
+        if 2 * words.count(word) > len(words):
+            return word
+    return "undecided"
 
 
 def _tally(words: list[str], error: float = ERROR_RATE / 2) -> Tally:
