@@ -1,4 +1,4 @@
-"""Pools, picture prompts and generators against second implementations and cases computed by hand."""
+"""Pools, picture prompts and generators: second implementations, cases computed by hand."""
 
 import math
 
@@ -33,7 +33,6 @@ def cosine(a, b):
 
 
 # -- pool
-# ----------------------------------------------------------------------------------------------------------
 
 
 def test_selection_and_pull_are_the_paper_s_in_loops():
@@ -91,7 +90,6 @@ def test_pool_starts_inside_its_bounds_and_refuses_an_impossible_top_k():
 
 
 # -- pictures
-# ------------------------------------------------------------------------------------------------------
 
 
 def patch_embed(pictures):
@@ -164,7 +162,6 @@ def test_shapes_that_do_not_fit_are_sentences():
 
 
 # -- generators
-# ----------------------------------------------------------------------------------------------------
 
 
 def test_the_bound_s_terms_are_torch_s_own_distributions():

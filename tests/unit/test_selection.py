@@ -1,4 +1,4 @@
-"""Which prompt serves which class: against loops, by hand, and with associations that were planted."""
+"""Which prompt serves which class: against loops, by hand, with associations that were planted."""
 
 from __future__ import annotations
 

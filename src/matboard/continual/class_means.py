@@ -1,4 +1,4 @@
-"""Nearest class mean (SimpleCIL, arXiv 2303.07338): cosine to each class's mean query. A control."""
+"""Nearest class mean (SimpleCIL, arXiv 2303.07338), a control: cosine to each class's mean query."""
 
 from __future__ import annotations
 

@@ -159,7 +159,8 @@ class PromptedLearner(Learner):
         self.source.eval()
         features = self._features(inputs, self._prompts(inputs))
         if self.ridge is None:
-            return self.head(features).cpu()  # type: ignore[no-any-return]
+            scores: Tensor = self.head(features).cpu()
+            return scores
         return self.ridge.scores(self._calibrated(features, inputs).cpu())
 
     @torch.no_grad()
@@ -302,7 +303,8 @@ class PromptedLearner(Learner):
         )
 
     def _prompts(self, inputs: Inputs) -> Prompted:
-        return self.source(inputs.query, inputs.images.to(self._device))  # type: ignore[no-any-return]
+        made: Prompted = self.source(inputs.query, inputs.images.to(self._device))
+        return made
 
     def _features(self, inputs: Inputs, made: Prompted) -> Float[Tensor, "batch dim"]:
         """What the head reads."""

@@ -1,4 +1,9 @@
-"""Was the right answer generated? Whole words only: "3" is not in "13", nor "cat" in "caterpillar"."""
+"""Was the right answer generated? Whole words only: "3" is not in "13", nor "cat" in
+"caterpillar".
+
+Three readings of a text: `generation_correct` looks for an answer in it, `exact_match` wants nothing
+else in it, `vqa_accuracy` counts the people who gave that very answer.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +19,8 @@ _DIGITS = {word: str(number) for number, word in enumerate(_NUMBERS.split())}
 _WORD = re.compile(r"\d+(?:[.,]\d+)*|[^\W_]+(?:'[^\W_]+)?")
 _NOT = re.compile(r"not|none|\w+n't")
 _ARTICLES = {"a", "an", "the"}
+_AGREEING = 3
+"""People who make an answer wholly right (VQA, arXiv 1505.00468, §3)."""
 
 
 def generation_correct(text: str, answer: str, candidates: Sequence[str] = ()) -> bool | None:
@@ -39,38 +46,69 @@ def generation_correct(text: str, answer: str, candidates: Sequence[str] = ()) -
     if not candidates:
         return _first_mention(words, [_words(answer)]) is not None if words else None
     spoken = [_words(candidate) for candidate in candidates]
-    if {tuple(s) for s in spoken} == {("yes",), ("no",)}:
+    if {tuple(phrase) for phrase in spoken} == {("yes",), ("no",)}:
         words = ["no" if _NOT.fullmatch(word) else word for word in words]
     said = _first_mention(words, spoken)
     return None if said is None else spoken[said] == _words(answer)
 
 
+def exact_match(text: str, answer: str) -> bool:
+    """Is the text the answer and nothing else, but for case, punctuation, accents, articles and
+    number words?
+    """
+    return _bare(text) == _bare(answer)
+
+
+def vqa_accuracy(text: str, answers: Sequence[str]) -> float:
+    """min(people who gave that answer / 3, 1), as the VQA paper defines it (arXiv 1505.00468, §3).
+
+    Its evaluation code averages this over all choices of all people but one; with ten people, of
+    whom three agree, that is 0.9 where the definition is 1.
+
+    Args:
+        answers: one of each person, repeated where people agree.
+    """
+    agreeing = sum(exact_match(text, answer) for answer in answers)
+    return min(agreeing / _AGREEING, 1.0)
+
+
 def _words(text: str) -> list[str]:
-    plain = unicodedata.normalize("NFKD", text.lower().replace("’", "'"))
-    plain = "".join(c for c in plain if not unicodedata.combining(c))
-    return [
-        _DIGITS.get(word, word.replace(",", "") if word[0].isdigit() else word)
-        for word in _WORD.findall(plain)
-    ]
+    decomposed = unicodedata.normalize("NFKD", text.lower().replace("’", "'"))
+    plain = "".join(c for c in decomposed if not unicodedata.combining(c))
+    return [_number(word) for word in _WORD.findall(plain)]
+
+
+def _number(word: str) -> str:
+    """A number in digits without separators of thousands; other words as they are."""
+    if word[0].isdigit():
+        return word.replace(",", "")
+    return _DIGITS.get(word, word)
+
+
+def _bare(text: str) -> list[str]:
+    return [word for word in _words(text) if word not in _ARTICLES]
 
 
 def _first_mention(words: list[str], phrases: Sequence[list[str]]) -> int | None:
     """Index of the phrase that is mentioned first; of those that start there, the longest."""
-    longest_first = sorted(range(len(phrases)), key=lambda i: -len(phrases[i]))
     start = 0
     while start < len(words):
-        here = next(
-            (
-                i
-                for i in longest_first
-                if phrases[i] and words[start : start + len(phrases[i])] == phrases[i]
-            ),
-            None,
-        )
+        here = _longest_at(words, start, phrases)
         if here is not None and not _negated(words, start):
             return here
         start += 1 if here is None else len(phrases[here])
     return None
+
+
+def _longest_at(words: list[str], start: int, phrases: Sequence[list[str]]) -> int | None:
+    """Index of the longest phrase that starts there; among equals the first."""
+    found = None
+    longest = 0
+    for index, phrase in enumerate(phrases):
+        if len(phrase) > longest and words[start : start + len(phrase)] == phrase:
+            found = index
+            longest = len(phrase)
+    return found
 
 
 def _negated(words: list[str], start: int) -> bool:

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from matboard.prompts.pool import Embed, Prompted, PromptPool, PromptSource
 
 LARGEST_LOG_VARIANCE = 10.0
-"""Of log σ², either way, so that its exponential stays finite while a network is young (a guess)."""
+"""Of log σ², either way: its exponential stays finite while a network is young (a guess)."""
 
 
 class Gaussian(nn.Module):
