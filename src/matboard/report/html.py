@@ -43,11 +43,15 @@ def render_template(name: str, run: RunFolder, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    jinja.filters["fixed"] = words.fixed
-    jinja.filters["signed"] = words.signed
-    jinja.filters["duration"] = words.duration
-    jinja.filters["size"] = words.size
-    jinja.filters["count"] = words.plural
+    in_words = {
+        "fixed": words.fixed,
+        "signed": words.signed,
+        "duration": words.duration,
+        "size": words.size,
+        "count": words.plural,
+    }
+    jinja.filters.update(in_words)
+    jinja.globals.update(in_words)
     environment = json.dumps(run.environment, indent=1, ensure_ascii=False)
     common = {"run": run, "environment": environment}
     title = values.pop("title", None) or run.title
