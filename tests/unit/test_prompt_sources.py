@@ -79,7 +79,7 @@ def test_pool_starts_inside_its_bounds_and_refuses_an_impossible_top_k():
     drawn = uniform((1000,), (0.0, 0.01), 3)
     assert drawn.min() >= 0 and drawn.max() < 0.01
     assert float(drawn.mean()) == pytest.approx(0.005, abs=5e-4)
-    with pytest.raises(ConfigError, match="top_k is 6, but the pool holds 5 .*; expected 1 to 5"):
+    with pytest.raises(ConfigError, match=r"top_k is 6, but the pool holds 5 .*; expected 1 to 5"):
         PromptPool(5, 2, DIM, 6)
 
 

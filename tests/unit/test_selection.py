@@ -194,7 +194,7 @@ def test_selections_that_do_not_pair_up_are_not_pooled() -> None:
     assert bare.p_value == one.p_value
     with pytest.raises(InputError, match="No selection came, but at least one is needed"):
         pooled([])
-    with pytest.raises(InputError, match="saved without its shuffles, .*; make it again"):
+    with pytest.raises(InputError, match=r"saved without its shuffles, .*; make it again"):
         pooled([one, bare])
     other = selection(*draw(1), permutations=9)
     with pytest.raises(InputError, match="differ in their classes, samples or permutations"):
