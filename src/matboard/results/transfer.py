@@ -210,6 +210,8 @@ class TransferResults(Part):
         _known("condition", (name for cell in self.cells for name in cell.versus), conditions)
         _known("condition", (n for c in self.conditions for n in c.compared_with), conditions)
         _known("condition", (prompt.condition for prompt in self.prompts), conditions)
+        shown = (shown.condition for example in self.examples for shown in example.shown)
+        _known("condition", shown, conditions)
         return self
 
     @model_validator(mode="after")
