@@ -72,7 +72,7 @@ class BitsLine:
 
 @dataclass(frozen=True)
 class SelectionFigure:
-    """One learner's choices: in words over all seeds, in bits seed by seed, the first seed drawn."""
+    """One learner's choices: in words over all seeds, in bits by seed, the first seed drawn."""
 
     view: SelectionView
     lead: str
