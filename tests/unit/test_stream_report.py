@@ -353,7 +353,7 @@ def test_only_paths_that_the_results_name_are_drawn() -> None:
     assert alone is not None
     assert joined.count("<path") == alone.count("<path") + 1
     points = (Weighted(weight=0.0, learner="lwf-0"),)
-    one = WeightPath(option="logits", points=points)
+    one = WeightPath(option="distillation", points=points)
     assert draw_plane(results.model_copy(update={"paths": (one,)})) is not None
 
 
