@@ -27,7 +27,7 @@ learners:
   image-prompt: {side: 20}
 """
 FIGURE = re.compile(
-    r'<figure><h4>([\w-]+) <small class="note">([^<]*)</small></h4>\s*(<svg.*?</svg>)', re.DOTALL
+    r'<figure>\s*<h4>([\w-]+) <small class="note">([^<]*)</small></h4>\s*(<svg.*?</svg>)', re.DOTALL
 )
 
 
