@@ -34,7 +34,7 @@ from matboard.errors import InputError
 
 Array: TypeAlias = NDArray[Any]
 _ROUNDING = 1e-12
-"""Bits; two statistics closer than this are equal: sums of at most 10⁵ terms err by less (a guess)."""
+"""Bits; statistics closer than this are equal: sums of at most 10⁵ terms err by less (a guess)."""
 
 
 @dataclass(frozen=True, eq=False)
