@@ -12,7 +12,7 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
-from matboard.continual.eye import Batch, FrozenEye
+from matboard.continual.eye import FrozenEye, Inputs
 from matboard.continual.learner import Learner, LearnStep
 from matboard.tasks.stream import StreamTask
 
@@ -33,17 +33,17 @@ class ShrunkenMeans(Learner):
     def learn(self, task: StreamTask) -> Iterator[LearnStep]:
         """See `Learner.learn`."""
         labels = self.teach(task)
-        queries = self.eye.batch(task.train).query.cpu()
+        queries = self.eye.inputs(task.train).query.cpu()
         self.sums.index_add_(0, labels, queries)
         self.counts.index_add_(0, labels, torch.ones(len(labels)))
         yield LearnStep(1, 1)
 
-    def scores(self, batch: Batch) -> Float[Tensor, "batch class"]:
+    def scores(self, inputs: Inputs) -> Float[Tensor, "batch class"]:
         """See `Learner.scores`: negative squared distances."""
         means = self.sums / self.counts.clamp_min(1)[:, None]
         middle = means[self.seen].mean(dim=0)
         drawn = means + self.shrink * (middle - means)
-        return -torch.cdist(batch.query.cpu(), drawn).square()
+        return -torch.cdist(inputs.query.cpu(), drawn).square()
 
     def tensors(self) -> dict[str, Tensor]:
         """See `Learner.tensors`."""
