@@ -136,7 +136,7 @@ class Run:
     # -- checkpoints -------------------------------------------------------------------------------
 
     def save_checkpoint(self, checkpoint: Checkpoint) -> None:
-        """Replace the checkpoint. Raises RunError where the disk is full; the previous one stays."""
+        """Replace the checkpoint. Raises RunError where the disk is full; the last one stays."""
         if self.path(LOG).exists():
             flush(self.path(LOG))
         meta = {

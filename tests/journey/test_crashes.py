@@ -98,7 +98,7 @@ def _watch(folder, kill_at):
 
 
 def what_came_out(folder):
-    """Everything that must be as it would have been: results but for time, prompts, states, logs."""
+    """What must be as it would have been: results but for time, prompts, states, logs."""
     said = json.loads((folder / "results.json").read_text())
     for row in [said, *said.get("outcomes", []), *said.get("summary", [])]:
         for spent in ("seconds", "peak_memory_mb"):

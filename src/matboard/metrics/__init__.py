@@ -1,7 +1,7 @@
 """What was measured, with its uncertainty; numpy only."""
 
 from matboard.metrics.accuracy_matrix import BACKWARD_TRANSFERS, FORGETTINGS, AccuracyMatrix
-from matboard.metrics.answers import exact_match, generation_correct, vqa_accuracy
+from matboard.metrics.answers import generation_correct
 from matboard.metrics.intervals import (
     Estimate,
     difference_over_seeds,
@@ -25,7 +25,6 @@ __all__ = [
     "credit",
     "difference_over_seeds",
     "estimate",
-    "exact_match",
     "generation_correct",
     "mean_over_seeds",
     "paired_difference",
@@ -33,6 +32,5 @@ __all__ = [
     "stream_difference",
     "stream_estimate",
     "tied_candidates",
-    "vqa_accuracy",
     "wilson",
 ]

@@ -1,8 +1,5 @@
 """Was the right answer generated? Whole words only: "3" is not in "13", nor "cat" in
 "caterpillar".
-
-Three readings of a text: `generation_correct` looks for an answer in it, `exact_match` wants nothing
-else in it, `vqa_accuracy` counts the people who gave that very answer.
 """
 
 from __future__ import annotations
@@ -19,8 +16,6 @@ _DIGITS = {word: str(number) for number, word in enumerate(_NUMBERS.split())}
 _WORD = re.compile(r"\d+(?:[.,]\d+)*|[^\W_]+(?:'[^\W_]+)?")
 _NOT = re.compile(r"not|none|\w+n't")
 _ARTICLES = {"a", "an", "the"}
-_AGREEING = 3
-"""People who make an answer wholly right (VQA, arXiv 1505.00468, §3)."""
 
 
 def generation_correct(text: str, answer: str, candidates: Sequence[str] = ()) -> bool | None:
@@ -52,26 +47,6 @@ def generation_correct(text: str, answer: str, candidates: Sequence[str] = ()) -
     return None if said is None else spoken[said] == _words(answer)
 
 
-def exact_match(text: str, answer: str) -> bool:
-    """Is the text the answer and nothing else, but for case, punctuation, accents, articles and
-    number words?
-    """
-    return _bare(text) == _bare(answer)
-
-
-def vqa_accuracy(text: str, answers: Sequence[str]) -> float:
-    """min(people who gave that answer / 3, 1), as the VQA paper defines it (arXiv 1505.00468, §3).
-
-    Its evaluation code averages this over all choices of all people but one; with ten people, of
-    whom three agree, that is 0.9 where the definition is 1.
-
-    Args:
-        answers: one of each person, repeated where people agree.
-    """
-    agreeing = sum(exact_match(text, answer) for answer in answers)
-    return min(agreeing / _AGREEING, 1.0)
-
-
 def _words(text: str) -> list[str]:
     decomposed = unicodedata.normalize("NFKD", text.lower().replace("’", "'"))
     plain = "".join(c for c in decomposed if not unicodedata.combining(c))
@@ -83,10 +58,6 @@ def _number(word: str) -> str:
     if word[0].isdigit():
         return word.replace(",", "")
     return _DIGITS.get(word, word)
-
-
-def _bare(text: str) -> list[str]:
-    return [word for word in _words(text) if word not in _ARTICLES]
 
 
 def _first_mention(words: list[str], phrases: Sequence[list[str]]) -> int | None:

@@ -46,6 +46,13 @@ class Model(Part):
         return "same" if self.shares_encoder else "other"
 
 
+class Skipped(Part):
+    """A picture that was left out, and why."""
+
+    id: str
+    reason: str
+
+
 class TaskFacts(Part):
     """One task.
 
@@ -54,7 +61,8 @@ class TaskFacts(Part):
         n: test samples.
         chance: what guessing scores.
         held_out: share of the training samples that it was judged on; None for the test part.
-        fingerprint: of its data.
+        fingerprint: of its test part.
+        skipped: pictures that could not be read.
     """
 
     name: str
@@ -63,6 +71,7 @@ class TaskFacts(Part):
     chance: Number = None
     held_out: float | None = None
     fingerprint: str = ""
+    skipped: tuple[Skipped, ...] = ()
 
 
 class Condition(Part):

@@ -157,7 +157,7 @@ class StreamFit(FitUnit):
         self._restore(checkpoint)
 
     def hits(self) -> StreamHits:
-        """What was right after each task, in the order of the test part, the same for every seed."""
+        """What was right after each task; samples in one order, the same for every seed."""
         samples = [(sample, task.index) for task in self.stream.tasks for sample in task.test]
         ids = sorted(sample.id for sample, _ in samples)
         place = {name: index for index, name in enumerate(ids)}

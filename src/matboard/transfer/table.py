@@ -11,7 +11,15 @@ from matboard import metrics
 from matboard.errors import ModelError
 from matboard.models.capabilities import FrozenModel
 from matboard.results.parts import Difference
-from matboard.results.transfer import Cell, Condition, Model, Scorer, TaskFacts, TransferResults
+from matboard.results.transfer import (
+    Cell,
+    Condition,
+    Model,
+    Scorer,
+    Skipped,
+    TaskFacts,
+    TransferResults,
+)
 from matboard.tasks.task import Task
 from matboard.transfer.conditions import FULL, Showing
 
@@ -151,7 +159,8 @@ class TransferTable:
             metric=task.metric,
             n=len(task.test),
             chance=float(np.mean(chances)) if chances else None,
-            fingerprint=task.fingerprint,
+            fingerprint=task.test_fingerprint,
+            skipped=tuple(Skipped(id=one.id, reason=one.reason) for one in task.skipped),
         )
 
     def _cell(self, place: _Place) -> Cell:
