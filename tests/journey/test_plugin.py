@@ -1,4 +1,4 @@
-"""A package from outside adds a family, a task, a metric, a learner and a term: all are used."""
+"""A package from outside adds a family, task, metric, learner and term, and all are used."""
 
 from __future__ import annotations
 

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 WIDTH = 360  # CSS pixels of one panel: fits a phone, three fit a desktop
+TOP = 8
+RIGHT = 10
+"""Margins in CSS pixels."""
 METHOD_COLOURS = ("m0", "m1", "m2", "m3", "m4", "m5")
 VARIABLES = ("ink", "muted", "line", "surface", *METHOD_COLOURS)
 
@@ -48,8 +51,11 @@ def style(salt: str) -> Any:
         "xtick.color": "muted",
         "ytick.color": "muted",
     }
-    settings: dict[Any, Any] = {key: variable(name) for key, name in colours.items()}
-    settings |= {f"axes.spines.{side}": False for side in ("top", "right", "left")}
+    settings: dict[Any, Any] = {}
+    for key, name in colours.items():
+        settings[key] = variable(name)
+    for side in ("top", "right", "left"):
+        settings[f"axes.spines.{side}"] = False
     settings |= {
         "svg.fonttype": "none",
         "svg.hashsalt": salt,
@@ -65,11 +71,11 @@ def new_axes(width: float, height: float, left: float, bottom: float) -> Axes:
     """Axes with fixed margins, all in CSS pixels (an SVG unit is 1/72 inch)."""
     from matplotlib.figure import Figure
 
-    top, right = 8, 10
     figure = Figure(figsize=(width / 72, height / 72))
-    axes = figure.add_axes(
-        (left / width, bottom / height, 1 - (left + right) / width, 1 - (top + bottom) / height)
-    )
+    across = width - left - RIGHT
+    upright = height - bottom - TOP
+    place = (left / width, bottom / height, across / width, upright / height)
+    axes = figure.add_axes(place)
     figure.patch.set_alpha(0)
     axes.patch.set_alpha(0)
     return axes
@@ -82,9 +88,8 @@ def to_svg(axes: Axes, words: str) -> str:
     buffer = io.StringIO()
     figure = axes.get_figure(root=True)
     assert figure is not None
-    figure.savefig(
-        buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
-    )
+    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    figure.savefig(buffer, format="svg", metadata=nothing)
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)

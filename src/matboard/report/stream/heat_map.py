@@ -43,16 +43,19 @@ class Scale:
 
     def shade(self, value: float) -> int:
         """0 … SHADES; values outside the ends take the end's."""
-        span = self.high - self.low or 1
-        return min(SHADES, max(0, round(SHADES * (value - self.low) / span)))
+        share = (value - self.low) / (self.high - self.low or 1)
+        shade = round(SHADES * share)
+        return min(SHADES, max(0, shade))
 
 
 def scale_over(arrays: Sequence[NDArray[np.float64]], step: float) -> Scale:
     """From the smallest to the largest value, rounded outwards to whole steps."""
+    values = [0.0]
     known = [array[np.isfinite(array)] for array in arrays]
-    values = np.concatenate([*known, np.zeros(0 if any(array.size for array in known) else 1)])
-    low = math.floor(float(values.min()) / step) * step
-    high = math.ceil(float(values.max()) / step) * step
+    if any(array.size for array in known):
+        values = np.concatenate(known).tolist()
+    low = math.floor(min(values) / step) * step
+    high = math.ceil(max(values) / step) * step
     return Scale(low, max(high, low + step))
 
 
@@ -108,8 +111,9 @@ def heat_map(
     """
     grid = Grid.of(rows, columns)
     place = f"translate({grid.left:.1f} {HEAD:g}) scale({grid.wide:.3f} {grid.tall:.3f})"
-    cells = "".join(_cells(values, scale, min(grid.wide, grid.tall)))
-    parts = [f'<g transform="{place}">{cells}</g>']
+    room = min(grid.wide, grid.tall)
+    cells = _cells(values, scale, room)
+    parts = [f'<g transform="{place}">{"".join(cells)}</g>']
     parts += _row_names(rows, grid)
     parts += _column_names(columns, grid)
     if grid.numbered:

@@ -153,12 +153,14 @@ def _matrices(
     for mean in means:
         name = mean.learner.name
         of = plural(mean.seeds, "seed")
-        figures.append(MatrixFigure(name, of, _draw(name, mean.values, scale), mean.missing))
+        svg = _draw(name, mean.values, scale)
+        figures.append(MatrixFigure(name, of, svg, mean.missing))
     for fit in running:
         name = fit.fit.variant
         of = f"seed {fit.fit.seed}, {fit.done} of {len(fit.rows)} tasks so far"
         svg = _draw(name, fit.rows if fit.done else None, scale)
-        figures.append(MatrixFigure(name, of, svg, (fit.problem,) if fit.problem else ()))
+        problems = (fit.problem,) if fit.problem else ()
+        figures.append(MatrixFigure(name, of, svg, problems))
     names = list(dict.fromkeys(figure.name for figure in figures))
     return sorted(figures, key=lambda figure: names.index(figure.name)), scale
 

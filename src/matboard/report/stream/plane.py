@@ -21,7 +21,8 @@ MARKERS: dict[Kind, str] = {"prompt": "o", "baseline": "s", "control": "D"}
 COLOURS: dict[Kind, int] = {"prompt": 0, "baseline": 1, "control": 4}
 STEPS = (9, -9, 0, 18, -18)
 """Where a dot's number may stand beside it, in points, the likeliest first."""
-OFFSETS = [(x, y) for y in STEPS for x in STEPS if (x, y) != (0, 0)]
+OFFSETS = [(x, y) for y in STEPS for x in STEPS]
+OFFSETS.remove((0, 0))
 NEAR = 11
 """Points; closer than this, numbers and dots would touch."""
 
@@ -83,8 +84,15 @@ def _draw_dot(axes: Axes, dot: Dot) -> None:
         axes.hlines(y, across.low, across.high, **line)
     if upright.low is not None and upright.high is not None:
         axes.vlines(x, upright.low, upright.high, **line)
-    edge = variable("surface")
-    axes.plot([x], [y], MARKERS[kind], markersize=6, mfc=colour, mec=edge, zorder=3)
+    axes.plot(
+        [x],
+        [y],
+        MARKERS[kind],
+        markersize=6,
+        markerfacecolor=colour,
+        markeredgecolor=variable("surface"),
+        zorder=3,
+    )
 
 
 def _write_numbers(axes: Axes, dots: Sequence[Dot]) -> None:
@@ -125,4 +133,6 @@ def _offset(place: Place, taken: Sequence[Place]) -> Place:
 
 
 def _apart(a: Place, b: Place) -> float:
-    return max(abs(a[0] - b[0]), abs(a[1] - b[1]))
+    across = abs(a[0] - b[0])
+    upright = abs(a[1] - b[1])
+    return max(across, upright)

@@ -84,10 +84,11 @@ class LearnerTable:
 def arrange(results: StreamResults) -> LearnerTable:
     """Prompted learners, baselines, controls; flags become footnotes."""
     arranged = ordered(results.learners)
-    flags = list(dict.fromkeys(flag for learner in arranged for flag in learner.flags))
+    flags = dict.fromkeys(flag for learner in arranged for flag in learner.flags)
     signs = {}
     for place, flag in enumerate(flags):
-        signs[flag] = SIGNS[place % len(SIGNS)] * (1 + place // len(SIGNS))
+        times, which = divmod(place, len(SIGNS))
+        signs[flag] = SIGNS[which] * (1 + times)
     summaries = {summary.learner: summary for summary in results.summary}
     groups: dict[Kind, list[LearnerRow]] = {}
     for number, learner in enumerate(arranged, start=1):

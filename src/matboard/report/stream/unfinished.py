@@ -133,5 +133,9 @@ def _running(run: RunFolder, fit: PlannedFit) -> Running:
         values = Run(run.folder / fit.folder).checkpoint_values() or {}
     except RunError as error:
         return Running(fit, empty, 0, str(error))
-    known = np.array(values.get("rows", []), dtype=np.float64).reshape(-1, tasks)  # None is NaN
-    return Running(fit, np.vstack([known, empty[len(known) :]]), len(known))
+    known = values.get("rows", [])
+    done = len(known)
+    rows = empty.copy()
+    if done:
+        rows[:done] = known  # None becomes NaN
+    return Running(fit, rows, done)

@@ -123,16 +123,17 @@ def _dress(axes: Axes, layout: Layout, limits: tuple[float, float]) -> None:
     axes.set_yticks(heights, _labels([place.model for place in layout.places]))
     axes.tick_params(axis="y", length=0, labelcolor=variable("ink"))
     axes.locator_params(axis="x", nbins=5)
-    axes.xaxis.set_major_formatter(lambda x, _: signed(x, 2) if abs(x) > 1e-9 else "0")
+    axes.xaxis.set_major_formatter(lambda x, _: "0" if abs(x) < 1e-9 else signed(x, 2))
 
 
 def _draw_dot(axes: Axes, difference: Difference | None, y: float, index: int) -> None:
     if difference is None or difference.value is None:
         return
     colour = colour_of(index)
-    if difference.low is not None and difference.high is not None:
-        ends = [difference.low, difference.high]
-        axes.plot(ends, [y, y], color=colour, linewidth=1.6, solid_capstyle="round", zorder=2)
+    low = difference.low
+    high = difference.high
+    if low is not None and high is not None:
+        axes.hlines(y, low, high, color=colour, linewidth=1.6, capstyle="round", zorder=2)
     hollow = difference.decision == "undecided"
     axes.plot(
         [difference.value],

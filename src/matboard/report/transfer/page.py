@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -124,12 +124,17 @@ class PromptCard:
 def prompt_cards(run: RunFolder, results: TransferResults | None) -> list[PromptCard]:
     """In the table's order; of an unfinished run, those of its finished fits."""
     if results is None:
-        names = {fit.folder: f"{fit.variant}, seed {fit.seed}" for fit in run.fits}
-        places = {name: run.folder / folder / "prompt" for folder, name in names.items()}
-        return [_card(place, name) for name, place in places.items() if place.exists()]
+        return list(_cards_so_far(run))
     order = [condition.name for condition in results.conditions]
     facts = sorted(results.prompts, key=lambda prompt: order.index(prompt.condition))
     return [_known_card(run, prompt, results.condition(prompt.condition)) for prompt in facts]
+
+
+def _cards_so_far(run: RunFolder) -> Iterator[PromptCard]:
+    for fit in run.fits:
+        place = run.folder / fit.folder / "prompt"
+        if place.exists():
+            yield _card(place, f"{fit.variant}, seed {fit.seed}")
 
 
 def _known_card(run: RunFolder, prompt: PromptFacts, condition: Condition) -> PromptCard:
@@ -147,8 +152,11 @@ def _card(place: Path | None, name: str, notes: tuple[str, ...] = ()) -> PromptC
     if place is None:
         return PromptCard(name, None, {}, "", notes)
     config = _config(place / "prompt_config.json")
-    lines = {key.replace("_", " "): _line(value) for key, value in config.items()}
-    facts = {key: line for key, line in lines.items() if 0 < len(line) <= SHORT}
+    facts = {}
+    for key, value in config.items():
+        line = _line(value)
+        if 0 < len(line) <= SHORT:
+            facts[key.replace("_", " ")] = line
     whole = json.dumps(config, indent=1, ensure_ascii=False)
     return PromptCard(name, data_uri(place / "preview.png"), facts, whole, notes)
 
@@ -163,8 +171,12 @@ def _config(path: Path) -> dict[str, Any]:
 
 def _line(value: Any) -> str:
     if isinstance(value, Mapping):
-        lines = {key.replace("_", " "): _line(part) for key, part in value.items()}
-        return ", ".join(f"{key} {line}" for key, line in lines.items() if line)
+        parts = []
+        for key, part in value.items():
+            line = _line(part)
+            if line:
+                parts.append(f"{key.replace('_', ' ')} {line}")
+        return ", ".join(parts)
     if isinstance(value, list):
         return ", ".join(map(_line, value))
     if isinstance(value, float):
@@ -175,7 +187,8 @@ def _line(value: Any) -> str:
 def _learning(run: RunFolder, results: TransferResults | None) -> dict[str, Any]:
     """A single fit: quantities of one kind together. Several: one line a variant."""
     labels = {method.name: method.label for method in results.methods} if results else {}
-    names = list(dict.fromkeys([*labels, *(fit.variant for fit in run.fits)]))
+    planned = [fit.variant for fit in run.fits]
+    names = list(dict.fromkeys([*labels, *planned]))
     steps = {labels.get(name, name): run.steps_of(name) for name in names}
     if len({row.run for row in run.steps}) > 1:
         panels = curves.panel_each_quantity(steps)

@@ -44,9 +44,9 @@ class Tally:
         is called beyond chance. Pairs count as independent, so count by encoder.
         """
         tail = 0.0
-        for k in range(self.better, self.total + 1):
-            others = self.total - k
-            tail += comb(self.total, k) * self.error**k * (1 - self.error) ** others
+        for better in range(self.better, self.total + 1):
+            one_way = self.error**better * (1 - self.error) ** (self.total - better)
+            tail += comb(self.total, better) * one_way
         return self.gain > 0 and tail < ERROR_RATE / methods
 
     def words(self) -> str:

@@ -165,8 +165,7 @@ def _other_scorers(comparison: Comparison, method: Condition) -> str:
 def _caution(comparison: Comparison, judged: Sequence[Condition]) -> str:
     compared = 0
     for cell in comparison.learned:
-        known = [d for d in cell.versus.values() if d.value is not None and not d.too_few]
-        compared += len(known)
+        compared += sum(difference.low is not None for difference in cell.versus.values())
     sentences = []
     if compared:
         sentences.append(f"Of {compared} comparisons at 95 %, {looks_decided(compared)}.")
