@@ -51,11 +51,14 @@ def test_files_and_folders_keep_their_structure(prompt, tmp_path):
     paint(tmp_path / "in" / "deep" / "er" / "b.png", "blue")
     single = paint(tmp_path / "single.gif")
     result = run(prompt, tmp_path / "in", single, "--out", tmp_path / "out")
-    assert result.exit_code == 0 and "3 written" in result.stdout and "0 skipped" in result.stdout
+    assert result.exit_code == 0
+    assert "3 written" in result.stdout
+    assert "0 skipped" in result.stdout
     assert written(tmp_path / "out") == {"a.png", "deep/er/b.png", "single.png"}
     with Image.open(tmp_path / "out" / "deep" / "er" / "b.png") as picture:
         expected = load_prompt(prompt).apply(Image.new("RGB", (30, 20), "blue"))
-        assert picture.format == "PNG" and np.array_equal(np.asarray(picture), np.asarray(expected))
+        assert picture.format == "PNG"
+        assert np.array_equal(np.asarray(picture), np.asarray(expected))
 
 
 def test_bad_pictures_are_skipped_counted_and_named(prompt, tmp_path):
@@ -63,7 +66,9 @@ def test_bad_pictures_are_skipped_counted_and_named(prompt, tmp_path):
     (tmp_path / "in" / "half.png").write_bytes((tmp_path / "in" / "good.png").read_bytes()[:60])
     (tmp_path / "in" / "text.jpg").write_text("no")
     result = run(prompt, tmp_path / "in", tmp_path / "gone.png", "--out", tmp_path / "out")
-    assert result.exit_code == 0 and "1 written" in result.stdout and "3 skipped" in result.stdout
+    assert result.exit_code == 0
+    assert "1 written" in result.stdout
+    assert "3 skipped" in result.stdout
     assert written(tmp_path / "out") == {"good.png"}
     for sentence in ("text.jpg is not a picture", "half.png", "gone.png does not exist"):
         assert sentence in result.stderr
@@ -75,11 +80,9 @@ def test_nothing_written_is_exit_code_2(prompt, tmp_path, inputs):
     (tmp_path / "empty").mkdir()
     (tmp_path / "bad.png").write_text("no")
     result = run(prompt, *(tmp_path / name for name in inputs), "--out", tmp_path / "out")
-    assert (
-        result.exit_code == 2
-        and "0 written" in result.stdout
-        and f"skipped: {tmp_path / inputs[0]}" in result.stderr
-    )
+    assert result.exit_code == 2
+    assert "0 written" in result.stdout
+    assert f"skipped: {tmp_path / inputs[0]}" in result.stderr
 
 
 def test_colliding_names_lose_nothing(prompt, tmp_path):
@@ -101,7 +104,8 @@ def test_colliding_names_lose_nothing(prompt, tmp_path):
         "--out",
         tmp_path / "out",
     )
-    assert result.exit_code == 0 and "6 written" in result.stdout
+    assert result.exit_code == 0
+    assert "6 written" in result.stdout
     assert written(tmp_path / "out") == {
         "A.gif.png",
         "a.jpg-2.png",
@@ -134,18 +138,15 @@ def test_no_two_pictures_share_a_result(places):
 
 
 def test_existing_results_stay_unless_told(prompt, tmp_path):
-    source, target = paint(tmp_path / "a.jpg"), paint(tmp_path / "out" / "a.png", "green")
+    source = paint(tmp_path / "a.jpg")
+    target = paint(tmp_path / "out" / "a.png", "green")
     before = target.read_bytes()
     result = run(prompt, source, "--out", tmp_path / "out")
-    assert (
-        result.exit_code == 2
-        and "has a result already" in result.stderr
-        and target.read_bytes() == before
-    )
-    assert (
-        run(prompt, source, "--out", tmp_path / "out", "--overwrite").exit_code == 0
-        and target.read_bytes() != before
-    )
+    assert result.exit_code == 2
+    assert "has a result already" in result.stderr
+    assert target.read_bytes() == before
+    assert run(prompt, source, "--out", tmp_path / "out", "--overwrite").exit_code == 0
+    assert target.read_bytes() != before
 
 
 def test_a_source_is_never_replaced(prompt, tmp_path):
@@ -153,10 +154,11 @@ def test_a_source_is_never_replaced(prompt, tmp_path):
     beside = paint(tmp_path / "b.jpg")
     before = source.read_bytes()
     result = run(prompt, tmp_path, "--out", tmp_path, "--overwrite")
-    assert (
-        result.exit_code == 0 and f"The result of {source} would replace an input" in result.stderr
-    )
-    assert source.read_bytes() == before and beside.exists() and (tmp_path / "b.png").exists()
+    assert result.exit_code == 0
+    assert f"The result of {source} would replace an input" in result.stderr
+    assert source.read_bytes() == before
+    assert beside.exists()
+    assert (tmp_path / "b.png").exists()
 
 
 def test_a_result_never_replaces_another_source(prompt, tmp_path):
@@ -164,10 +166,10 @@ def test_a_result_never_replaces_another_source(prompt, tmp_path):
     other = paint(tmp_path / "out" / "sub" / "a.png", "blue")
     before = other.read_bytes()
     result = run(prompt, tmp_path / "in", other, "--out", tmp_path / "out", "--overwrite")
-    assert (
-        result.exit_code == 0 and f"The result of {source} would replace an input" in result.stderr
-    )
-    assert other.read_bytes() == before and written(tmp_path / "out") == {"sub/a.png", "a.png"}
+    assert result.exit_code == 0
+    assert f"The result of {source} would replace an input" in result.stderr
+    assert other.read_bytes() == before
+    assert written(tmp_path / "out") == {"sub/a.png", "a.png"}
 
 
 def test_results_inside_the_input_are_no_input(prompt, tmp_path):
@@ -180,27 +182,31 @@ def test_results_inside_the_input_are_no_input(prompt, tmp_path):
 def test_out_that_cannot_be_written(prompt, tmp_path):
     (tmp_path / "out").write_text("a file")
     result = run(prompt, paint(tmp_path / "a.jpg"), "--out", tmp_path / "out")
-    assert result.exit_code == 2 and "cannot be written" in result.stderr
+    assert result.exit_code == 2
+    assert "cannot be written" in result.stderr
     assert (tmp_path / "out").read_text() == "a file"
 
 
+SCRIPT = """
+import sys
+from matboard.cli import main
+try:
+    main()
+finally:
+    print("torch" in sys.modules)
+"""
+
+
 def matboard(*words: object) -> subprocess.CompletedProcess:
-    script = (
-        "import sys\nfrom matboard.cli import main\ntry:\n    main()\nfinally:\n    print('torch'"
-        " in sys.modules)"
-    )
-    return subprocess.run(
-        [sys.executable, "-c", script, *map(str, words)], capture_output=True, text=True
-    )
+    command = [sys.executable, "-c", SCRIPT, *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True)
 
 
 def test_torch_is_never_imported(prompt, tmp_path):
     done = matboard("apply", prompt, paint(tmp_path / "a.jpg"), "--out", tmp_path / "out")
-    assert (
-        done.returncode == 0
-        and done.stdout.splitlines()[-1] == "False"
-        and (tmp_path / "out" / "a.png").exists()
-    )
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[-1] == "False"
+    assert (tmp_path / "out" / "a.png").exists()
 
 
 def test_a_wrong_prompt_is_one_sentence(tmp_path):
@@ -208,11 +214,9 @@ def test_a_wrong_prompt_is_one_sentence(tmp_path):
     done = matboard(
         "apply", tmp_path / "empty", paint(tmp_path / "a.jpg"), "--out", tmp_path / "out"
     )
-    assert (
-        done.returncode == 2
-        and "prompt_config.json cannot be read" in done.stderr
-        and "Traceback" not in done.stderr
-    )
+    assert done.returncode == 2
+    assert "prompt_config.json cannot be read" in done.stderr
+    assert "Traceback" not in done.stderr
     assert not (tmp_path / "out").exists()
 
 
@@ -242,7 +246,9 @@ def test_what_is_no_picture_is_named_and_counted(prompt, tmp_path):
     (tmp_path / "in" / "gone.png").symlink_to(tmp_path / "nowhere.png")
     (tmp_path / "in" / "link").symlink_to(tmp_path)
     result = run(prompt, tmp_path / "in", "/dev/zero", "--out", tmp_path / "out")
-    assert result.exit_code == 0 and "1 written" in result.stdout and "7 skipped" in result.stdout
+    assert result.exit_code == 0
+    assert "1 written" in result.stdout
+    assert "7 skipped" in result.stdout
     for sentence in (
         "in holds files that are no pictures: Makefile, notes.txt, deep/data.json.",
         "pipe.png cannot be read: a pipe, socket or device, not a regular file.",
@@ -259,12 +265,14 @@ def test_many_files_that_are_no_pictures_take_one_line(prompt, tmp_path):
     for number in range(25):
         (tmp_path / "in" / f"{number:02}.txt").touch()
     result = run(prompt, tmp_path / "in", "--out", tmp_path / "out")
-    assert "08.txt, 09.txt and 15 more." in result.stderr and "25 skipped" in result.stdout
+    assert "08.txt, 09.txt and 15 more." in result.stderr
+    assert "25 skipped" in result.stdout
 
 
 def test_another_pictures_result_of_an_earlier_time_is_not_taken_for_ones_own(prompt, tmp_path):
     out = tmp_path / "out"
-    first, second = paint(tmp_path / "a.jpg"), paint(tmp_path / "a.png", "blue")
+    first = paint(tmp_path / "a.jpg")
+    second = paint(tmp_path / "a.png", "blue")
     assert run(prompt, first, "--out", out).exit_code == 0
     assert run(prompt, second, "--out", out).exit_code == 0
     assert written(out) == {"a.png", "a.png.png"}
@@ -286,7 +294,8 @@ def test_results_beside_their_pictures_are_not_prompted_again(prompt, tmp_path):
 def test_results_elsewhere_may_be_prompted_again(prompt, tmp_path):
     run(prompt, paint(tmp_path / "a.jpg"), "--out", tmp_path / "once")
     result = run(prompt, tmp_path / "once", "--out", tmp_path / "twice")
-    assert result.exit_code == 0 and written(tmp_path / "twice") == {"a.png"}
+    assert result.exit_code == 0
+    assert written(tmp_path / "twice") == {"a.png"}
 
 
 def test_names_that_are_no_text(prompt, tmp_path):
@@ -294,7 +303,8 @@ def test_names_that_are_no_text(prompt, tmp_path):
     paint(tmp_path / "in" / "a.jpg").rename(tmp_path / "in" / name)
     for code, sentence in ((0, "1 written"), (2, "0 written")):
         result = run(prompt, tmp_path / "in", "--out", tmp_path / "out")
-        assert result.exit_code == code and sentence in result.stdout
+        assert result.exit_code == code
+        assert sentence in result.stdout
 
 
 EVENTS = ("open", "fsync", "link", "unlink", "replace")
@@ -319,7 +329,8 @@ def test_a_kill_at_any_moment_leaves_whole_results_only(prompt, tmp_path, overwr
         left = {file.name for file in out.glob("*")} if out.exists() else set()
         assert left <= ({"a.png", ".a.png.whole"} if overwrite else {"a.png"})
         if target.exists() and target.read_bytes() != before:
-            assert jobs.source_of(target) == "a.jpg" and Image.open(target).getbbox()
+            assert jobs.source_of(target) == "a.jpg"
+            assert Image.open(target).getbbox()
         jobs.prompt_file(loaded, source, target, overwrite=True)
         assert written(out) == {"a.png"}
     assert moment > 3

@@ -27,7 +27,7 @@ learners:
   image-prompt: {side: 20}
 """
 FIGURE = re.compile(
-    r'<figure><h4>([\w-]+) <small class="note">([^<]*)</small></h4>\s*(<svg.*?</svg>)', re.DOTALL
+    r'<figure>\s*<h4>([\w-]+) <small class="note">([^<]*)</small></h4>\s*(<svg.*?</svg>)', re.DOTALL
 )
 
 
@@ -41,6 +41,16 @@ def matboard(*words):
         check=False,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
+
+
+def fit_folder(run, name):
+    (folder,) = (run / "fits").glob(f"{name}-*")
+    return folder
+
+
+def steps_logged(run, name):
+    logs = list((run / "fits").glob(f"{name}-*/metrics.jsonl"))
+    return logs[0].read_text().count("\n") if logs else 0
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +71,8 @@ def finished(config, tmp_path_factory):
 def test_a_run_holds_everything_and_says_it(finished):
     run, done = finished
     results = json.loads((run / "results.json").read_text())
-    assert results["kind"] == "continual" and len(results["cells"]) == 6
-    for cell in results["cells"]:
+    assert results["kind"] == "stream" and len(results["outcomes"]) == 6
+    for cell in results["outcomes"]:
         matrix = AccuracyMatrix.from_csv(run / cell["matrix"])
         assert matrix.average_accuracy() == pytest.approx(cell["accuracy"])
         assert matrix.forgetting() == pytest.approx(cell["forgetting"]["chaudhry"])
@@ -71,10 +81,11 @@ def test_a_run_holds_everything_and_says_it(finished):
         by_learner["l2p"]["against"] is None
         and by_learner["ridge"]["against"]["accuracy"]["value"] > 0
     )
-    mean = sum(c["accuracy"] for c in results["cells"] if c["learner"] == "l2p") / 2
+    mean = sum(c["accuracy"] for c in results["outcomes"] if c["learner"] == "l2p") / 2
     assert by_learner["l2p"]["accuracy"]["value"] == pytest.approx(mean)
-    assert len(list((run / "pictures/image-prompt-s0").glob("*.png"))) == 10
-    selection = json.loads((run / "selection/l2p-s0.json").read_text())
+    drawn = next(one for one in results["outcomes"] if one["learner"] == "image-prompt")
+    assert len(drawn["pictures"]) == 10 and all((run / one).exists() for one in drawn["pictures"])
+    selection = json.loads((fit_folder(run, "l2p-s0") / "selection.json").read_text())
     assert selection["prompts"] == 10 and 0 < selection["p_value"] <= 1
     assert "ridge" in done.stdout and "Traceback" not in done.stderr
     assert matboard("report", run).returncode == 0
@@ -102,7 +113,7 @@ def check_unfinished_report(run, command):
 
 
 def test_a_killed_run_goes_on_to_the_same_matrices(finished, config, tmp_path):
-    run, log = tmp_path / "killed", tmp_path / "killed/fits/l2p-s1/metrics.jsonl"
+    run = tmp_path / "killed"
     command = [sys.executable, "-m", "matboard", "continual", str(config), "--out", str(run)]
     process = subprocess.Popen(
         command,
@@ -111,19 +122,19 @@ def test_a_killed_run_goes_on_to_the_same_matrices(finished, config, tmp_path):
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     until = time.monotonic() + 120
-    while time.monotonic() < until and not (log.exists() and log.read_text().count("\n") >= 9):
+    while time.monotonic() < until and steps_logged(run, "l2p-s1") < 9:
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert log.exists() and not (run / "results.json").exists()
+    assert steps_logged(run, "l2p-s1") and not (run / "results.json").exists()
     check_unfinished_report(run, command)
     resumed = matboard("continual", config, "--out", run)
     assert resumed.returncode == 0, resumed.stderr
-    for csv in sorted((finished[0] / "matrices").iterdir()):
-        assert (run / "matrices" / csv.name).read_bytes() == csv.read_bytes(), csv.name
-    assert (run / "selection/l2p-s1.json").read_bytes() == (
-        finished[0] / "selection/l2p-s1.json"
-    ).read_bytes()
+    for whole in sorted((finished[0] / "fits").iterdir()):
+        for name in ("matrix.csv", "selection.json"):
+            if (whole / name).exists():
+                again = run / "fits" / whole.name / name
+                assert again.read_bytes() == (whole / name).read_bytes(), again
 
 
 def test_wrong_input_is_a_sentence_and_code_2(finished, config, tmp_path):
@@ -186,4 +197,7 @@ def test_domains_come_one_after_the_other(config, tmp_path):
     assert done.returncode == 0, done.stderr
     results = json.loads((run / "results.json").read_text())
     assert results["stream"]["kind"] == "domain-incremental" and results["stream"]["tasks"] == 2
-    assert results["cells"][0]["tasks"] == ["scenes-recognition", "scenes-recognition/noise"]
+    assert [task["name"] for task in results["outcomes"][0]["tasks"]] == [
+        "scenes-recognition",
+        "scenes-recognition/noise",
+    ]

@@ -36,8 +36,18 @@ def matboard(*words, **options):
     return subprocess.run(command, capture_output=True, text=True, timeout=300, **options)
 
 
+def fit_folder(run: Path, name: str) -> Path:
+    (folder,) = (run / "fits").glob(f"{name}-*")
+    return folder
+
+
+def steps_logged(run: Path, name: str) -> int:
+    logs = list((run / "fits").glob(f"{name}-*/metrics.jsonl"))
+    return logs[0].read_text().count("\n") if logs else 0
+
+
 def perturbation(run: Path, name="tvp-s0"):
-    return load_file(run / "prompts" / name / "prompt.safetensors")["perturbation"]
+    return load_file(fit_folder(run, name) / "prompt/prompt.safetensors")["perturbation"]
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +75,8 @@ def test_a_run_folder_holds_everything(finished):
         assert cell["low"] <= cell["value"] <= cell["high"] and cell["n"] == 24
     source, target = results["models"]
     assert source["is_source"] and not target["is_source"] and not target["shares_encoder"]
-    assert len(results["examples"]) == 4 and (run / results["examples"][0]["prompted"]).exists()
+    assert len(results["examples"]) == 4
+    assert all((run / shown["picture"]).exists() for shown in results["examples"][0]["shown"])
     assert "tiny-blip2" in done.stdout
 
 
@@ -83,7 +94,7 @@ def test_asking_again_changes_nothing_and_takes_no_learning(finished, config):
     run, _ = finished
     before = perturbation(run).copy()
     again = matboard("fit", config, "--out", run)
-    assert again.returncode == 0 and "12/12 found" in again.stderr
+    assert again.returncode == 0 and "learn tvp-s0: 1/1 found" in again.stderr
     assert np.array_equal(perturbation(run), before)
 
 
@@ -94,9 +105,8 @@ def test_a_run_that_was_stopped_reaches_the_same_tensor(finished, config, tmp_pa
     process = subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
-    log = run / "fits/tvp-s0/metrics.jsonl"
     deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and not (log.exists() and log.read_text().count("\n") >= 4):
+    while time.monotonic() < deadline and steps_logged(run, "tvp-s0") < 4:
         time.sleep(0.01)
     os.kill(process.pid, blow)
     _, stderr = process.communicate(timeout=60)
@@ -168,6 +178,10 @@ def test_wrong_input_is_a_sentence_and_code_2(config, tmp_path):
         (["fit", tmp_path / "none.yaml"], "cannot be read"),
         (["report", tmp_path], "run"),
         (
+            ["evaluate", tmp_path, "--models", "", "--tasks", "x", "--out", tmp_path / "d"],
+            "No models were given; name at least one.",
+        ),
+        (
             [
                 "evaluate",
                 tmp_path / "no-prompt",
@@ -186,9 +200,26 @@ def test_wrong_input_is_a_sentence_and_code_2(config, tmp_path):
         assert sentence in done.stderr and "Traceback" not in done.stderr
 
 
+def test_two_commands_at_once_share_one_study(finished, config, tmp_path):
+    run = tmp_path / "shared"
+    command = [sys.executable, "-m", "matboard", "fit", str(config), "--out", str(run)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    both = [
+        subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
+        for _ in range(2)
+    ]
+    said = [process.communicate(timeout=300)[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    for name in ("vp-s0", "tvp-s0"):
+        assert np.array_equal(perturbation(run, name), perturbation(finished[0], name)), name
+        assert steps_logged(run, name) == 12, "a fit that was made twice logs its steps twice"
+    cells = [json.loads((at / "results.json").read_text())["cells"] for at in (run, finished[0])]
+    assert cells[0] == cells[1]
+
+
 def test_evaluate_a_saved_prompt(finished, tmp_path):
     run = tmp_path / "judged"
-    prompt = finished[0] / "prompts/tvp-s0"
+    prompt = fit_folder(finished[0], "tvp-s0") / "prompt"
     done = matboard(
         "evaluate",
         prompt,
@@ -209,5 +240,5 @@ def test_evaluate_a_saved_prompt(finished, tmp_path):
         for c in before
         if (c["model"], c["condition"], c["scorer"]) == ("tiny-minigpt4", "tvp", "ranking")
     )
-    assert cells["tvp"]["value"] == same["value"]
+    assert cells["prompt"]["value"] == same["value"]
     assert matboard("report", run).returncode == 0 and (run / "report.html").exists()

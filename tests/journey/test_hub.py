@@ -306,7 +306,8 @@ SETS = [
 READ = """
 import sys, matboard, numpy as np
 task = matboard.load_task(sys.argv[1])
-print([s.answer for s in task.train], [s.answer for s in task.test], [np.asarray(s.load())[0, 0].tolist() for s in task.train])
+pixels = [np.asarray(s.load())[0, 0].tolist() for s in task.train]
+print([s.answer for s in task.train], [s.answer for s in task.test], pixels)
 """
 
 

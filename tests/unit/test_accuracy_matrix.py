@@ -65,8 +65,8 @@ SD_LORA_A = """82.29
 56.00 60.00 64.66 58.56 63.64 73.13 63.01 59.06
 56.57 56.76 62.93 58.11 63.64 71.64 62.33 59.84 55.10
 53.71 55.68 64.66 54.50 62.94 67.16 62.33 59.84 55.10 56.45"""
-"""ImageNet-A in ten tasks, from SD-Lora-CL's logs/InA.log (its rows are sorted by the classes' names
-as text; here they are in the order of the stream).
+"""ImageNet-A in ten tasks, from SD-Lora-CL's logs/InA.log. (There the tasks are sorted by their
+names as text; here they are in the order of the stream.)
 """
 
 IMAGES_A = (175, 185, 116, 222, 143, 134, 146, 127, 147, 124)

@@ -55,10 +55,8 @@ def test_saved_and_loaded_is_the_same(canvas, layout, range, patch, tmp_path):
     prompt.save_pretrained(tmp_path)
     again = load_prompt(tmp_path)
     assert {file.name for file in tmp_path.iterdir()} == FILES
-    assert (
-        np.array_equal(again.perturbation, prompt.perturbation)
-        and again.perturbation.dtype == np.float32
-    )
+    assert np.array_equal(again.perturbation, prompt.perturbation)
+    assert again.perturbation.dtype == np.float32
     assert (again.canvas, again.layout, again.range, again.patch) == (canvas, layout, range, patch)
     assert again.description() == {**prompt.description()}
     again.save_pretrained(tmp_path / "again")
@@ -68,7 +66,8 @@ def test_saved_and_loaded_is_the_same(canvas, layout, range, patch, tmp_path):
 
 def test_configuration_says_what_it_is(saved):
     config = json.loads((saved / "prompt_config.json").read_text())
-    assert config.pop("tensor_sha256") and config.pop("matboard_version")
+    assert config.pop("tensor_sha256")
+    assert config.pop("matboard_version")
     canvas = {"size": 24, "width": 4, "policy": "crop"}
     assert config == {
         "schema_version": 1,
@@ -85,14 +84,16 @@ def test_apply_is_the_picture_in_its_border():
         np.random.default_rng(2).integers(0, 256, (40, 30, 3), dtype=np.uint8)
     )
     result = np.asarray(prompt.apply(picture))
-    assert prompt.width == 4 and result.shape == (24, 24, 3)
+    assert prompt.width == 4
+    assert result.shape == (24, 24, 3)
     assert np.array_equal(result[4:-4, 4:-4], np.asarray(CANVAS.shrink(picture)))
     learned = prompt.perturbation.transpose(1, 2, 0)[CANVAS.mask()] * 255
     assert np.abs(result[CANVAS.mask()] - learned).max() <= 0.5 + 1e-4
 
 
 def test_apply_leaves_prompt_and_picture_alone():
-    prompt, picture = border(), Image.new("RGBA", (9, 9), (1, 2, 3, 100))
+    prompt = border()
+    picture = Image.new("RGBA", (9, 9), (1, 2, 3, 100))
     first = prompt.apply(picture)
     first.putdata([(0, 0, 0)] * 576)
     assert np.asarray(prompt.apply(picture)).any()
@@ -103,27 +104,31 @@ def test_apply_leaves_prompt_and_picture_alone():
 
 def test_baselines_share_the_geometry():
     prompt = border()
-    blank, noise = prompt.blank(), prompt.noise(seed=5)
+    blank = prompt.blank()
+    noise = prompt.noise(seed=5)
     assert not np.asarray(blank.apply(Image.new("RGB", (9, 9), "white")))[CANVAS.mask()].any()
     assert np.array_equal(noise.perturbation, prompt.noise(seed=5).perturbation)
     assert not np.array_equal(noise.perturbation, prompt.noise(seed=6).perturbation)
     values = noise.perturbation[:, CANVAS.mask()]
-    assert 0 <= values.min() < 0.05 and 0.95 < values.max() <= 1 and noise.canvas == CANVAS
+    assert 0 <= values.min() < 0.05
+    assert 0.95 < values.max() <= 1
+    assert noise.canvas == CANVAS
 
 
 def test_preview_shows_the_border_around_grey():
     preview = border().preview()
-    assert preview.size == (24, 24) and preview.getpixel((12, 12)) == (128, 128, 128)
+    assert preview.size == (24, 24)
+    assert preview.getpixel((12, 12)) == (128, 128, 128)
 
 
 def test_free_prompt_says_that_apply_clamps():
     values = CANVAS.mask()[None].repeat(3, 0) * np.float32(0.5)
-    values[0, 0, 0], values[1, 0, 0] = -1, 2
+    values[0, 0, 0] = -1
+    values[1, 0, 0] = 2
     prompt = VisualPrompt(CANVAS, values, range="free")
     assert prompt.clipped == pytest.approx(2 / (3 * CANVAS.mask().sum()))
-    assert (
-        prompt.config["warning"]
-        == "0.2% of the learned values cannot be carried by an 8-bit picture; apply clamps them."
+    assert prompt.config["warning"] == (
+        "0.2% of the learned values cannot be carried by an 8-bit picture; apply clamps them."
     )
     assert prompt.apply(Image.new("RGB", (9, 9))).getpixel((0, 0)) == (0, 255, 128)
     assert "warning" not in border().config
@@ -271,7 +276,8 @@ def save_killed(prompt: VisualPrompt, folder: Path, move: int) -> int:
 @pytest.mark.parametrize("move", range(1, 8))
 def test_a_kill_while_saving_leaves_the_old_prompt_or_the_new_one(saved, move):
     assert save_killed(border(1, note="new"), saved, move) == (9 if move < 7 else 0)
-    loaded, expected = load_prompt(saved), 0 if move == 1 else 1
+    loaded = load_prompt(saved)
+    expected = 0 if move == 1 else 1
     assert np.array_equal(loaded.perturbation, border(expected).perturbation)
     assert loaded.config.get("note") == (None if move == 1 else "new")
     save_killed(border(2), saved, move)  # again, perhaps while it finishes the first saving
@@ -281,10 +287,8 @@ def test_a_kill_while_saving_leaves_the_old_prompt_or_the_new_one(saved, move):
     )
     border(3).save_pretrained(saved)
     assert np.array_equal(load_prompt(saved).perturbation, border(3).perturbation)
-    assert (
-        not (saved / ".saved").exists()
-        and {file.name for file in saved.iterdir() if file.is_file()} == FILES
-    )
+    assert not (saved / ".saved").exists()
+    assert {file.name for file in saved.iterdir() if file.is_file()} == FILES
 
 
 @pytest.mark.parametrize("move", range(2, 7))
@@ -335,9 +339,8 @@ def test_authors_file(tmp_path):
     assert (prompt.canvas, prompt.layout, prompt.range) == (CANVAS, "border", "free")
     assert np.array_equal(prompt.perturbation, values.numpy())
     assert prompt.config["imported_from"] == "checkpoint_best.pth"
-    assert (
-        f"{prompt.clipped:.1%} of the learned values cannot be carried" in prompt.config["warning"]
-    )
+    told = f"{prompt.clipped:.1%} of the learned values cannot be carried"
+    assert told in prompt.config["warning"]
 
 
 def test_authors_file_without_interior_lies_on_the_whole_picture(tmp_path):

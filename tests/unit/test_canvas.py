@@ -21,13 +21,15 @@ def naive_placed(picture: Image.Image, size: int, width: int) -> np.ndarray:
     """T_p of TVP Eq. 2 as the authors' transforms do it: resize the short side, crop the centre,
     pad with zeros; loops.
     """
-    inner, short = size - 2 * width, min(picture.size)
+    inner = size - 2 * width
+    short = min(picture.size)
     resized = picture.resize(
         (int(inner * picture.width / short), int(inner * picture.height / short)),
         Image.Resampling.BICUBIC,
     )
     pixels = np.asarray(resized)
-    top, left = round((resized.height - inner) / 2), round((resized.width - inner) / 2)
+    top = round((resized.height - inner) / 2)
+    left = round((resized.width - inner) / 2)
     placed = np.zeros((size, size, 3), dtype=np.uint8)
     for y in range(inner):
         for x in range(inner):
@@ -44,7 +46,8 @@ def test_placing_is_the_authors_transform(picture, size, width):
     Each route is off by at most 0.5 of the second rounding + 0.5 of the first, times bicubic's gain
     of 1.25; both together by 2.25.
     """
-    canvas, picture = Canvas(size, width), noise(*picture)
+    canvas = Canvas(size, width)
+    picture = noise(*picture)
     ours = np.asarray(canvas.place(canvas.shrink(picture))).astype(int)
     assert np.abs(ours - naive_placed(picture, size, width)).max() <= 2
 
@@ -85,17 +88,13 @@ def test_policies_differ_as_named():
     half = Image.new("RGB", (200, 100), "red")
     half.paste("blue", (100, 0, 200, 100))
     pixels = {policy: np.asarray(Canvas(100, 0, policy).shrink(half)) for policy in POLICIES}
-    assert (pixels["crop"][0, 0] == (255, 0, 0)).all() and (
-        pixels["crop"][0, -1] == (0, 0, 255)
-    ).all()
-    assert (pixels["squash"][0, 40] == (255, 0, 0)).all() and (
-        pixels["squash"][0, 60] == (0, 0, 255)
-    ).all()
-    assert (
-        not pixels["letterbox"][:25].any()
-        and pixels["letterbox"][25:75].any(axis=-1).all()
-        and not pixels["letterbox"][75:].any()
-    )
+    assert (pixels["crop"][0, 0] == (255, 0, 0)).all()
+    assert (pixels["crop"][0, -1] == (0, 0, 255)).all()
+    assert (pixels["squash"][0, 40] == (255, 0, 0)).all()
+    assert (pixels["squash"][0, 60] == (0, 0, 255)).all()
+    assert not pixels["letterbox"][:25].any()
+    assert pixels["letterbox"][25:75].any(axis=-1).all()
+    assert not pixels["letterbox"][75:].any()
 
 
 def test_offset_and_mirror():

@@ -85,5 +85,7 @@ def test_no_text_leaves_its_cell_or_the_front_matter(tmp_path):
     saved = prompt(method=nasty, task=nasty, license=nasty, note=nasty, **{nasty: nasty})
     front, body = card(tmp_path, saved)
     line = " ".join(nasty.split())
-    assert front["license"] == line and front["datasets"] == [line]
-    assert "<b>" not in body.replace(r"\<b\>", "") and "\n---\n" not in body
+    assert front["license"] == line
+    assert front["datasets"] == [line]
+    assert "<b>" not in body.replace(r"\<b\>", "")
+    assert "\n---\n" not in body

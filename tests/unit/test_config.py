@@ -1,11 +1,17 @@
-"""Configurations: words over YAML, and every wrong key named in full."""
+"""Configurations: words over YAML, variants and grids, and every wrong key named in full."""
+
+import os
+import threading
 
 import pytest
 
 from matboard.errors import ConfigError
-from matboard.studies.config import StudyConfig, load_config, parse
+from matboard.studies.config import ContinualConfig, StudyConfig
+from matboard.studies.reading import load_config, parse
+from matboard.studies.variants import fit_variants, learner_variants
 
-SMALL = "sources: [tiny-minigpt4]\ntask: {name: scenes-counting}\n"
+SMALL = "sources: [tiny-minigpt4]\nguide: tiny-guide\ntask: {name: scenes-counting}\n"
+STREAM = {"task": {"name": "scenes-things"}, "backbone": {"model": "tiny-vit"}}
 
 
 @pytest.fixture
@@ -15,14 +21,16 @@ def small(tmp_path):
     return path
 
 
+def study(**settings):
+    raw = {"sources": ["m"], "guide": "g", "task": {"name": "t"}, **settings}
+    return fit_variants(parse(StudyConfig, raw, "test"))
+
+
 def test_words_are_laid_over_the_file(small):
-    config = load_config(small, ["steps=7", "prompt.width=20", "methods.vp.lr=3", "seeds=[1,2]"])
-    assert (config.steps, config.prompt.width, config.methods["vp"].lr, config.seeds) == (
-        7,
-        20,
-        3.0,
-        [1, 2],
-    )
+    words = ["steps=7", "prompt.width=20", "methods.vp.lr=3", "seeds=[1,2]"]
+    config = load_config(small, words, StudyConfig)
+    assert (config.steps, config.prompt.width, config.seeds) == (7, 20, [1, 2])
+    assert fit_variants(config)[0].settings.lr == 3.0
 
 
 @pytest.mark.parametrize(
@@ -31,23 +39,41 @@ def test_words_are_laid_over_the_file(small):
         ("prompt.widht=20", r"unknown key 'prompt.widht', did you mean 'width'\?"),
         ("methods.tvp.lrr=2", r"unknown key 'methods.tvp.lrr', did you mean 'lr'\?"),
         (
+            "methods.wide={method: tvp, prompt.widht: 2}",
+            r"unknown key 'methods.wide.prompt.widht', did you mean 'width'\?",
+        ),
+        ("methods.wide.lr=3", r"Unknown method 'wide'. Known: evp, tvp, vp"),
+        ("methods={../../x: {method: vp}}", r"'../../x' cannot be a variant's name"),
+        (
             "evaluate.tasks=[{nam: x}]",
-            (
-                r"key 'evaluate.tasks.0.name' is missing; unknown key 'evaluate.tasks.0.nam', did"
-                r" you mean 'name'\?"
-            ),
+            r"key 'evaluate.tasks.0.name' is missing; unknown key 'evaluate.tasks.0.nam'",
         ),
         ("stepps=3", r"unknown key 'stepps', did you mean 'steps'\?"),
         ("steps=many", r"steps: Input should be a valid integer.*\(came: 'many'\)"),
-        ("seeds=[1,1]", r"seeds names something twice: \[1, 1\]"),
+        ("seeds=[1,1]", r"seeds names 1 twice"),
+        ("seeds=[-1]", r"seeds.0: Input should be greater than or equal to 0"),
+        ("seeds=[9223372036854775808]", r"seeds.0: Input should be less than"),
+        ("sources=[a, a]", r"sources names 'a' twice"),
+        ("evaluate.models=[a, a]", r"evaluate.models names 'a' twice"),
+        ("evaluate.tasks=[{name: a}, {name: a}]", r"evaluate.tasks names 'a' twice"),
+        ("evaluate.scorers=[]", r"evaluate.scorers: List should have at least 1 item"),
+        ("lr=.inf", r"lr: Input should be a finite number"),
+        ("lr=.nan", r"lr: Input should be"),
+        ("lr=0", r"lr: Input should be greater than 0"),
+        ("methods.vp.lr=.inf", r"methods.vp.lr: Input should be a finite number"),
+        ("batch_size=-2", r"batch_size: Input should be greater than 0"),
+        ("steps=0", r"steps: Input should be greater than 0"),
+        ("grid={prompt.width: []}", r"grid.prompt.width: List should have at least 1 item"),
+        ("grid={prompt.widht: [1]}", r"unknown key 'methods.tvp.prompt.widht'"),
         ("steps", r"'steps' is no setting; expected key.sub=value"),
         ("task.name.first=3", r"'name' holds 'scenes-counting', which has no keys below it"),
         ("steps=[1", r"'steps=\[1' is no setting"),
+        ("prompt.width=[[/]]", r"prompt.width: Input should be a valid integer"),
     ],
 )
 def test_wrong_words(small, word, sentence):
     with pytest.raises(ConfigError, match=sentence):
-        load_config(small, [word])
+        load_config(small, [word], StudyConfig)
 
 
 def test_everything_wrong_is_said_at_once():
@@ -56,12 +82,151 @@ def test_everything_wrong_is_said_at_once():
     assert str(error.value).startswith("x.yaml: ")
 
 
-def test_missing_and_broken_files(tmp_path):
+LAUGHS = "\n".join(
+    ["a: &a [x, x, x, x, x, x, x, x, x, x]"]
+    + [f"{b}: &{b} [{', '.join(['*' + a] * 10)}]" for a, b in zip("abcdefgh", "bcdefghi")]
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("- a\n- b\n", "holds list; expected keys and values"),
+        ("a: [1\n", "is not valid YAML"),
+        ("steps: 3\nsteps: 4\n", "the key 'steps' stands there twice"),
+        ("task: {name: a, name: b}\n", "the key 'name' stands there twice"),
+        ("? [a, b]\n: 1\n", "a key is no plain value"),
+        ("a: !!python/object/apply:os.system [true]\n", "is not valid YAML"),
+        (LAUGHS, "holds more than 10000 values or is nested deeper"),
+        ("a: " + "[" * 60 + "]" * 60, "holds more than 10000 values or is nested deeper"),
+        ("a: " + "[" * 5000, "is not valid YAML"),
+        ("steps: " + "9" * 5000, "steps|not valid YAML"),
+    ],
+)
+def test_broken_and_hostile_files(tmp_path, text, sentence):
+    path = tmp_path / "some.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=sentence) as error:
+        load_config(path, [], StudyConfig)
+    assert len(str(error.value)) < 1000
+
+
+def test_what_is_no_file_is_refused_and_does_not_hang(tmp_path):
+    pipe = tmp_path / "pipe.yaml"
+    os.mkfifo(pipe)
+    for path, sentence in [
+        (tmp_path / "none.yaml", "cannot be read"),
+        (tmp_path, "is no regular file"),
+        (pipe, "is no regular file"),
+    ]:
+        failed = []
+
+        def read(path=path, failed=failed):
+            with pytest.raises(ConfigError) as error:
+                load_config(path, [], StudyConfig)
+            failed.append(str(error.value))
+
+        reader = threading.Thread(target=read, daemon=True)
+        reader.start()
+        reader.join(timeout=10)
+        assert failed and sentence in failed[0]
+    latin = tmp_path / "latin.yaml"
+    latin.write_bytes(b"title: \xff\n")
     with pytest.raises(ConfigError, match="cannot be read"):
-        load_config(tmp_path / "none.yaml")
-    (tmp_path / "list.yaml").write_text("- a\n- b\n")
-    with pytest.raises(ConfigError, match="holds list; expected keys and values"):
-        load_config(tmp_path / "list.yaml")
-    (tmp_path / "broken.yaml").write_text("a: [1\n")
-    with pytest.raises(ConfigError, match="is not valid YAML"):
-        load_config(tmp_path / "broken.yaml")
+        load_config(latin, [], StudyConfig)
+
+
+# -- variants --------------------------------------------------------------------------------------
+
+
+def test_a_variant_has_what_is_its_own_over_the_study():
+    plain, wide = study(
+        prompt={"width": 20, "size": 128},
+        lr=5,
+        methods={"tvp": None, "wide": {"method": "evp", "prompt.width": 50, "sources": ["n"]}},
+    )
+    assert (plain.settings.prompt.width, plain.settings.prompt.size) == (20, 128)
+    assert (wide.settings.prompt.width, wide.settings.prompt.size) == (50, 128)
+    assert (plain.settings.method, wide.settings.method) == ("tvp", "evp")
+    assert plain.settings.sources == ["m"] and wide.settings.sources == ["n"]
+    assert plain.settings.lr == wide.settings.lr == 5
+
+
+def test_nested_and_dotted_keys_say_the_same():
+    dotted, nested = study(
+        methods={
+            "a": {"method": "tvp", "objective.feature_consistency.weight": 0.5},
+            "b": {"method": "tvp", "objective": {"feature_consistency": {"weight": 0.5}}},
+        }
+    )
+    assert dotted.settings == nested.settings
+
+
+def test_forms_of_terms_reach_the_variants_that_count_them():
+    forms = {"feature_consistency": {"form": "l2_mean_tokens"}, "preset": "paper"}
+    plain, full, own = study(
+        objective=forms,
+        methods={
+            "vp": {},
+            "tvp": {},
+            "own": {"method": "vp", "objective.feature_consistency.weight": 1},
+        },
+    )
+    assert plain.settings.objective == {"preset": "paper"}
+    assert full.settings.objective == forms
+    assert own.settings.objective["feature_consistency"] == {"form": "l2_mean_tokens", "weight": 1}
+
+
+def test_a_grid_crosses_every_variant():
+    found = study(
+        methods={"vp": {}, "evp": {}},
+        grid={"prompt.width": [10, 50], "lr": [1, 2.5]},
+    )
+    assert [variant.name for variant in found] == [
+        f"{method}@prompt.width={width},lr={lr}"
+        for method in ("vp", "evp")
+        for width in (10, 50)
+        for lr in ("1", "2.5")
+    ]
+    last = found[-1].settings
+    assert (last.method, last.prompt.width, last.lr) == ("evp", 50, 2.5)
+
+
+def test_a_grid_over_sources_gives_names_that_files_may_have():
+    found = study(grid={"sources": [["a"], ["a", "you/b"]]})
+    assert [variant.name for variant in found] == ["tvp@sources=a", "tvp@sources=a+you-b"]
+
+
+def learners(**settings):
+    return learner_variants(parse(ContinualConfig, {**STREAM, **settings}, "test"))
+
+
+def test_learners_have_the_training_of_all_and_their_own_over_it():
+    found = learners(
+        learners={"l2p": {"lr": 0.5}, "ridge": None, "two": {"learner": "l2p"}},
+        training={"epochs": 3, "lr": 0.1},
+    )
+    options = {variant.name: variant.options for variant in found}
+    assert (options["l2p"]["epochs"], options["l2p"]["lr"], options["two"]["lr"]) == (3, 0.5, 0.1)
+    assert "epochs" not in options["ridge"]
+
+
+def test_a_grid_over_learners_leaves_out_those_without_the_option():
+    found = learners(learners={"l2p": {}, "ridge": {}}, grid={"size": [5, 10]})
+    assert [variant.name for variant in found] == ["l2p@size=5", "l2p@size=10", "ridge"]
+    assert [variant.options.get("size") for variant in found] == [5, 10, None]
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"training": {"epochz": 3}}, r"Unknown key of training 'epochz'. Did you mean 'epochs'\?"),
+        ({"grid": {"top_q": [3]}}, r"Unknown key of grid 'top_q'. Did you mean 'top_k'\?"),
+        ({"learners": {"../x": {"learner": "l2p"}}}, "'../x' cannot be a variant's name"),
+        ({"reference": "l3p"}, "reference is 'l3p', which is none of the learners: l2p"),
+        ({"stream": {"domains": ["a"]}}, "stream.domains names the tasks"),
+    ],
+)
+def test_wrong_settings_of_learners(settings, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        learners(**{"learners": {"l2p": {}}, **settings})

@@ -28,7 +28,9 @@ Calls = list[tuple[str, int]]
 def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
     """What was flushed or moved, in order, by inode: a file keeps it when its name changes."""
     made: Calls = []
-    fsync, replace, link = os.fsync, os.replace, os.link
+    fsync = os.fsync
+    replace = os.replace
+    link = os.link
 
     def recording_fsync(descriptor: int) -> None:
         made.append(("flush", os.fstat(descriptor).st_ino))
@@ -69,7 +71,8 @@ def test_a_folder_is_moved_when_all_in_it_is_flushed(tmp_path, calls):
         ("flush", inode(path))
         for path in (whole, whole / "a", whole / "deep", whole / "deep" / "b")
     }
-    assert set(calls[:4]) == inside and calls[4:] == [
+    assert set(calls[:4]) == inside
+    assert calls[4:] == [
         ("move", inode(whole)),
         ("flush", inode(tmp_path)),
     ]
@@ -88,7 +91,8 @@ def test_a_checkpoint_comes_after_the_log_it_counts_on(tmp_path, calls):
     run.log({"step": 1})
     calls.clear()
     run.save_checkpoint(Checkpoint(1, {"delta": np.zeros(3)}, {}))
-    log, checkpoint = inode(run.path("metrics.jsonl")), inode(run.path("checkpoint.safetensors"))
+    log = inode(run.path("metrics.jsonl"))
+    checkpoint = inode(run.path("checkpoint.safetensors"))
     assert calls == [
         ("flush", log),
         ("flush", checkpoint),
@@ -102,7 +106,8 @@ def test_a_prompt_is_whole_on_the_disk_before_it_takes_its_place(tmp_path, calls
     prompt.save_pretrained(tmp_path / "prompt")
     files = {inode(file) for file in (tmp_path / "prompt").iterdir()}
     moves = [position for position, (act, _) in enumerate(calls) if act == "move"]
-    assert len(files) == 4 and files < {ino for act, ino in calls[: moves[0]] if act == "flush"}
+    assert len(files) == 4
+    assert files < {ino for act, ino in calls[: moves[0]] if act == "flush"}
     assert calls[moves[0] + 1] == calls[-1] == ("flush", inode(tmp_path / "prompt"))
     assert {ino for act, ino in calls[moves[1] :] if act == "move"} == files
 
@@ -138,7 +143,8 @@ def test_a_file_system_that_cannot_flush_saves_all_the_same(tmp_path, monkeypatc
     VisualPrompt(Canvas(24, 4), np.zeros((3, 24, 24), np.float32)).save_pretrained(
         tmp_path / "prompt"
     )
-    assert run.results() == {"kind": "fit"} and load_prompt(tmp_path / "prompt").width == 4
+    assert run.results() == {"kind": "fit"}
+    assert load_prompt(tmp_path / "prompt").width == 4
 
 
 def test_a_disk_that_turns_out_full_at_the_flush_leaves_the_previous_file(tmp_path, monkeypatch):
@@ -153,7 +159,8 @@ def test_a_disk_that_turns_out_full_at_the_flush_leaves_the_previous_file(tmp_pa
         ),
     ):
         run.write_results({"value": 2})
-    assert run.results() == {"value": 1} and not list(run.folder.glob(".*"))
+    assert run.results() == {"value": 1}
+    assert not list(run.folder.glob(".*"))
 
 
 def forked(act: Callable[[], None]) -> int:
@@ -205,7 +212,8 @@ def test_a_kill_while_making_publishes_nothing_and_leaves_nothing_for_long(tmp_p
         (fresh / "whole").write_text("whole")
 
     assert code(forked(lambda: make_once(target, killed))) == 9
-    assert not target.exists() and list(tmp_path.glob(".making-*"))
+    assert not target.exists()
+    assert list(tmp_path.glob(".making-*"))
     make_once(target, make)
     assert [file.name for file in target.iterdir()] == ["whole"]
     assert not list(tmp_path.glob(".making-*"))

@@ -8,13 +8,20 @@ import torch
 from matboard.continual.distillation import QueryMemory, logit_distillation
 
 
+def softened(logits):
+    """Eq. 3 with T = 2: p^(1/2), normalised."""
+    for row in logits.softmax(dim=1).tolist():
+        roots = [p ** (1 / 2) for p in row]
+        yield [root / sum(roots) for root in roots]
+
+
 def test_logit_distillation_is_the_paper_s_formula_in_loops():
     torch.manual_seed(0)
-    student, teacher = torch.randn(4, 3), torch.randn(4, 3)
+    student = torch.randn(4, 3)
+    teacher = torch.randn(4, 3)
     total = 0.0
-    for s, t in zip(student.softmax(dim=1).tolist(), teacher.softmax(dim=1).tolist()):
-        soft_s, soft_t = ([p ** (1 / 2.0) for p in row] for row in (s, t))
-        total -= sum(y / sum(soft_t) * math.log(p / sum(soft_s)) for y, p in zip(soft_t, soft_s))
+    for s, t in zip(softened(student), softened(teacher)):
+        total -= sum(old * math.log(new) for old, new in zip(t, s))
     assert float(logit_distillation(student, teacher, 2.0)) == pytest.approx(total / 4, rel=1e-5)
 
 

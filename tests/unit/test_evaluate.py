@@ -5,15 +5,18 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from matboard.errors import TaskError
+from matboard.errors import ConfigError, ModelError, TaskError
+from matboard.models.capabilities import Generates, Ranks
 from matboard.prompts.artifact import VisualPrompt
-from matboard.prompts.canvas import Canvas
+from matboard.prompts.canvas import Canvas, Patch
 from matboard.prompts.pixel import PixelPrompt
 from matboard.tasks import load_task
 from matboard.tasks.readers import read
-from matboard.transfer.evaluate import ScoreStore, Unit, conditions, evaluate, judge, show
+from matboard.transfer.conditions import as_learned, conditions, show
+from matboard.transfer.evaluate import Judged, ScoreStore, check_kinds, evaluate, judge
 from matboard.zoo import load_model
 
 
@@ -27,31 +30,99 @@ def model():
     return load_model("tiny-blip2")
 
 
-def prompt(value):
-    canvas = Canvas()
-    return VisualPrompt(
-        canvas, np.where(canvas.mask(), np.float32(value), np.float32(0))[None].repeat(3, 0)
-    )
+def prompt(value, width=30, size=224):
+    canvas = Canvas(size, width)
+    values = np.where(canvas.mask(), np.float32(value), np.float32(0))
+    return VisualPrompt(canvas, values[None].repeat(3, 0))
+
+
+def shown(prompts):
+    return conditions(as_learned(prompts))
 
 
 def test_conditions_share_the_prompts_geometry():
-    shown = {c.name: c for c in conditions({"tvp": [prompt(0.3), prompt(0.6)]})}
-    assert list(shown) == ["full", "shrunk", "random", "tvp"]
-    assert shown["full"].prompts == (None,)
-    assert not shown["shrunk"].prompts[0].perturbation.any()
-    assert len(shown["random"].prompts) == 2
-    assert {c.kind for c in shown.values()} == {"baseline", "method"}
+    found = {one.name: one for one in shown({"tvp": [prompt(0.3), prompt(0.6)]})}
+    assert list(found) == ["full", "shrunk", "random", "tvp"]
+    assert found["full"].prompts == (None,)
+    assert not found["shrunk"].prompts[0].perturbation.any()
+    assert len(found["random"].prompts) == 2
+    assert found["tvp"].facts.compared_with == ("full", "shrunk", "random")
+    assert found["tvp"].facts.geometry == "border 30 of 224"
+
+
+def test_every_geometry_has_baselines_of_its_own():
+    found = {one.name: one for one in shown({"thin": [prompt(0.3, 10)], "wide": [prompt(1, 50)]})}
+    assert list(found) == [
+        "full",
+        "shrunk, border 10 of 224",
+        "random, border 10 of 224",
+        "shrunk, border 50 of 224",
+        "random, border 50 of 224",
+        "thin",
+        "wide",
+    ]
+    for name, width in (("thin", 10), ("wide", 50)):
+        own = [found[other] for other in found[name].facts.compared_with[1:]]
+        assert [one.facts.baseline for one in own] == ["shrunk", "random"]
+        assert {one.prompts[0].width for one in own} == {width}
+
+
+def test_a_difference_is_taken_to_the_baseline_of_the_same_geometry(model, task):
+    table = evaluate({"thin": [prompt(0, 10)], "wide": [prompt(0, 80)]}, model, task).results()
+    cells = {cell.condition: cell for cell in table.cells}
+    for name, width in (("thin", 10), ("wide", 80)):
+        own = cells[name].versus[f"shrunk, border {width} of 224"]
+        assert (own.value, own.low, own.high) == (0, own.low, own.high)
+        assert cells[name].seeds == cells[f"shrunk, border {width} of 224"].seeds
+    assert cells["thin"].value != cells["wide"].value
+
+
+def test_layouts_and_policies_are_geometries_too():
+    canvas = Canvas(224, 0)
+    patch = VisualPrompt(canvas, np.zeros((3, 224, 224), np.float32), "patch", patch=Patch(40))
+    full = VisualPrompt(canvas, np.zeros((3, 224, 224), np.float32), "full")
+    squashed = VisualPrompt(Canvas(224, 30, "squash"), np.zeros((3, 224, 224), np.float32))
+    found = shown({"a": [patch], "b": [full], "c": [squashed], "d": [prompt(0)]})
+    assert [one.facts.geometry for one in found[-4:]] == [
+        "patch 40 at 0, 0 of 224",
+        "full frame of 224",
+        "border 30 of 224, squash",
+        "border 30 of 224",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("prompts", "sentence"),
+    [
+        ({}, "No prompt was given"),
+        ({"a": []}, "there are none"),
+        ({"a": [prompt(0, 10), prompt(0, 20)]}, "have 2 geometries"),
+        ({"shrunk": [prompt(0.5)]}, "A prompt cannot be called 'shrunk'"),
+        ({"full": [prompt(0.5)]}, "A prompt cannot be called 'full'"),
+    ],
+)
+def test_prompts_that_no_table_can_hold(prompts, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        shown(prompts)
 
 
 def test_the_level_a_border_was_learned_from_is_a_baseline_too(model, task):
     learned = PixelPrompt(Canvas(), level=0.25).to_artifact()
     table = evaluate({"evp": [learned]}, model, task)
     assert [c.name for c in table.shown] == ["full", "shrunk", "random", "flat", "evp"]
-    assert table.shown[3].label == "flat border of level 0.25, before learning"
-    cell = table.results()["cells"][-1]
-    assert list(cell["versus"]) == ["full", "shrunk", "random", "flat"]
-    flat = cell["versus"]["flat"]
-    assert flat["value"] == 0.0, "nothing was learned yet, so the flat border is all it is"
+    assert table.shown[3].facts.label == "flat border of level 0.25, before learning"
+    cell = table.results().cells[-1]
+    assert list(cell.versus) == ["full", "shrunk", "random", "flat"]
+    assert cell.versus["flat"].value == 0, "nothing was learned yet: it is the flat border"
+
+
+def test_levels_of_one_geometry_have_a_flat_border_each():
+    dark = PixelPrompt(Canvas(), level=0.25).to_artifact()
+    grey = PixelPrompt(Canvas(), level=0.5).to_artifact()
+    found = {one.name: one for one in shown({"dark": [dark], "grey": [grey], "black": [prompt(0)]})}
+    assert found["dark"].facts.compared_with[-1] == "flat, level 0.25"
+    assert found["grey"].facts.compared_with[-1] == "flat, level 0.5"
+    assert found["black"].facts.compared_with == ("full", "shrunk", "random")
 
 
 def test_the_table_is_paired_and_says_who_shares_an_eye(model, task):
@@ -60,26 +131,68 @@ def test_the_table_is_paired_and_says_who_shares_an_eye(model, task):
         {"tvp": [prompt(0.2), prompt(0.7)]}, [model, other], task, sources=["tiny-blip2"]
     )
     results = table.results()
-    assert [(m["name"], m["is_source"], m["shares_encoder"]) for m in results["models"]] == [
-        ("tiny-blip2", True, True),
-        ("tiny-visualglm", False, False),
-    ]
-    cells = {(c["model"], c["condition"]): c for c in results["cells"]}
+    said = [(one.name, one.is_source, one.shares_encoder) for one in results.models]
+    assert said == [("tiny-blip2", True, True), ("tiny-visualglm", False, False)]
+    cells = {(cell.model, cell.condition): cell for cell in results.cells}
     for name in ("tiny-blip2", "tiny-visualglm"):
-        tvp, full = cells[name, "tvp"], cells[name, "full"]
-        assert tvp["value"] == pytest.approx(np.mean(tvp["seeds"])) and len(tvp["seeds"]) == 2
-        assert tvp["versus"]["full"]["value"] == pytest.approx(tvp["value"] - full["value"])
-        assert (
-            tvp["versus"]["full"]["low"]
-            <= tvp["versus"]["full"]["value"]
-            <= tvp["versus"]["full"]["high"]
-        )
-        assert "full" not in full["versus"]
+        tvp = cells[name, "tvp"]
+        full = cells[name, "full"]
+        difference = tvp.versus["full"]
+        assert tvp.value == pytest.approx(np.mean(tvp.seeds)) and len(tvp.seeds) == 2
+        assert difference.value == pytest.approx(tvp.value - full.value)
+        assert difference.low <= difference.value <= difference.high
+        assert "full" not in full.versus
+
+
+def test_nobody_knows_whose_eye_it_is_without_a_source_in_the_table(model, task):
+    results = evaluate(prompt(0.2), model, task).results()
+    assert results.models[0].shares_encoder is None
+
+
+def relabelled(task, name="scenes-recognition"):
+    """The same pictures with other answers."""
+    turned = tuple(
+        dataclasses.replace(s, answer=s.candidates[(s.label + 1) % len(s.candidates)])
+        for s in task.test
+    )
+    return dataclasses.replace(task, name=name, test=turned)
+
+
+def test_tasks_of_one_name_are_judged_apart(model, task):
+    other = relabelled(task)
+    alone = [evaluate(prompt(0.2), model, one).results() for one in (task, other)]
+    both = evaluate(prompt(0.2), model, [task, other]).results()
+    assert [t.name for t in both.tasks] == ["scenes-recognition (1)", "scenes-recognition (2)"]
+    for place, single in enumerate(alone):
+        own = [cell for cell in both.cells if cell.task == both.tasks[place].name]
+        assert [cell.value for cell in own] == [cell.value for cell in single.cells]
+        assert [cell.n for cell in own] == [cell.n for cell in single.cells]
+
+
+def test_the_same_task_or_model_twice_is_refused(model, task):
+    again = dataclasses.replace(task, name="another name")
+    with pytest.raises(TaskError, match="'scenes-recognition' and 'another name' are the same"):
+        evaluate(prompt(0.2), model, [task, again])
+    with pytest.raises(ModelError, match="'tiny-blip2' came twice"):
+        evaluate(prompt(0.2), [model, model], task)
+
+
+def test_what_is_no_prompt_model_or_task_is_a_sentence(model, task):
+    for arguments, sentence in [
+        (("a.png", [model], [task]), "'a.png' is no prompt"),
+        ((prompt(0), "tiny-blip2", [task]), "'tiny-blip2' is no model"),
+        ((prompt(0), 7, [task]), "7 is no model"),
+        ((prompt(0), [model], ["scenes"]), "'scenes' is no task"),
+        (({"a": ["b.png"]}, [model], [task]), "is no prompt"),
+    ]:
+        with pytest.raises(ConfigError, match=sentence):
+            check_kinds(*arguments)
+    check_kinds({"a": [prompt(0)]}, [model], [task])
 
 
 def test_scores_are_what_the_model_says_of_the_shown_picture(model, task):
     some = prompt(0.5)
-    unit = Unit(model, task, conditions({"tvp": [some]})[-1], 0, "ranking")
+    unit = Judged(model, task, shown({"tvp": [some]})[-1], 0, "ranking")
     scored = judge(unit, ScoreStore(), batch_size=7)
     one = task.test[5]
     alone = model.candidate_log_likelihoods(
@@ -111,16 +224,16 @@ def test_a_replaced_picture_is_judged_anew(model, tmp_path, kind):
 
     def asked():
         task = read(source)
-        shown = conditions({"tvp": [prompt(0.5)]})[-1]
-        return task.fingerprint, Unit(model, task, shown, 0, "ranking").key
+        showing = shown({"tvp": [prompt(0.5)]})[-1]
+        return task.fingerprint, Judged(model, task, showing, 0, "ranking").key
 
     first = asked()
     assert asked() == first
-    shown = tmp_path / "data" / "test" / "dog" / "0.png"
-    picture().save(shown)
+    file = tmp_path / "data" / "test" / "dog" / "0.png"
+    picture().save(file)
     second = asked()
     assert second[0] != first[0] and second[1] != first[1]
-    shown.touch()
+    file.touch()
     assert asked() == second  # the same picture
     picture().save(tmp_path / "data" / "train" / "dog" / "0.png")
     third = asked()
@@ -129,37 +242,105 @@ def test_a_replaced_picture_is_judged_anew(model, tmp_path, kind):
 
 
 def test_a_judged_unit_is_found_again_and_any_change_is_a_new_one(model, task):
-    shown = conditions({"tvp": [prompt(0.5)]})
-    unit = Unit(model, task, shown[-1], 0, "ranking")
+    ways = shown({"tvp": [prompt(0.5)]})
+    unit = Judged(model, task, ways[-1], 0, "ranking")
     store = ScoreStore()
     assert judge(unit, store) is judge(unit, store)
     others = [
-        Unit(model, task, shown[0], 0, "ranking"),
-        Unit(model, task, conditions({"tvp": [prompt(0.51)]})[-1], 0, "ranking"),
-        Unit(model, dataclasses.replace(task, test=task.test[:-1]), shown[-1], 0, "ranking"),
-        Unit(model, task, shown[-1], 0, "generation"),
+        Judged(model, task, ways[0], 0, "ranking"),
+        Judged(model, task, shown({"tvp": [prompt(0.51)]})[-1], 0, "ranking"),
+        Judged(model, dataclasses.replace(task, test=task.test[:-1]), ways[-1], 0, "ranking"),
+        Judged(model, task, ways[-1], 0, "generation"),
+        Judged(model, task, ways[-1], 0, "ranking", "bfloat16"),
     ]
-    assert len({unit.key, *(o.key for o in others)}) == 5
+    assert len({unit.key, *(o.key for o in others)}) == 6
 
 
 def test_generation_counts_what_cannot_be_parsed(model, task):
     table = evaluate(prompt(0.0), model, task, scorers=["generation"])
-    cell = next(c for c in table.results()["cells"] if c["condition"] == "full")
-    assert cell["metric"] == "accuracy" and 0 <= cell["unparsable"] <= 1 - cell["value"]
-    scored = table.scored["tiny-blip2", task.name, "full", "generation"][0]
+    cell = next(c for c in table.results().cells if c.condition == "full")
+    assert cell.metric == "accuracy" and 0 <= cell.unparsable <= 1 - cell.value
+    scored = table.scored("tiny-blip2", task, "full", "generation")[0]
     assert len(scored.texts) == 24 and (scored.scores.sum(axis=1) == 1).all()
 
 
-def test_samples_may_have_fewer_candidates_than_others(model, task):
+@pytest.mark.parametrize("batch_size", [2, 32])
+def test_samples_may_have_fewer_candidates_than_others(model, task, batch_size):
     first, *rest = task.test[:6]
-    fewer = dataclasses.replace(
-        first, candidates=tuple(dict.fromkeys([first.answer, *first.candidates]))[:2]
-    )
-    mixed = dataclasses.replace(task, test=(fewer, *rest))
-    scored = judge(
-        Unit(model, mixed, conditions({"p": [prompt(0.0)]})[0], 0, "ranking"), ScoreStore()
-    )
-    assert np.isneginf(scored.scores[0, 2:]).all() and np.isfinite(scored.scores[1:]).all()
+    pair = tuple(dict.fromkeys([first.answer, *first.candidates]))[:2]
+    fewer = dataclasses.replace(first, candidates=pair)
+    mixed = dataclasses.replace(task, test=(*rest[:2], fewer, fewer_too(fewer), *rest[2:]))
+    unit = Judged(model, mixed, shown({"p": [prompt(0.0)]})[0], 0, "ranking")
+    scored = judge(unit, ScoreStore(), batch_size)
+    assert np.isneginf(scored.scores[2:4, 2:]).all()
+    assert np.isfinite(scored.scores[[0, 1, 4, 5]]).all()
+
+
+def fewer_too(sample):
+    return dataclasses.replace(sample, id=f"{sample.id}-again")
+
+
+class Parrot(Ranks, Generates):
+    """Says one word to everything and ranks candidates by a table."""
+
+    def __init__(self, word, likelihoods=None):
+        self.name = f"parrot-{word}"
+        self.word = word
+        self.likelihoods = likelihoods or {}
+
+    def generate(self, images, questions, *, max_new_tokens=16):
+        return [self.word] * len(questions)
+
+    def candidate_log_likelihoods(self, images, questions, candidates, *, length_normalised=True):
+        rows = [[self.likelihoods.get(name, -9.0) for name in names] for names in candidates]
+        return torch.tensor(rows)
+
+
+def open_task(task, answers, accepted=(), candidates=()):
+    samples = [
+        dataclasses.replace(s, answer=answer, candidates=candidates, accepted=accepted)
+        for s, answer in zip(task.test, answers)
+    ]
+    return dataclasses.replace(task, test=tuple(samples), train=tuple(samples[:0]) or task.train)
+
+
+def value(model, task, scorer):
+    results = evaluate(prompt(0), model, task, scorers=[scorer]).results()
+    return next(cell.value for cell in results.cells if cell.condition == "full")
+
+
+def test_open_answers_are_judged_by_what_is_written(task):
+    asked = open_task(task, ["a red ball", "ball", "a cube", "two"])
+    assert value(Parrot("It is a red ball."), asked, "generation") == 0.5
+    with pytest.raises(TaskError, match=r"judge what models write \(scorers: generation\)"):
+        value(Parrot("ball"), asked, "ranking")
+
+
+def test_any_of_several_accepted_answers_is_right(task):
+    asked = open_task(task, ["ball", "cube"], accepted=("sphere",))
+    assert value(Parrot("a sphere"), asked, "generation") == 1.0
+    names = ("ball", "cube", "sphere", "cone")
+    asked = open_task(task, ["ball", "cube"], accepted=("sphere",), candidates=names)
+    assert value(Parrot("", {"sphere": -1.0, "cone": -2.0}), asked, "ranking") == 1.0
+    assert value(Parrot("", {"sphere": -2.0, "cone": -1.0}), asked, "ranking") == 0.0
+    assert value(Parrot("a cone"), asked, "generation") == 0.0
+
+
+def test_exact_ties_count_for_a_share_whatever_the_order_of_names(task):
+    for names in (("aardvark", "zebra"), ("zebra", "aardvark")):
+        asked = open_task(task, ["aardvark"] * 9 + ["zebra"], candidates=names)
+        assert value(Parrot("", {"aardvark": -3.0, "zebra": -3.0}), asked, "ranking") == 0.5
+
+
+def test_candidates_that_a_model_cannot_tell_apart_are_named(task):
+    asked = open_task(task, ["ape", "bee", "cow"], candidates=("ape", "bee", "cow"))
+    table = evaluate(prompt(0), Parrot("", {"ape": -3, "bee": -3, "cow": -1}), asked)
+    assert table.notes() == [
+        "parrot- scores 'ape' and 'bee' of scenes-recognition exactly alike for every picture: it"
+        " cannot tell them apart, and ties count for a share."
+    ]
+    apart = evaluate(prompt(0), Parrot("", {"ape": -3, "bee": -2, "cow": -1}), asked)
+    assert apart.notes() == []
 
 
 def test_nothing_to_judge_by_is_refused(model, task):

@@ -4,12 +4,15 @@ from its folder is made again.
 
 import json
 
+import numpy as np
 import pytest
+from PIL import Image
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 from matboard.analysis import Selection, pooled
-from matboard.studies.config import ContinualConfig, parse
-from matboard.studies.continual import continual
+from matboard.studies.config import ContinualConfig
+from matboard.studies.reading import parse
+from matboard.studies.streams import continual
 
 CONFIG = {
     "task": {"name": "scenes-things", "train": 96, "test": 96},
@@ -69,24 +72,53 @@ def test_nothing_is_encoded_where_every_fit_is_finished(finished):
 
 
 @pytest.mark.parametrize(
-    "gone", ["selection/l2p-s1.json", "matrices/ridge-s0.csv", "pictures/image-prompt-s0/3.png"]
+    "gone",
+    [
+        "l2p-s1-*/selection.json",
+        "ridge-s0-*/matrix.csv",
+        "image-prompt-s0-*/pictures/3.png",
+        "image-prompt-s0-*/results.json",
+    ],
 )
 def test_what_is_gone_is_made_again(finished, gone):
-    before = (finished / gone).read_bytes()
-    (finished / gone).unlink()
+    (file,) = (finished / "fits").glob(gone)
+    before = file.read_bytes()
+    file.unlink()
     calls, stages = run_and_count(finished)
     assert calls > 0
-    assert (finished / gone).read_bytes() == before
+    assert file.read_bytes() == before
     assert sum(event.detail == "found" for event in stages.values()) == 5
 
 
 def test_every_order_chooses_for_the_same_pictures(finished):
     orders = [
-        Selection.from_json(json.loads((finished / f"selection/l2p-s{seed}.json").read_text()))
-        for seed in (0, 1)
+        Selection.from_json(json.loads(next(finished.glob(file)).read_text()))
+        for file in ("fits/l2p-s0-*/selection.json", "fits/l2p-s1-*/selection.json")
     ]
     found = pooled(orders)
     assert found.permutations == 999
     assert found.mutual_information == pytest.approx(
         (orders[0].mutual_information + orders[1].mutual_information) / 2
     )
+
+
+def test_a_picture_that_is_replaced_makes_other_fits(tmp_path):
+    rng = np.random.default_rng(0)
+
+    def draw(part, name, i):
+        place = tmp_path / "data" / part / name / f"{i}.png"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 255, (16, 16, 3), np.uint8)).save(place)
+
+    for part in ("train", "test"):
+        for name in ("ape", "bee", "cow", "dog"):
+            for i in range(2):
+                draw(part, name, i)
+    asked = {**CONFIG, "task": {"name": str(tmp_path / "data")}, "learners": {"ridge": {}}}
+    config = parse(ContinualConfig, asked, "test")
+    list(continual(config, tmp_path / "run"))
+    first = set((tmp_path / "run/fits").iterdir())
+    draw("test", "dog", 1)
+    list(continual(config, tmp_path / "run"))
+    second = set((tmp_path / "run/fits").iterdir()) - first
+    assert len(first) == len(second) == 2

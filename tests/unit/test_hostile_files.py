@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import resource
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,6 +12,8 @@ import pytest
 
 from matboard.errors import MatboardError
 from matboard.tasks import load_task
+
+resource = pytest.importorskip("resource", reason="memory is bounded on Unix only")
 
 MOST_MEMORY = 3 * 2**30
 """Of address space over what the test process has already."""

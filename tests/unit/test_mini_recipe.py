@@ -24,7 +24,8 @@ def test_framed_is_the_prompt_canvas_without_a_prompt() -> None:
     picture = Image.new("RGB", (60, 40), (255, 255, 255))
     canvas = np.asarray(pictures.framed(picture))
     assert canvas.shape == (224, 224, 3)
-    assert (canvas[30:194, 30:194] == 255).all() and canvas.sum() == 164 * 164 * 3 * 255
+    assert (canvas[30:194, 30:194] == 255).all()
+    assert canvas.sum() == 164 * 164 * 3 * 255
 
 
 @pytest.mark.parametrize(
@@ -85,16 +86,17 @@ def test_questions_are_true_and_of_every_kind() -> None:
                 for name in shown.names
             )
         elif example.answer.isdigit():
-            assert example.answer == "2" and "cats" in example.question
+            assert example.answer == "2"
+            assert "cats" in example.question
         else:
             assert example.answer in shown.names
     answers = [e.answer for e in drawn]
-    yes, no, counts = (
-        answers.count("yes") / 600,
-        answers.count("no") / 600,
-        sum(map(str.isdigit, answers)) / 600,
-    )
-    assert 0.04 < yes < 0.12 and 0.04 < no < 0.12 and 0.01 < counts < 0.08
+    yes = answers.count("yes") / 600
+    no = answers.count("no") / 600
+    counts = sum(map(str.isdigit, answers)) / 600
+    assert 0.04 < yes < 0.12
+    assert 0.04 < no < 0.12
+    assert 0.01 < counts < 0.08
     again = Questions(album(), range(60), seed=0)
     assert drawn == [again.draw() for _ in drawn]
 
@@ -166,7 +168,8 @@ def test_an_answers_log_likelihood_is_the_mean_of_its_tokens(
 ) -> None:
     model, encoder, _ = trained
     tokens = album().tokens(range(2))
-    question, names = "What is in the picture?", ["bullfrog", "cat"]
+    question = "What is in the picture?"
+    names = ["bullfrog", "cat"]
     scores = likelihoods(model, encoder, tokens, question, names)
     for i, j in np.ndindex(2, 2):
         batch = encoder([question], [names[j]], end=False)
@@ -196,7 +199,8 @@ def test_views_show_what_they_say() -> None:
     assert pictures.View(flip=False)(picture, rng).tobytes() == picture.tobytes()
     assert pictures.View(small=True)(picture, rng).size == (32, 32)
     cropped = pictures.View(crop=True)(picture, rng)
-    assert cropped.width == cropped.height and 40 <= cropped.width <= 80
+    assert cropped.width == cropped.height
+    assert 40 <= cropped.width <= 80
     assert pictures.View(framed=True, small=True)(picture, rng).size == (224, 224)
 
 
@@ -207,7 +211,8 @@ def test_pieces_are_cached_once(tmp_path: Path) -> None:
         Image.new("RGB", (8, 8), (shade,) * 3).save(stream, "PNG")
         files.append(np.frombuffer(stream.getvalue(), np.uint8))
     offsets = np.cumsum([0, *map(len, files)])
-    labels, classes = np.array([0, 1, 1], np.int32), np.array(["a", "b"])
+    labels = np.array([0, 1, 1], np.int32)
+    classes = np.array(["a", "b"])
     np.savez(
         tmp_path / "set.npz",
         data=np.concatenate(files),
@@ -240,9 +245,8 @@ def test_the_guides_head_is_ridge_regression() -> None:
     x, y, w = (torch.rand(shape, generator=generator) for shape in ((30, 4), (30, 3), (30,)))
     weight, bias = guide.fit_head(x, y, w, ridge=0.5)
     theta = torch.cat([weight.T, bias[None]]).double().requires_grad_()
-    loss = (
-        w[:, None].double() * (x.double() @ theta[:4] + theta[4] - y.double()) ** 2
-    ).sum() + 0.5 * (theta[:4] ** 2).sum()
+    error = x.double() @ theta[:4] + theta[4] - y.double()
+    loss = (w[:, None].double() * error**2).sum() + 0.5 * (theta[:4] ** 2).sum()
     (slope,) = torch.autograd.grad(loss, theta)
     assert slope.abs().max() < 1e-4
 

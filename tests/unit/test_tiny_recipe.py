@@ -43,9 +43,8 @@ def test_a_prompt_is_worded_as_the_family_wants():
 def test_the_instruction_and_not_the_answer_goes_to_the_qformer():
     processor = transformers.AutoProcessor.from_pretrained(resolve("tiny-instructblip"))
     batch = Encoder(processor, False)(["Is there a star?", "What is the shape?"], ["no", "star"])
-    assert (
-        processor.qformer_tokenizer.decode(batch["qformer_input_ids"][0]) == "<s> is there a star ?"
-    )
+    read = processor.qformer_tokenizer.decode(batch["qformer_input_ids"][0])
+    assert read == "<s> is there a star ?"
     assert batch["qformer_attention_mask"].shape == batch["qformer_input_ids"].shape
 
 
@@ -55,11 +54,13 @@ def pictures(tmp_path_factory):
 
 
 def test_patch_labels_lie_where_the_things_are(pictures):
-    assert (pictures.frames[:, 2] < 1).any() and (pictures.frames[:, 2] == 1).any()
+    assert (pictures.frames[:, 2] < 1).any()
+    assert (pictures.frames[:, 2] == 1).any()
     assert pictures.patch_labels[..., 2].sum(1).tolist() == [len(s.things) for s in pictures.shown]
     covered = pictures.patch_silhouettes.mean(-1)
     named = pictures.patch_labels[..., 0] != NO_LABEL
-    assert covered[named].mean() > 0.3 and covered[~named].mean() < 0.1
+    assert covered[named].mean() > 0.3
+    assert covered[~named].mean() < 0.1
     for labels, scene in zip(pictures.patch_labels[::4], pictures.shown[::4], strict=True):
         assert set(labels[:, 0].tolist()) <= {
             scenes.SHAPES.index(scene.things[0].shape),
@@ -99,7 +100,8 @@ def one_thread():
 def test_blip2s_language_model_learns_from_words_and_stays_as_it_is_while_it_is_joined(
     tmp_path, one_thread, monkeypatch
 ):
-    stayed, lesson = [], lessons.teach_model
+    stayed = []
+    lesson = lessons.teach_model
 
     def watched(model, *rest):
         before = {
@@ -145,9 +147,8 @@ def test_the_recipe_runs_and_leaves_a_shared_eye_alone(tmp_path, one_thread):
         )
     )
     measured = measure(tmp_path, count=4)
-    assert set(measured) == {"tiny-minigpt4", "tiny-instructblip", "tiny-bliva"} and set(
-        measured["tiny-bliva"]
-    ) == set(scenes.NAMES)
+    assert set(measured) == {"tiny-minigpt4", "tiny-instructblip", "tiny-bliva"}
+    assert set(measured["tiny-bliva"]) == set(scenes.NAMES)
     assert json.loads((tmp_path / "accuracies.json").read_text()) == {
         "samples": 4,
         "accuracy": measured,

@@ -36,22 +36,21 @@ def table():
 @pytest.mark.parametrize("name", NAMES)
 def test_a_folder_loads_through_the_auto_classes(name):
     path = resolve(name)
-    auto = (
-        transformers.AutoModel if name == TINY_GUIDE else transformers.AutoModelForImageTextToText
-    )
+    auto = transformers.AutoModelForImageTextToText
+    if name == TINY_GUIDE:
+        auto = transformers.AutoModel
     model = auto.from_pretrained(path)
-    assert model.dtype == torch.float32 and all(torch.isfinite(p).all() for p in model.parameters())
+    assert model.dtype == torch.float32
+    assert all(torch.isfinite(p).all() for p in model.parameters())
     assert type(transformers.AutoConfig.from_pretrained(path)) is type(model.config)
-    words, pictures = (
-        transformers.AutoTokenizer.from_pretrained(path),
-        transformers.AutoImageProcessor.from_pretrained(path),
-    )
+    words = transformers.AutoTokenizer.from_pretrained(path)
+    pictures = transformers.AutoImageProcessor.from_pretrained(path)
     assert words("Is there a star?", add_special_tokens=False).input_ids.count(UNK) == 0
     assert words("<image>", add_special_tokens=False).input_ids == [IMAGE]
     side = model.config.vision_config.image_size
-    assert pictures(scenes.draw(scenes.compose("counting", 0, 0)), return_tensors="pt")[
-        "pixel_values"
-    ].shape == (1, 3, side, side)
+    scene = scenes.draw(scenes.compose("counting", 0, 0))
+    pixels = pictures(scene, return_tensors="pt")["pixel_values"]
+    assert pixels.shape == (1, 3, side, side)
 
 
 def test_all_together_fit_in_fifteen_megabytes():
@@ -93,23 +92,20 @@ def test_the_shipped_weights_are_the_measured_ones(name, kind, table):
 
 def test_the_guide_finds_the_caption():
     path = resolve(TINY_GUIDE)
-    model, processor = (
-        transformers.CLIPModel.from_pretrained(path),
-        transformers.CLIPProcessor.from_pretrained(path),
-    )
+    model = transformers.CLIPModel.from_pretrained(path)
+    processor = transformers.CLIPProcessor.from_pretrained(path)
     samples = scenes.build("recognition", train=1, test=96).test
-    captions = [
-        f"this is a photo of a {s.caption.split()[-2]} {shape}"
-        for s in samples
-        for shape in scenes.SHAPES
-    ]
+    captions = []
+    for sample in samples:
+        colour = sample.caption.split()[-2]
+        captions += [f"this is a photo of a {colour} {shape}" for shape in scenes.SHAPES]
     text = processor.tokenizer(
         captions, padding=True, return_tensors="pt", return_token_type_ids=False
     )
     with torch.no_grad():
         words = model.get_text_features(**text).pooler_output.view(96, len(scenes.SHAPES), -1)
-        seen = model.get_image_features(
-            **processor.image_processor([s.load() for s in samples], return_tensors="pt")
-        ).pooler_output
+        drawn = [sample.load() for sample in samples]
+        pixels = processor.image_processor(drawn, return_tensors="pt")
+        seen = model.get_image_features(**pixels).pooler_output
         likeness = torch.nn.functional.cosine_similarity(words, seen[:, None], dim=-1)
     assert (likeness.argmax(1) == torch.tensor([s.label for s in samples])).float().mean() > 0.8

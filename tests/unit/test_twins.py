@@ -1,5 +1,5 @@
-"""Differentiable versions of the processors that pad, quarter, crop by share or count patches: every setting that
-changes their arithmetic.
+"""Differentiable versions of the processors that pad, quarter, crop by share or count patches:
+every setting that changes their arithmetic.
 """
 
 from __future__ import annotations

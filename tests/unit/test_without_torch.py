@@ -60,6 +60,7 @@ COMMANDS = [
     ["evaluate", "prompt", "--models", "tiny-blip2", "--tasks", "scenes-counting", "--out", "run"],
     ["zoo", "build", "mini"],
     ["list", "learners"],
+    ["list", "families"],
 ]
 PYTHON = [
     "import matboard; matboard.load_model('tiny-blip2')",
@@ -69,7 +70,14 @@ PYTHON = [
     "from matboard import PixelPrompt",
     "from matboard import *",
 ]
-FREE = [["--help"], ["list", "models"], ["list", "tasks"], ["list", "prompts"], ["zoo", "list"]]
+FREE = [
+    ["--help"],
+    ["list", "models"],
+    ["list", "tasks"],
+    ["list", "metrics"],
+    ["list", "prompts"],
+    ["zoo", "list"],
+]
 
 
 @pytest.fixture(scope="module")

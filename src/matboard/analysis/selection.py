@@ -7,13 +7,13 @@ batch's make-up decides, not the picture; judge choices made one picture at a ti
 prompts win every time, the top-k hides what the keys would have said; ``similarity`` is the mean
 before the top-k.
 
-=====================  ===============================================================================================
-their symbol           our name
-=====================  ===============================================================================================
-γ(q(x), k_m)           ``similarity[i, m]`` of sample i
-N (top-N)              k, the columns of ``chosen``
-I(Y; P)                ``mutual_information``: class Y and prompt P of a (sample, choice) pair drawn evenly
-=====================  ===============================================================================================
+=============  ====================================================================================
+their symbol   our name
+=============  ====================================================================================
+γ(q(x), k_m)   ``similarity[i, m]`` of sample i
+N (top-N)      k, the columns of ``chosen``
+I(Y; P)        ``mutual_information``: class Y and prompt P of a (sample, choice) pair drawn evenly
+=============  ====================================================================================
 
 A learner that met the classes in several orders has one selection an order. `pooled` tests them
 together: the mean of their bits against its means under shuffles. A shuffle deals the labels anew
@@ -33,7 +33,8 @@ from numpy.typing import NDArray
 from matboard.errors import InputError
 
 Array: TypeAlias = NDArray[Any]
-_ROUNDING = 1e-12  # bits; two statistics closer than this are equal. Sums of at most 10⁵ terms err by less: guess
+_ROUNDING = 1e-12
+"""Bits; statistics closer than this are equal: sums of at most 10⁵ terms err by less (a guess)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,18 +104,28 @@ class Selection:
             raise InputError(f"This is not a saved selection: {error} is missing.") from error
         except (TypeError, ValueError) as error:
             raise InputError(f"This is not a saved selection: {error}.") from error
-        c, m = len(found.classes), found.prompts
-        arrays = found.frequency, found.similarity, found.samples, found.class_entropy, found.usage
-        if [array.shape for array in arrays] != [(c, m), (c, m), (c,), (c,), (m,)]:
+        found._check_shapes()
+        return found
+
+    def _check_shapes(self) -> None:
+        c = len(self.classes)
+        m = self.prompts
+        expected = {
+            "frequency": (c, m),
+            "similarity": (c, m),
+            "samples": (c,),
+            "class_entropy": (c,),
+            "usage": (m,),
+        }
+        if any(getattr(self, name).shape != shape for name, shape in expected.items()):
             raise InputError(
                 f"This is not a saved selection: its arrays do not fit {c} classes × {m} prompts."
             )
-        if found.shuffled.shape not in ((0,), (found.permutations,)):
+        if self.shuffled.shape not in ((0,), (self.permutations,)):
             raise InputError(
-                f"This is not a saved selection: it holds {found.shuffled.size} of"
-                f" {found.permutations} shuffles."
+                f"This is not a saved selection: it holds {self.shuffled.size} of"
+                f" {self.permutations} shuffles."
             )
-        return found
 
 
 @dataclass(frozen=True)
@@ -161,29 +172,23 @@ def selection(
         InputError: shapes that do not fit, an index outside the pool or the classes, no sample at
             all.
     """
-    chosen, similarity, labels = np.asarray(chosen), np.asarray(similarity), np.asarray(labels)
+    chosen = np.asarray(chosen)
+    similarity = np.asarray(similarity)
+    labels = np.asarray(labels)
     _check(chosen, similarity, labels, len(classes), permutations)
     counts = _counts(chosen, labels, len(classes), similarity.shape[1])
     samples = np.bincount(labels, minlength=len(classes))
     statistic = _mutual_information(counts)
-    shuffled = np.array(
-        [
-            _mutual_information(table)
-            for table in _shuffled(chosen, labels, counts.shape, permutations, seed)
-        ]
-    )
+    tables = _shuffled(chosen, labels, counts.shape, permutations, seed)
+    shuffled = np.array([_mutual_information(table) for table in tables])
     sums = np.zeros(counts.shape)
     np.add.at(sums, labels, similarity.astype(np.float64))
-    with np.errstate(
-        invalid="ignore", divide="ignore"
-    ):  # a class without samples: 0 / 0 is NaN, as promised
-        frequency, mean = counts / samples[:, None], sums / samples[:, None]
     usage = counts.sum(axis=0) / counts.sum()
     return Selection(
         classes=tuple(map(str, classes)),
         samples=samples,
         prompts=similarity.shape[1],
-        frequency=frequency,
+        frequency=_each_class(counts, samples),
         class_entropy=np.array([_entropy(row) if row.sum() else np.nan for row in counts]),
         usage=usage,
         usage_entropy=_entropy(usage),
@@ -192,7 +197,7 @@ def selection(
         p_value=_p_value(statistic, shuffled),
         permutations=permutations,
         shuffled=shuffled,
-        similarity=mean,
+        similarity=_each_class(sums, samples),
     )
 
 
@@ -218,15 +223,8 @@ def pooled(selections: Sequence[Selection]) -> Relation:
             "A selection was saved without its shuffles, which a test over several selections"
             " needs; make it again."
         )
-    if (
-        len(
-            {
-                (tuple(sorted(zip(found.classes, found.samples.tolist()))), found.permutations)
-                for found in selections
-            }
-        )
-        > 1
-    ):
+    made_of = {_made_of(found) for found in selections}
+    if len(made_of) > 1:
         raise InputError(
             "The selections differ in their classes, samples or permutations, so their shuffles do"
             " not pair up."
@@ -234,6 +232,18 @@ def pooled(selections: Sequence[Selection]) -> Relation:
     bits = float(np.mean([found.mutual_information for found in selections]))
     shuffled = np.mean([found.shuffled for found in selections], axis=0)
     return Relation(bits, float(shuffled.mean()), _p_value(bits, shuffled), len(shuffled))
+
+
+def _made_of(found: Selection) -> tuple[Any, ...]:
+    """What must be the same for shuffles to pair up."""
+    counts = sorted(zip(found.classes, found.samples.tolist()))
+    return (*counts, found.permutations)
+
+
+def _each_class(sums: Array, samples: Array) -> Array:
+    """Mean over each class's samples; NaN for a class that has none."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(sums / samples[:, None])
 
 
 def _p_value(statistic: float, shuffled: Array) -> float:
@@ -244,7 +254,8 @@ def _p_value(statistic: float, shuffled: Array) -> float:
 def _counts(chosen: Array, labels: Array, classes: int, prompts: int) -> Array:
     """``C × M``: how many (sample, choice) pairs."""
     places = labels[:, None] * prompts + chosen
-    return np.bincount(places.ravel(), minlength=classes * prompts).reshape(classes, prompts)
+    counts = np.bincount(places.ravel(), minlength=classes * prompts)
+    return counts.reshape(classes, prompts)
 
 
 def _shuffled(
@@ -257,7 +268,9 @@ def _shuffled(
 
 def _mutual_information(counts: Array) -> float:
     """H(Y) + H(P) − H(Y, P) in bits; rounding errors around zero are zero."""
-    bits = _entropy(counts.sum(axis=1)) + _entropy(counts.sum(axis=0)) - _entropy(counts)
+    of_classes = _entropy(counts.sum(axis=1))
+    of_prompts = _entropy(counts.sum(axis=0))
+    bits = of_classes + of_prompts - _entropy(counts)
     return bits if bits > _ROUNDING else 0.0
 
 
@@ -281,17 +294,8 @@ def _check(
             f"{n} labels need chosen prompts n × k and similarities n × M, but their shapes are"
             f" {chosen.shape} and {similarity.shape}."
         )
-    for what, indices, limit in (
-        ("label", labels, classes),
-        ("chosen prompt", chosen, similarity.shape[1]),
-    ):
-        if not np.issubdtype(indices.dtype, np.integer):
-            raise InputError(
-                f"A {what} is an index, so of an integer type, but this one is {indices.dtype}."
-            )
-        wrong = indices[(indices < 0) | (indices >= limit)]
-        if wrong.size:
-            raise InputError(f"A {what} is an index from 0 to {limit - 1}, but one is {wrong[0]}.")
+    _check_indices("label", labels, classes)
+    _check_indices("chosen prompt", chosen, similarity.shape[1])
     if not chosen.shape[1] or (np.diff(np.sort(chosen, axis=1), axis=1) == 0).any():
         raise InputError("Every sample chooses at least one prompt, and none twice.")
     if not np.isfinite(similarity).all():
@@ -300,6 +304,16 @@ def _check(
         raise InputError(
             f"A permutation test needs at least one permutation, but {permutations} came."
         )
+
+
+def _check_indices(what: str, indices: Array, limit: int) -> None:
+    if not np.issubdtype(indices.dtype, np.integer):
+        raise InputError(
+            f"A {what} is an index, so of an integer type, but this one is {indices.dtype}."
+        )
+    wrong = indices[(indices < 0) | (indices >= limit)]
+    if wrong.size:
+        raise InputError(f"A {what} is an index from 0 to {limit - 1}, but one is {wrong[0]}.")
 
 
 def _plain(value: Any) -> Any:

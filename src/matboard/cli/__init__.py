@@ -1,4 +1,4 @@
-"""The command line: one file a subcommand; each parses, calls one workflow and prints.
+"""The command line: one file a subcommand; each parses, calls one study or function and prints.
 
 Exit codes: 0 done, 2 bad input or configuration, 130 interrupted (run the same command again to go
 on), 1 anything else.

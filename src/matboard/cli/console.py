@@ -43,6 +43,18 @@ RunFolder = Annotated[
     ),
 ]
 
+Store = Annotated[
+    Path | None,
+    typer.Option(
+        "--store",
+        help=(
+            "A folder where studies keep fits and scores for one another: what one has learned, the"
+            " next finds. Default: the run folder."
+        ),
+        show_default=False,
+    ),
+]
+
 out = Console()
 err = Console(stderr=True)
 PROMPT = (
@@ -50,6 +62,16 @@ PROMPT = (
 )
 PLAIN_INTERVAL = 10.0
 """Seconds between progress lines where there is no terminal; a guess at what a log can bear."""
+
+
+def say(text: str) -> None:
+    """A line of results on stdout, as it is: brackets in it are no markup."""
+    out.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def tell(text: str) -> None:
+    """A line about the work on stderr, as it is."""
+    err.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def fail(message: str) -> None:
@@ -61,27 +83,25 @@ def settings_and_folder(
     config: Path, words: list[str] | None, run: Path | None, kind: type[Settings]
 ) -> tuple[Settings, Path]:
     """What the command line asks for, and the run folder, which is shown. Raises ConfigError."""
-    from matboard.studies.config import load_config
+    from matboard.studies.reading import load_config
 
     require("torch")
     settings = load_config(config, words or [], kind)
     folder = run or Path("runs") / config.stem
-    err.print(f"run folder: {folder}", highlight=False)
+    tell(f"run folder: {folder}")
     return settings, folder
 
 
 def show_where(folder: Path) -> None:
     """Where a finished run's results lie and how to look at them."""
-    out.print(
-        f"results: {folder / 'results.json'}\nsee them: matboard report {folder}", highlight=False
-    )
+    say(f"results: {folder / 'results.json'}\nsee them: matboard report {folder}")
 
 
 def drive(
     events: Iterator[Progress],
     resume_hint: str = "Run the same command again to go on where it stopped.",
 ) -> None:
-    """Run a workflow to its end and show where it stands. Ctrl-C saves, says how to go on, and
+    """Run a study to its end and show where it stands. Ctrl-C saves, says how to go on, and
     exits with 130.
     """
     from transformers.utils import logging
@@ -111,12 +131,12 @@ def _bars(events: Iterator[Progress]) -> None:
 
     columns = (
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[detail]}"),
+        TextColumn("{task.fields[detail]}", markup=False),
     )
     with Progress(*columns, console=err) as bars:
         stages = {}
@@ -127,14 +147,11 @@ def _bars(events: Iterator[Progress]) -> None:
 
 
 def _lines(events: Iterator[Progress]) -> None:
-    stage, shown = "", 0.0
+    stage = ""
+    shown = 0.0
     for event in events:
         now = time.monotonic()
         if event.stage != stage or event.done == event.total or now - shown > PLAIN_INTERVAL:
-            err.print(
-                f"{event.stage}: {event.done}/{event.total} {event.detail}",
-                markup=False,
-                highlight=False,
-                soft_wrap=True,
-            )
-            stage, shown = event.stage, now
+            tell(f"{event.stage}: {event.done}/{event.total} {event.detail}")
+            stage = event.stage
+            shown = now

@@ -7,6 +7,7 @@ from pathlib import Path
 from matboard.cli.console import (
     Config,
     RunFolder,
+    Store,
     Words,
     drive,
     out,
@@ -15,31 +16,32 @@ from matboard.cli.console import (
 )
 
 
-def continual(config: Config, words: Words = None, run: RunFolder = None) -> None:
+def continual(
+    config: Config, words: Words = None, run: RunFolder = None, store: Store = None
+) -> None:
     """Teach learners one task after the other and compare what they keep: accuracy, forgetting,
     which prompt serves which class.
 
     Give the same command again to go on with a run that was interrupted, at the task it was
     learning.
 
-    Example: [bold]matboard continual experiments/continual_scenes.yaml seeds=[0]
-        training.epochs=2[/bold]
+    Example: [bold]matboard continual experiments/continual_scenes.yaml seeds=[0][/bold]
     """
     from matboard.studies.config import ContinualConfig
 
     settings, folder = settings_and_folder(config, words, run, ContinualConfig)
-    from matboard.studies.continual import continual as study
+    from matboard.studies.streams import continual as study
 
-    drive(study(settings, folder))
+    drive(study(settings, folder, store=store))
     show_results(folder)
 
 
 def show_results(folder: Path) -> None:
     """The table of a finished run."""
     from matboard.report import continual_table_text
-    from matboard.runs import Run
+    from matboard.results import StreamResults, read
 
-    run = Run(folder)
-    if run.finished:
-        out.print(continual_table_text(run.results()))
+    results = read(folder)
+    if isinstance(results, StreamResults):
+        out.print(continual_table_text(results))
         show_where(folder)

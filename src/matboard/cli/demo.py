@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from matboard.cli.console import drive, err, out
+from matboard.cli.console import drive, say, tell
 from matboard.cli.continual import show_results as show_stream
 from matboard.cli.fit import show_results
 
@@ -20,22 +20,22 @@ def demo(
     """Learn a border on one tiny model and see whether it helps five others; nothing is downloaded.
 
     First, borders: the methods VP, EVP and TVP on tiny-minigpt4, judged on all six models of the
-        tiny zoo beside baselines.
+    tiny zoo beside baselines.
 
     Then, a stream of ten tasks on a tiny ViT: a prompt pool and a prompt generator beside
     fine-tuning and controls without prompts.
     """
-    from matboard.studies.continual import continual
     from matboard.studies.demo import continual_demo_config, demo_config
-    from matboard.studies.study import study
+    from matboard.studies.prompts import study
+    from matboard.studies.streams import continual
 
-    err.print(f"run folder: {run}", highlight=False)
+    tell(f"run folder: {run}")
     drive(study(demo_config(), run))
     show_results(run)
     from matboard.report import write_report
 
-    out.print(f"report: {write_report(run)}", highlight=False, soft_wrap=True)
+    say(f"report: {write_report(run)}")
     stream = run / "continual"
     drive(continual(continual_demo_config(), stream))
     show_stream(stream)
-    out.print(f"report: {write_report(stream)}", highlight=False, soft_wrap=True)
+    say(f"report: {write_report(stream)}")

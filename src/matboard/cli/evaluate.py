@@ -55,10 +55,10 @@ def evaluate(
     """Judge a prompt on models and tasks, beside the baselines that tell whether it helps: no
     prompt, a black border, a random one.
 
-    Example: [bold]matboard evaluate runs/demo/prompt --models tiny-blip2,tiny-bliva --tasks
-        scenes-counting --out runs/judged[/bold]
+    Example: [bold]matboard evaluate runs/demo/prompt --models tiny-blip2 --tasks scenes-counting
+    --out runs/judged[/bold]
     """
-    from matboard.studies.judge import judge
+    from matboard.studies.evaluate import evaluate as judge
 
     drive(
         judge(

@@ -7,15 +7,17 @@ from pathlib import Path
 from matboard.cli.console import (
     Config,
     RunFolder,
+    Store,
     Words,
     drive,
     out,
+    say,
     settings_and_folder,
     show_where,
 )
 
 
-def fit(config: Config, words: Words = None, run: RunFolder = None) -> None:
+def fit(config: Config, words: Words = None, run: RunFolder = None, store: Store = None) -> None:
     """Learn prompts on one or several models, judge them on these and others, write a run folder.
 
     Give the same command again to go on with a run that was interrupted.
@@ -25,21 +27,23 @@ def fit(config: Config, words: Words = None, run: RunFolder = None) -> None:
     from matboard.studies.config import StudyConfig
 
     settings, folder = settings_and_folder(config, words, run, StudyConfig)
-    from matboard.studies.study import study
+    from matboard.studies.prompts import study
 
-    drive(study(settings, folder))
+    drive(study(settings, folder, store=store))
     show_results(folder)
 
 
 def show_results(folder: Path) -> None:
-    """The transfer table of a finished run."""
+    """The transfer table of a finished run; nothing where another process is to finish it."""
     from matboard.report import transfer_table_text
+    from matboard.results import TransferResults, read
     from matboard.runs import Run
 
-    run = Run(folder)
-    if run.finished:
-        results = run.results()
+    if not Run(folder).finished:
+        return
+    results = read(folder)
+    if isinstance(results, TransferResults):
         out.print(transfer_table_text(results))
-        for note in results["notes"]:
-            out.print(f"note: {note}", highlight=False, markup=False)
+        for note in results.notes:
+            say(f"note: {note}")
         show_where(folder)

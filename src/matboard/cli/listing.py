@@ -8,14 +8,17 @@ import typer
 
 from matboard import settings
 from matboard.cli.console import out
+from matboard.registry import OWN_PACKAGE, Registry
+
+What = Literal["models", "families", "tasks", "metrics", "prompts", "objectives", "learners"]
 
 
 def list_names(
     what: Annotated[
-        Literal["models", "tasks", "prompts", "objectives", "learners"],
+        What,
         typer.Argument(
             metavar="WHAT",
-            help="models, tasks, prompts, objectives or learners.",
+            help="models, families, tasks, metrics, prompts, objectives or learners.",
             show_default=False,
         ),
     ],
@@ -23,7 +26,9 @@ def list_names(
     """Print the names that configurations and other commands understand."""
     lines = {
         "models": _models,
+        "families": _families,
         "tasks": _tasks,
+        "metrics": _metrics,
         "prompts": _prompts,
         "objectives": _objectives,
         "learners": _learners,
@@ -41,14 +46,39 @@ def _models() -> list[str]:
     ]
 
 
+def _families() -> list[str]:
+    from matboard.models.families import FAMILIES
+
+    return [
+        *_names(FAMILIES),
+        "others whose official processor loads are taken too",
+    ]
+
+
 def _tasks() -> list[str]:
     from matboard.tasks import TASKS
 
     return [
-        *TASKS,
+        *_names(TASKS),
         "a folder of class folders (or of train/ and test/ holding them)",
-        "a JSONL file with image, question, answer, candidates, caption",
+        "a JSONL file with image, question, answer or answers, candidates, caption",
+        "an npz or parquet file, or a folder of them named after train and test",
     ]
+
+
+def _metrics() -> list[str]:
+    from matboard.metrics import METRICS
+
+    return _names(METRICS)
+
+
+def _names(registry: Registry) -> list[str]:
+    """Names, and for those of other packages, whose they are."""
+    lines = []
+    for name in registry:
+        package = registry.package(name)
+        lines.append(name if package == OWN_PACKAGE else f"{name:26}of the package {package}")
+    return lines
 
 
 def _prompts() -> list[str]:
@@ -84,14 +114,14 @@ def _learners() -> list[str]:
     from matboard.continual.build import LEARNERS, options_of
     from matboard.zoo.names import BACKBONES
 
-    lines = [
-        f"{name:20} options:"
-        f" {', '.join(key for key in options_of(name) if key != 'seed') or 'none'}"
-        for name in LEARNERS
-    ]
+    lines = []
+    for name in LEARNERS:
+        options = [option for option in options_of(name) if option != "seed"]
+        lines.append(f"{name:20} options: {', '.join(options) or 'none'}")
+    backbones = [f"  {name:18} {what}" for name, what in BACKBONES.items()]
     return [
         *lines,
         "backbones:",
-        *(f"  {name:18} {what}" for name, what in BACKBONES.items()),
+        *backbones,
         "  any Hub id or folder of a vision transformer",
     ]

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from matboard.cli.console import out
+from matboard.cli.console import say
 
 
 def report(
@@ -31,4 +31,4 @@ def report(
     """Write one self-contained HTML page about a run, finished or not."""
     from matboard.report import write_report
 
-    out.print(f"report: {write_report(run, page)}", highlight=False, soft_wrap=True)
+    say(f"report: {write_report(run, page)}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import typer
+from rich.console import Console
 
 from matboard import settings
 from matboard.cli.console import err, out
@@ -24,7 +25,7 @@ def list_models() -> None:
     from matboard.zoo.names import describe
 
     for line in describe(settings.cache_dir()):
-        out.print(line, highlight=False, soft_wrap=True)
+        _say(out, line)
 
 
 @zoo.command()
@@ -50,7 +51,10 @@ def build(
     """
     from matboard.zoo import build_mini
 
-    for path in build_mini(
-        names, None, lambda line: err.print(line, highlight=False, soft_wrap=True)
-    ):
-        out.print(str(path), highlight=False, soft_wrap=True)
+    for path in build_mini(names, None, lambda line: _say(err, line)):
+        _say(out, str(path))
+
+
+def _say(console: Console, line: str) -> None:
+    """One line as it is: brackets in a path are no markup."""
+    console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""Nearest class mean (SimpleCIL, arXiv 2303.07338): cosine to each class's mean query. A control."""
+"""Nearest class mean (SimpleCIL, arXiv 2303.07338), a control: cosines to classes' mean queries."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F  # noqa: N812
-from jaxtyping import Float
 from torch import Tensor
 
 from matboard.continual.eye import FrozenEye, Inputs
-from matboard.continual.learner import Learner, LearnStep
+from matboard.continual.learner import Learner, LearnStep, Scores
 from matboard.continual.training import Seed
 from matboard.tasks.stream import StreamTask
 
@@ -27,14 +26,16 @@ class ClassMeans(Learner):
     def learn(self, task: StreamTask) -> Iterator[LearnStep]:
         """See `Learner.learn`."""
         labels = self.teach(task)
-        self.sums.index_add_(0, labels, self.eye.inputs(task.train).query.cpu())
+        queries = self.eye.inputs(task.train).query.cpu()
+        self.sums.index_add_(0, labels, queries)
         self.counts.index_add_(0, labels, torch.ones(len(labels)))
         yield LearnStep(1, 1)
 
-    def scores(self, inputs: Inputs) -> Float[Tensor, "batch class"]:
+    def scores(self, inputs: Inputs) -> Scores:
         """See `Learner.scores`: cosines."""
         means = self.sums / self.counts.clamp_min(1)[:, None]
-        return F.normalize(inputs.query.cpu(), dim=-1) @ F.normalize(means, dim=-1).T
+        directions = F.normalize(means, dim=-1)
+        return F.normalize(inputs.query.cpu(), dim=-1) @ directions.T
 
     def tensors(self) -> dict[str, Tensor]:
         """See `Learner.tensors`."""

@@ -25,7 +25,8 @@ def crop_and_flip(
         mirror: half of the pictures are flipped.
     """
     count = len(images)
-    share = area[0] + (area[1] - area[0]) * torch.rand(count, generator=generator)
+    least, most = area
+    share = least + (most - least) * torch.rand(count, generator=generator)
     tilt = 2 * torch.rand(count, generator=generator) - 1
     aspect = torch.exp(tilt * torch.log(torch.tensor(ratio)))
     width = (share * aspect).sqrt().clamp(max=1)
@@ -33,7 +34,8 @@ def crop_and_flip(
     place = 2 * torch.rand(2, count, generator=generator) - 1
     right, down = place * torch.stack([1 - width, 1 - height])
     flipped = torch.rand(count, generator=generator) < 0.5 * mirror
-    windows = _windows(width * torch.where(flipped, -1.0, 1.0), height, right, down)
+    sign = torch.where(flipped, -1.0, 1.0)
+    windows = _windows(width * sign, height, right, down)
     grid = F.affine_grid(windows, list(images.shape), align_corners=False)
     cut = F.grid_sample(images.float(), grid, padding_mode="border", align_corners=False)
     return cut.round().clamp(0, 255).to(torch.uint8)

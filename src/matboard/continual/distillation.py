@@ -56,7 +56,8 @@ class QueryMemory:
     def draw(self, count: int, generator: torch.Generator) -> Float[Tensor, "count dim"]:
         """Queries of known classes, drawn with equal chance."""
         known = torch.nonzero(self.known).flatten()
-        label = known[torch.randint(len(known), (count,), generator=generator)]
+        places = torch.randint(len(known), (count,), generator=generator)
+        label = known[places]
         noise = torch.randn(count, self.mean.shape[1], generator=generator)
         return self.mean[label] + self.deviation[label] * noise
 

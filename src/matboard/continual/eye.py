@@ -68,7 +68,8 @@ class FrozenEye:
         for sample in samples:
             if sample.id not in self._images:
                 self._images[sample.id] = _decoded(sample, self.backbone.side)
-        return torch.stack([_enlarged(self._images[s.id], self.backbone.side) for s in samples])
+        side = self.backbone.side
+        return torch.stack([_enlarged(self._images[s.id], side) for s in samples])
 
     def encode(
         self, images: UInt8[Tensor, "batch 3 side side"], layer: int | None = None
@@ -77,7 +78,8 @@ class FrozenEye:
         with torch.no_grad():
             embedded = self._embed(images)
             tokens = None if layer is None else self.backbone.advance(embedded, stop=layer)
-            return Inputs(images, self.backbone.forward(embedded).pooled.float(), tokens)
+            query = self.backbone.forward(embedded).pooled.float()
+        return Inputs(images, query, tokens)
 
     def inputs(self, samples: Sequence[Sample], layer: int | None = None) -> Inputs:
         """Inputs made of samples; what is kept is not computed again."""
@@ -133,16 +135,18 @@ class FrozenEye:
         tokens = self._tokens if self.keep else {}
         missing = []
         for index, sample in enumerate(samples):
-            if sample.id not in queries or (layer and (layer, sample.id) not in tokens):
+            lacks_tokens = layer > 0 and (layer, sample.id) not in tokens
+            if lacks_tokens or sample.id not in queries:
                 missing.append(index)
         for start in range(0, len(missing), self.batch_size):
             part = missing[start : start + self.batch_size]
             entering = self.backbone.advance(self._embed(images[part]), stop=layer)
             pooled = self.backbone.forward(entering, start=layer).pooled.float()
             for index, row, query in zip(part, entering, pooled):
-                queries.setdefault(samples[index].id, query.clone())
+                name = samples[index].id
+                queries.setdefault(name, query.clone())
                 if layer:
-                    tokens[layer, samples[index].id] = row.cpu().clone()
+                    tokens[layer, name] = row.cpu().clone()
         return queries, tokens
 
     @torch.no_grad()
@@ -157,7 +161,8 @@ def _decoded(sample: Sample, most: int) -> UInt8[Tensor, "3 side side"]:
     picture = sample.load().convert("RGB")
     side = min(most, *picture.size)
     square = ImageOps.fit(picture, (side, side), Image.Resampling.BICUBIC)
-    return torch.from_numpy(np.array(square)).permute(2, 0, 1).contiguous()
+    pixels = torch.from_numpy(np.array(square))
+    return pixels.permute(2, 0, 1).contiguous()
 
 
 def _enlarged(picture: UInt8[Tensor, "3 small small"], side: int) -> UInt8[Tensor, "3 side side"]:

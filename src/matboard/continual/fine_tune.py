@@ -4,15 +4,15 @@ can get.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F  # noqa: N812
-from jaxtyping import Float
 from torch import Tensor
 
 from matboard.continual.eye import FrozenEye, Inputs
-from matboard.continual.learner import Learner, LearnStep, rng
+from matboard.continual.learner import Learner, LearnStep, Scores, rng
 from matboard.continual.training import Count, Positive, Seed
 from matboard.tasks.stream import StreamTask
 
@@ -45,13 +45,15 @@ class FineTunedHead(Learner):
         labels = self.teach(task)
         queries = self.eye.inputs(task.train).query.cpu()
         optimiser = torch.optim.Adam(self.head.parameters(), lr=self.lr)
-        total = self.epochs * -(-len(labels) // self.batch_size)
+        total = self.epochs * math.ceil(len(labels) / self.batch_size)
         index = 0
         for epoch in range(self.epochs):
-            order = torch.randperm(len(labels), generator=rng(self.seed, task.index, epoch))
+            generator = rng(self.seed, task.index, epoch)
+            order = torch.randperm(len(labels), generator=generator)
             for part in order.split(self.batch_size):
-                logits = self.head(queries[part]).masked_fill(~self.seen, -torch.inf)
-                loss = F.cross_entropy(logits, labels[part])
+                logits = self.head(queries[part])
+                masked = logits.masked_fill(~self.seen, -torch.inf)
+                loss = F.cross_entropy(masked, labels[part])
                 optimiser.zero_grad()
                 loss.backward()
                 optimiser.step()
@@ -60,7 +62,7 @@ class FineTunedHead(Learner):
                 yield LearnStep(index, total, value, {"task_loss": value})
 
     @torch.no_grad()
-    def scores(self, inputs: Inputs) -> Float[Tensor, "batch class"]:
+    def scores(self, inputs: Inputs) -> Scores:
         """See `Learner.scores`."""
         scores: Tensor = self.head(inputs.query.cpu())
         return scores

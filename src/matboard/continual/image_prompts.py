@@ -4,7 +4,6 @@ as tokens past it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Literal
 
 from jaxtyping import Float
@@ -16,7 +15,7 @@ from matboard.continual.prompted import PromptedLearner
 from matboard.continual.training import Count, Training, Weight
 from matboard.errors import ConfigError
 from matboard.prompts.image_tokens import ImagePrompts, Route, Start, reshape_side
-from matboard.prompts.pool import Choosing
+from matboard.prompts.pool import Choosing, Embed, UnitPictures
 
 
 def image_prompts(
@@ -75,15 +74,13 @@ def whole_patches(eye: FrozenEye, side: int) -> tuple[int, int]:
     return side, side
 
 
-def patches(
-    eye: FrozenEye, layer: int
-) -> Callable[[Float[Tensor, "count 3 height width"]], Float[Tensor, "count token dim"]]:
+def patches(eye: FrozenEye, layer: int) -> Embed:
     """Pictures → the tokens that join at block ``layer``: patch embeddings, having passed the
     blocks before it by themselves.
     """
     backbone = eye.backbone
 
-    def embed(pictures: Float[Tensor, "count 3 height width"]) -> Float[Tensor, "count token dim"]:
+    def embed(pictures: UnitPictures) -> Float[Tensor, "count token dim"]:
         return backbone.advance(backbone.patch_embed(pictures), stop=layer)
 
     return embed

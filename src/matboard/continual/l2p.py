@@ -6,10 +6,10 @@ Published settings disagree; each is a preset, taken from what is named:
 | preset | from |
 |---|---|
 | ``l2p-paper`` | the paper's §5: M 10, L_p 5, N 5, λ 0.5, Adam, lr 0.03, batch 128, 5 epochs |
-| ``l2p-jax`` | google-research/l2p at HEAD (2022): L_p 10, N 4, λ 1, lr 0.03 · 128 / 256, prompts from \
-U[0, 0.01), head from zero |
-| ``l2p-pytorch`` | JH-LEE-KR/l2p-pytorch: L_p 5, N 5, λ 0.1, lr 0.03 · 16 / 256, batch 16, U(−1, 1), \
-the CLS's position added to prompts |
+| ``l2p-jax`` | google-research/l2p at HEAD (2022): L_p 10, N 4, λ 1, lr 0.03 · 128 / 256, \
+prompts from U[0, 0.01), head from zero |
+| ``l2p-pytorch`` | JH-LEE-KR/l2p-pytorch: L_p 5, N 5, λ 0.1, lr 0.03 · 16 / 256, batch 16, \
+U(−1, 1), the CLS's position added to prompts |
 | ``honest`` | as ``l2p-pytorch``, but every sample chooses for itself, by its clean query, and \
 prompts get no position |
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import torch
 from jaxtyping import Float, Int, UInt8
@@ -15,6 +15,7 @@ from matboard.continual.eye import FrozenEye, Inputs
 from matboard.tasks.stream import StreamTask
 
 Made = TypeVar("Made")
+Scores: TypeAlias = Float[Tensor, "batch class"]
 
 
 @dataclass(frozen=True)
@@ -63,14 +64,14 @@ class Learner(ABC):
         """Learn one task from its training samples; ``task.test`` is not looked at."""
 
     @abstractmethod
-    def scores(self, inputs: Inputs) -> Float[Tensor, "batch class"]:
+    def scores(self, inputs: Inputs) -> Scores:
         """Scores of all classes of the stream, taught or not."""
 
     @abstractmethod
     def tensors(self) -> dict[str, Tensor]:
         """Everything that must be kept from one task to the next, by name, as live tensors."""
 
-    def logits(self, inputs: Inputs) -> Float[Tensor, "batch class"]:
+    def logits(self, inputs: Inputs) -> Scores:
         """Scores of every class taught so far, −∞ for the others, in joint labels. A sample's row
         depends on that sample alone.
         """

@@ -14,6 +14,7 @@ masked), else a head learned last outshouts the others. At test all classes taug
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -25,7 +26,7 @@ from torch import Tensor, nn
 
 from matboard.continual.distillation import DRAWS, QueryMemory, logit_distillation
 from matboard.continual.eye import FrozenEye, Inputs
-from matboard.continual.learner import Choice, Learner, LearnStep, rng, seeded
+from matboard.continual.learner import Choice, Learner, LearnStep, Scores, rng, seeded
 from matboard.continual.ridge import RidgeHead
 from matboard.continual.training import Training
 from matboard.errors import ConfigError
@@ -142,7 +143,7 @@ class PromptedLearner(Learner):
         optimiser = torch.optim.Adam(self._learning(), lr=self.training.lr)
         size = self.training.batch_size
         epochs = 0 if self._settled and self.ridge is not None else self.training.epochs
-        total = epochs * -(-len(task.train) // size)
+        total = epochs * math.ceil(len(task.train) / size)
         index = 0
         for epoch in range(epochs):
             generator = rng(self.training.seed, task.index, epoch)
@@ -154,12 +155,13 @@ class PromptedLearner(Learner):
         self.learned += 1
 
     @torch.no_grad()
-    def scores(self, inputs: Inputs) -> Float[Tensor, "batch class"]:
+    def scores(self, inputs: Inputs) -> Scores:
         """See `Learner.scores`."""
         self.source.eval()
         features = self._features(inputs, self._prompts(inputs))
         if self.ridge is None:
-            return self.head(features).cpu()  # type: ignore[no-any-return]
+            scores: Tensor = self.head(features).cpu()
+            return scores
         return self.ridge.scores(self._calibrated(features, inputs).cpu())
 
     @torch.no_grad()
@@ -177,8 +179,10 @@ class PromptedLearner(Learner):
 
     def tensors(self) -> dict[str, Tensor]:
         """See `Learner.tensors`."""
-        kept = {f"source.{name}": t for name, t in self.source.state_dict(keep_vars=True).items()}
-        kept |= {f"head.{name}": t for name, t in self.head.state_dict(keep_vars=True).items()}
+        kept = {}
+        for owner, module in (("source", self.source), ("head", self.head)):
+            for name, tensor in module.state_dict(keep_vars=True).items():
+                kept[f"{owner}.{name}"] = tensor
         kept["learned"] = self.learned
         if self.ridge is not None:
             kept |= self.ridge.tensors()
@@ -197,7 +201,8 @@ class PromptedLearner(Learner):
 
     def _begin(self, task: StreamTask) -> _Lesson:
         """Note what is to be held fast, then open the task."""
-        old = [c for c in torch.nonzero(self.seen).flatten().tolist() if c not in task.classes]
+        earlier = torch.nonzero(self.seen).flatten().tolist()
+        old = [label for label in earlier if label not in task.classes]
         teacher = None
         if old and self.weights.get("distillation"):
             teacher = self._teach_old(task, old)
@@ -222,7 +227,7 @@ class PromptedLearner(Learner):
         total: int,
     ) -> LearnStep:
         self.source.train()
-        noise = int(self._rng(lesson, index, 2).initial_seed()) % 2**31
+        noise = self._rng(lesson, index, 2).initial_seed() % 2**31
         losses = seeded(noise, lambda: self._losses(lesson, part, index))
         weighted = []
         for name, value in losses.items():
@@ -232,18 +237,20 @@ class PromptedLearner(Learner):
         optimiser.zero_grad()
         loss.backward()
         bound = torch.inf if self.training.clip is None else self.training.clip
-        finite = bool(nn.utils.clip_grad_norm_(self._learning(), bound).isfinite())
+        norm = nn.utils.clip_grad_norm_(self._learning(), bound)
+        finite = bool(norm.isfinite())
         if finite:
             optimiser.step()
-        said = {name: float(value.detach()) for name, value in losses.items()}
-        return LearnStep(index + 1, total, float(loss.detach()), said, skipped=not finite)
+        said = {name: value.item() for name, value in losses.items()}
+        return LearnStep(index + 1, total, loss.item(), said, skipped=not finite)
 
     def _losses(self, lesson: _Lesson, part: Int[Tensor, " batch"], index: int) -> Losses:
         """Every term before its weight."""
         inputs = self._training_inputs(lesson, part, self._rng(lesson, index, 1))
         made = self._prompts(inputs)
         logits = self.head(self._features(inputs, made))
-        masked = logits.masked_fill(~lesson.allowed.to(self._device), -torch.inf)
+        forbidden = ~lesson.allowed.to(self._device)
+        masked = logits.masked_fill(forbidden, -torch.inf)
         labels = lesson.labels[part].to(self._device)
         losses = {"task_loss": F.cross_entropy(masked, labels), **made.losses}
         if lesson.teacher is not None:
@@ -251,7 +258,8 @@ class PromptedLearner(Learner):
                 logits[:, lesson.old], lesson.teacher[part], self.temperature
             )
         if lesson.generator is not None and self.memory is not None:
-            queries = self.memory.draw(DRAWS, self._rng(lesson, index, 3)).to(self._device)
+            drawn = self.memory.draw(DRAWS, self._rng(lesson, index, 3))
+            queries = drawn.to(self._device)
             new = self.source.generate(queries)
             old = lesson.generator.generate(queries)
             assert new is not None and old is not None  # looked at when this learner was made
@@ -263,7 +271,8 @@ class PromptedLearner(Learner):
         """Remember what later tasks need."""
         task = lesson.task
         if self.memory is not None:
-            self.memory.add(self.eye.inputs(task.train).query.cpu(), lesson.labels)
+            queries = self.eye.inputs(task.train).query.cpu()
+            self.memory.add(queries, lesson.labels)
         if self.ridge is not None:
             self.source.eval()
             read = []
@@ -279,7 +288,8 @@ class PromptedLearner(Learner):
         self.source.eval()
         said = []
         for part in self.eye.parts(task.train, self.layer):
-            said.append(self.head(self._features(part, self._prompts(part)))[:, old])
+            logits = self.head(self._features(part, self._prompts(part)))
+            said.append(logits[:, old])
         return torch.cat(said)
 
     # -- pieces
@@ -302,7 +312,8 @@ class PromptedLearner(Learner):
         )
 
     def _prompts(self, inputs: Inputs) -> Prompted:
-        return self.source(inputs.query, inputs.images.to(self._device))  # type: ignore[no-any-return]
+        made: Prompted = self.source(inputs.query, inputs.images.to(self._device))
+        return made
 
     def _features(self, inputs: Inputs, made: Prompted) -> Float[Tensor, "batch dim"]:
         """What the head reads."""
@@ -314,8 +325,9 @@ class PromptedLearner(Learner):
         layer = self.training.layer
         prompts = {layer: made.tokens + self._position}
         out = self.eye.backbone.forward(inputs.tokens, prompts, start=layer)
-        read = out.prompts.mean(dim=1) if self.training.read == "prompts" else out.tokens[:, 0]
-        return read.float()
+        if self.training.read == "prompts":
+            return out.prompts.mean(dim=1).float()
+        return out.tokens[:, 0].float()
 
     def _calibrated(
         self, features: Float[Tensor, "batch dim"], inputs: Inputs
@@ -324,12 +336,14 @@ class PromptedLearner(Learner):
         unit = F.normalize(features, dim=-1)
         if self.training.head == "ridge":
             return unit
-        return torch.cat([unit, F.normalize(inputs.query, dim=-1)], dim=1)
+        query = F.normalize(inputs.query, dim=-1)
+        return torch.cat([unit, query], dim=1)
 
     @property
     def _settled(self) -> bool:
         """Whether prompts have seen as many tasks as they are adapted to."""
-        return self.training.adapt is not None and int(self.learned) >= self.training.adapt
+        adapt = self.training.adapt
+        return adapt is not None and int(self.learned) >= adapt
 
     def _learning(self) -> list[nn.Parameter]:
         return list(self.head.parameters()) if self._settled else self._parameters()

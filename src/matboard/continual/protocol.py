@@ -63,12 +63,16 @@ def run_stream(learner: Learner, stream: TaskStream, start: int = 0) -> Iterator
             true = np.array([s.label for s in past.test])
             accuracies[past.index] = (found == true).mean()
             predicted.append(found)
-        yield Stage(task.index, accuracies, np.concatenate(predicted), perf_counter() - started)
+        seconds = perf_counter() - started
+        yield Stage(task.index, accuracies, np.concatenate(predicted), seconds)
 
 
 def _predictions(learner: Learner, task: StreamTask) -> NDArray[np.int64]:
-    parts = learner.eye.parts(task.test, learner.layer)
-    return np.concatenate([learner.logits(part).argmax(dim=1).numpy() for part in parts])
+    found = []
+    for part in learner.eye.parts(task.test, learner.layer):
+        likeliest = learner.logits(part).argmax(dim=1)
+        found.append(likeliest.numpy())
+    return np.concatenate(found)
 
 
 @torch.no_grad()
@@ -85,8 +89,8 @@ def choices(learner: Learner, stream: TaskStream) -> Choices | None:
                 return None
             found.append(choice)
     samples = [s for t in stream.tasks for s in t.test]
-    order = sorted(range(len(samples)), key=lambda place: samples[place].id)
-    chosen = torch.cat([choice.chosen for choice in found]).numpy()
-    similarity = torch.cat([choice.similarity for choice in found]).double().numpy()
+    order = np.argsort([s.id for s in samples], kind="stable")
     labels = np.array([s.label for s in samples])
-    return Choices(chosen[order], similarity[order], labels[order])
+    chosen = torch.cat([choice.chosen for choice in found])
+    similarity = torch.cat([choice.similarity for choice in found]).double()
+    return Choices(chosen.numpy()[order], similarity.numpy()[order], labels[order])

@@ -21,7 +21,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from matboard.continual.eye import FrozenEye, Inputs
-from matboard.continual.learner import Learner, LearnStep, rng
+from matboard.continual.learner import Learner, LearnStep, Scores, rng
 from matboard.continual.training import Place, Seed
 from matboard.tasks.stream import StreamTask
 
@@ -37,9 +37,10 @@ class RidgeHead:
     """
 
     def __init__(self, classes: int, dim: int) -> None:
-        self.gram = torch.zeros(dim + 1, dim + 1, dtype=torch.float64)
-        self.cross = torch.zeros(dim + 1, classes, dtype=torch.float64)
-        self.weight = torch.zeros(dim + 1, classes)
+        width = dim + 1
+        self.gram = torch.zeros(width, width, dtype=torch.float64)
+        self.cross = torch.zeros(width, classes, dtype=torch.float64)
+        self.weight = torch.zeros(width, classes)
 
     def add(
         self,
@@ -49,16 +50,18 @@ class RidgeHead:
     ) -> None:
         """Take in a task's features and solve again."""
         order = torch.randperm(len(labels), generator=generator)
-        held = order[: len(order) // 5]
-        kept = order[len(order) // 5 :]
+        fifth = len(order) // 5
+        held = order[:fifth]
+        kept = order[fifth:]
+        classes = self.cross.shape[1]
         data = _with_one(features).double()
-        targets = F.one_hot(labels, self.cross.shape[1]).double()
+        targets = F.one_hot(labels, classes).double()
         self._take(data[kept], targets[kept])
         penalty = self._best_penalty(data[held], targets[held])
         self._take(data[held], targets[held])
         self.weight.copy_(self._solve(penalty))
 
-    def scores(self, features: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch class"]:
+    def scores(self, features: Float[Tensor, "batch dim"]) -> Scores:
         """Regressed one-hot labels."""
         return _with_one(features.float()) @ self.weight
 
@@ -83,12 +86,14 @@ class RidgeHead:
         self.cross += features.T @ targets
 
     def _solve(self, penalty: float) -> Tensor:
-        ridge = self.gram + penalty * torch.eye(len(self.gram), dtype=torch.float64)
-        return torch.cholesky_solve(self.cross, torch.linalg.cholesky(ridge))
+        identity = torch.eye(len(self.gram), dtype=torch.float64)
+        factor = torch.linalg.cholesky(self.gram + penalty * identity)
+        return torch.cholesky_solve(self.cross, factor)
 
 
 def _with_one(features: Float[Tensor, "n dim"]) -> Float[Tensor, "n dim_and_one"]:
-    return torch.cat([features, torch.ones_like(features[:, :1])], dim=1)
+    one = torch.ones_like(features[:, :1])
+    return torch.cat([features, one], dim=1)
 
 
 class Ridge(Learner):
@@ -105,9 +110,10 @@ class Ridge(Learner):
         self.seen = torch.zeros(classes, dtype=torch.bool)
         self.seed = seed
         self.projection: Tensor | None = None
+        dim = eye.backbone.dim
         if projection:
-            self.projection = torch.randn(eye.backbone.dim, projection, generator=rng(seed, 7))
-        self.head = RidgeHead(classes, projection or eye.backbone.dim)
+            self.projection = torch.randn(dim, projection, generator=rng(seed, 7))
+        self.head = RidgeHead(classes, projection or dim)
 
     def learn(self, task: StreamTask) -> Iterator[LearnStep]:
         """See `Learner.learn`."""
@@ -116,7 +122,7 @@ class Ridge(Learner):
         self.head.add(features, labels, rng(self.seed, task.index))
         yield LearnStep(1, 1)
 
-    def scores(self, inputs: Inputs) -> Float[Tensor, "batch class"]:
+    def scores(self, inputs: Inputs) -> Scores:
         """See `Learner.scores`."""
         return self.head.scores(self._features(inputs))
 

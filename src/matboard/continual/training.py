@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Gt, Le
+from pydantic import Field
 
-Count = Annotated[int, Ge(1), Le(1_000_000)]
-Place = Annotated[int, Ge(0), Le(1_000_000)]
-Weight = Annotated[float, Ge(0)]
-Positive = Annotated[float, Gt(0)]
-Seed = Annotated[int, Ge(0), Le(2**31 - 1)]
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+Place = Annotated[int, Field(ge=0, le=1_000_000)]
+Weight = Annotated[float, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
 
 Read = Literal["prompts", "cls"]
 Head = Literal["linear", "ridge", "ridge-both"]

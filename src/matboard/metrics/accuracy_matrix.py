@@ -9,7 +9,7 @@ definition has its own name here, and the matrix itself is what is stored.
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -21,6 +21,7 @@ from matboard.errors import InputError, UnknownName
 
 _CORNER = "trained up to"
 _Matrix: TypeAlias = NDArray[np.float64]
+_Definitions: TypeAlias = Mapping[str, Callable[[_Matrix], float]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +45,8 @@ class AccuracyMatrix:
         values = np.array(self.values, dtype=np.float64)
         if wrong := _wrong_values(values):
             raise InputError(wrong)
-        tasks = tuple(self.tasks) or tuple(f"task {i + 1}" for i in range(len(values)))
+        numbered = [f"task {number}" for number in range(1, len(values) + 1)]
+        tasks = tuple(self.tasks or numbered)
         if len(set(tasks)) != len(values):
             raise InputError(
                 f"{len(values)} tasks need {len(values)} different names,"
@@ -101,7 +103,8 @@ class AccuracyMatrix:
                 "Forward transfer needs each task's accuracy one stage before it is learned, and"
                 " before any training."
             )
-        return float((before - np.asarray(untrained)[1:]).mean())
+        gains = before - np.asarray(untrained)[1:]
+        return float(gains.mean())
 
     def to_csv(self, path: str | Path) -> None:
         """Write the matrix with its task names; what was not evaluated is an empty cell."""
@@ -109,7 +112,8 @@ class AccuracyMatrix:
             writer = csv.writer(file)
             writer.writerow([_CORNER, *self.tasks])
             for task, row in zip(self.tasks, self.values, strict=True):
-                writer.writerow([task, *("" if np.isnan(x) else repr(float(x)) for x in row)])
+                cells = ["" if np.isnan(value) else repr(value) for value in row.tolist()]
+                writer.writerow([task, *cells])
 
     @classmethod
     def from_csv(cls, path: str | Path) -> AccuracyMatrix:
@@ -127,18 +131,19 @@ class AccuracyMatrix:
 
     def _stages(self, samples: Sequence[int]) -> _Matrix:
         """A_t of every stage t."""
-        weights = np.asarray(samples or np.ones(len(self.values)), dtype=np.float64)
-        if weights.shape != (len(self.values),) or (weights <= 0).any():
+        tasks = len(self.values)
+        weights = np.array(samples or [1] * tasks, dtype=np.float64)
+        if weights.shape != (tasks,) or (weights <= 0).any():
             raise InputError(
-                f"Samples are a positive number for each of the {len(self.values)} tasks, but"
+                f"Samples are a positive number for each of the {tasks} tasks, but"
                 f" {list(samples)} came."
             )
-        rows = enumerate(self.values, start=1)
-        return np.array([np.average(row[:t], weights=weights[:t]) for t, row in rows])
+        averages = []
+        for seen, row in enumerate(self.values, start=1):
+            averages.append(np.average(row[:seen], weights=weights[:seen]))
+        return np.array(averages)
 
-    def _measure(
-        self, kind: str, definition: str, definitions: Mapping[str, Callable[[_Matrix], float]]
-    ) -> float:
+    def _measure(self, kind: str, definition: str, definitions: _Definitions) -> float:
         if definition not in definitions:
             raise UnknownName(kind, definition, definitions)
         return float(definitions[definition](self._past_tasks()))
@@ -152,7 +157,8 @@ class AccuracyMatrix:
 
 
 def _wrong_values(values: _Matrix) -> str | None:
-    if values.ndim != 2 or values.shape[0] != values.shape[1] or not values.size:
+    square = values.ndim == 2 and values.shape[0] == values.shape[1]
+    if not square or not values.size:
         return (
             f"An accuracy matrix is square, stages × tasks, but this one has shape {values.shape}."
         )
@@ -169,35 +175,45 @@ def _wrong_values(values: _Matrix) -> str | None:
     return None
 
 
-# The formulas below count tasks and stages from 0, so the last stage is T − 1.
+def _histories(r: _Matrix) -> list[_Matrix]:
+    """Of each past task, its accuracies from the stage that learned it to the last."""
+    return [r[j:, j] for j in range(len(r) - 1)]
+
+
+def _mean(values: Iterable[float]) -> float:
+    return float(np.mean(list(values)))
 
 
 def _chaudhry(r: _Matrix) -> float:
-    last = len(r) - 1
-    return float(np.mean([r[j:last, j].max() - r[last, j] for j in range(last)]))
+    return _mean(history[:-1].max() - history[-1] for history in _histories(r))
 
 
 def _with_last(r: _Matrix) -> float:
-    last = len(r) - 1
-    return float(np.mean([r[j:, j].max() - r[last, j] for j in range(last)]))
+    return _mean(history.max() - history[-1] for history in _histories(r))
 
 
 def _first_to_last(r: _Matrix) -> float:
-    return float((np.diag(r) - r[-1])[:-1].mean())
+    return _mean(history[0] - history[-1] for history in _histories(r))
 
 
 def _per_step(r: _Matrix) -> float:
-    return float(np.mean([(r[t - 1, :t] - r[t, :t]).mean() for t in range(1, len(r))]))
+    drops = []
+    for stage in range(1, len(r)):
+        drop = r[stage - 1, :stage] - r[stage, :stage]
+        drops.append(drop.mean())
+    return _mean(drops)
 
 
 def _continuum(r: _Matrix) -> float:
-    last = len(r) - 1
-    drops = [r[j : last - 1, j].max() - r[last, j] for j in range(last - 1)]
-    return float(sum(drops) / last)
+    *but_last, _ = _histories(r)
+    drops = [history[:-2].max() - history[-1] for history in but_last]
+    return float(sum(drops) / (len(r) - 1))
 
 
 def _libcontinual(r: _Matrix) -> float:
-    return float((np.diag(r) - r[-1])[:-2].sum() / (len(r) - 1))
+    *but_last, _ = _histories(r)
+    drops = [history[0] - history[-1] for history in but_last]
+    return float(sum(drops) / (len(r) - 1))
 
 
 def _backward_gem(r: _Matrix) -> float:
@@ -205,17 +221,19 @@ def _backward_gem(r: _Matrix) -> float:
 
 
 def _backward_all_stages(r: _Matrix) -> float:
+    gains = r - np.diag(r)
     later = np.tril_indices(len(r), -1)
-    return float((r - np.diag(r))[later].mean())
+    return float(gains[later].mean())
 
 
 def _backward_continuum(r: _Matrix) -> float:
+    gains = r - np.diag(r)
     later_but_one = np.tril_indices(len(r), -2)
     pairs = len(r) * (len(r) - 1) / 2
-    return float((r - np.diag(r))[later_but_one].sum() / pairs)
+    return float(gains[later_but_one].sum() / pairs)
 
 
-FORGETTINGS: dict[str, Callable[[_Matrix], float]] = {
+FORGETTINGS: _Definitions = {
     "chaudhry": _chaudhry,
     "l2p": _with_last,
     "avalanche": _first_to_last,
@@ -238,7 +256,7 @@ FORGETTINGS: dict[str, Callable[[_Matrix], float]] = {
 ===================  ============================================================================
 """
 
-BACKWARD_TRANSFERS: dict[str, Callable[[_Matrix], float]] = {
+BACKWARD_TRANSFERS: _Definitions = {
     "gem": _backward_gem,
     "diaz-rodriguez": _backward_all_stages,
     "continuum-1.2.7": _backward_continuum,

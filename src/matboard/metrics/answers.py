@@ -1,4 +1,6 @@
-"""Was the right answer generated? Whole words only: "3" is not in "13", nor "cat" in "caterpillar"."""
+"""Was the right answer generated? Whole words only: "3" is not in "13", nor "cat" in
+"caterpillar".
+"""
 
 from __future__ import annotations
 
@@ -39,38 +41,45 @@ def generation_correct(text: str, answer: str, candidates: Sequence[str] = ()) -
     if not candidates:
         return _first_mention(words, [_words(answer)]) is not None if words else None
     spoken = [_words(candidate) for candidate in candidates]
-    if {tuple(s) for s in spoken} == {("yes",), ("no",)}:
+    if {tuple(phrase) for phrase in spoken} == {("yes",), ("no",)}:
         words = ["no" if _NOT.fullmatch(word) else word for word in words]
     said = _first_mention(words, spoken)
     return None if said is None else spoken[said] == _words(answer)
 
 
 def _words(text: str) -> list[str]:
-    plain = unicodedata.normalize("NFKD", text.lower().replace("’", "'"))
-    plain = "".join(c for c in plain if not unicodedata.combining(c))
-    return [
-        _DIGITS.get(word, word.replace(",", "") if word[0].isdigit() else word)
-        for word in _WORD.findall(plain)
-    ]
+    decomposed = unicodedata.normalize("NFKD", text.lower().replace("’", "'"))
+    plain = "".join(c for c in decomposed if not unicodedata.combining(c))
+    return [_number(word) for word in _WORD.findall(plain)]
+
+
+def _number(word: str) -> str:
+    """A number in digits without separators of thousands; other words as they are."""
+    if word[0].isdigit():
+        return word.replace(",", "")
+    return _DIGITS.get(word, word)
 
 
 def _first_mention(words: list[str], phrases: Sequence[list[str]]) -> int | None:
     """Index of the phrase that is mentioned first; of those that start there, the longest."""
-    longest_first = sorted(range(len(phrases)), key=lambda i: -len(phrases[i]))
     start = 0
     while start < len(words):
-        here = next(
-            (
-                i
-                for i in longest_first
-                if phrases[i] and words[start : start + len(phrases[i])] == phrases[i]
-            ),
-            None,
-        )
+        here = _longest_at(words, start, phrases)
         if here is not None and not _negated(words, start):
             return here
         start += 1 if here is None else len(phrases[here])
     return None
+
+
+def _longest_at(words: list[str], start: int, phrases: Sequence[list[str]]) -> int | None:
+    """Index of the longest phrase that starts there; among equals the first."""
+    found = None
+    longest = 0
+    for index, phrase in enumerate(phrases):
+        if len(phrase) > longest and words[start : start + len(phrase)] == phrase:
+            found = index
+            longest = len(phrase)
+    return found
 
 
 def _negated(words: list[str], start: int) -> bool:

@@ -15,7 +15,8 @@ def _weighted(scores: Array, labels: Array) -> Weighted:
     margin = scores[:, 1] - scores[:, 0]
     order = np.argsort(margin, kind="stable")
     ranked = margin[order]
-    starts = np.flatnonzero(np.r_[True, ranked[1:] != ranked[:-1]])  # of each run of equal margins
+    rises = ranked[1:] != ranked[:-1]
+    starts = np.flatnonzero(np.append(True, rises))  # of each run of equal margins
     positive = labels[order] == 1
 
     def area(weights: Array) -> Array:

@@ -54,6 +54,14 @@ class Estimate:
     high: float | None
     n: int
 
+    def within(self, lowest: float, highest: float) -> Estimate:
+        """The same with an interval that keeps to what is possible."""
+        if self.low is None or self.high is None:
+            return self
+        low = max(lowest, self.low)
+        high = min(highest, self.high)
+        return Estimate(self.value, low, high, self.n)
+
     def __str__(self) -> str:
         if self.low is None or self.high is None:
             return f"{self.value:.3f} (n = {self.n}, too few for an interval)"
@@ -76,12 +84,13 @@ def wilson(successes: float, n: int) -> Estimate:
         )
     p = successes / n
     centre = p + _Z**2 / (2 * n)
-    half = _Z * math.sqrt(p * (1 - p) / n + (_Z / (2 * n)) ** 2)
+    variance = p * (1 - p) / n + (_Z / (2 * n)) ** 2
+    half = _Z * math.sqrt(variance)
     shrink = 1 / (1 + _Z**2 / n)
     low = shrink * (centre - half)
     high = shrink * (centre + half)
     # At p = 0 and p = 1 an end is p itself, but for rounding.
-    return Estimate(p, max(0.0, min(low, p)), min(1.0, max(high, p)), n)
+    return Estimate(p, min(low, p), max(high, p), n).within(0, 1)
 
 
 def estimate(metric: str, scores: Array, labels: Array) -> Estimate:
@@ -108,10 +117,11 @@ def mean_over_seeds(metric: str, scores: Sequence[Array], labels: Array) -> Esti
     found: Metric = METRICS.load(metric)
     values = [score(metric, s, labels) for s in scores]
     if not _enough(found, labels):
-        return Estimate(float(np.mean(values)), None, None, len(labels))
+        return _without_interval(values, len(labels))
     seeds = [_beside_imagined(metric, s, labels, right=_RIGHT) for s in scores]
     imagined = np.full(len(_RIGHT), found.imagined)
-    return interval(values, mean_of(seeds), len(labels), imagined, lowest=0)
+    estimated = interval(values, mean_of(seeds), len(labels), imagined)
+    return estimated.within(0, 1)
 
 
 def difference_over_seeds(
@@ -126,37 +136,36 @@ def difference_over_seeds(
     """
     found: Metric = METRICS.load(metric)
     pairs = _paired(scores_a, scores_b)
-    values = [score(metric, b, labels) - score(metric, a, labels) for a, b in pairs]
+    values = []
+    for a, b in pairs:
+        values.append(score(metric, b, labels) - score(metric, a, labels))
     if not _enough(found, labels):
-        return Estimate(float(np.mean(values)), None, None, len(labels))
+        return _without_interval(values, len(labels))
     seeds = [_difference(metric, a, b, labels) for a, b in pairs]
     imagined = np.full(len(_RIGHT), found.imagined / 2)
-    return interval(values, mean_of(seeds), len(labels), imagined, lowest=-1)
+    estimated = interval(values, mean_of(seeds), len(labels), imagined)
+    return estimated.within(-1, 1)
 
 
-def interval(
-    values: Sequence[float], mean: Weighted, n: int, imagined: Array, *, lowest: float
-) -> Estimate:
-    """The mean of the seeds' ``values`` with its interval, in [``lowest``, 1].
+def interval(values: Sequence[float], mean: Weighted, n: int, imagined: Array) -> Estimate:
+    """The mean of the seeds' ``values`` with its interval.
 
     Args:
         mean: the mean over seeds as a function of weights ``rows × (n + imagined)``.
         imagined: weights of the imagined samples, which follow the n real ones.
     """
-    value = float(np.mean(values))
     if n < ENOUGH:
-        return Estimate(value, None, None, n)
-    centre, error = _jackknife(mean, np.concatenate([np.ones(n), imagined]))
+        return _without_interval(values, n)
+    value = float(np.mean(values))
+    weights = np.concatenate([np.ones(n), imagined])
+    centre, error = _jackknife(mean, weights)
     half = t_quantile(n - 1) * error
     below = max(0.0, value - (centre - half))
     above = max(0.0, centre + half - value)
-    between_seeds = 0.0
-    if len(values) > 1:
-        spread = float(np.std(values, ddof=1))
-        between_seeds = t_quantile(len(values) - 1) * spread / math.sqrt(len(values))
+    between_seeds = _half_width_of_seeds(values)
     low = value - math.hypot(below, between_seeds)
     high = value + math.hypot(above, between_seeds)
-    return Estimate(value, max(lowest, low), min(1.0, high), n)
+    return Estimate(value, low, high, n)
 
 
 def mean_of(seeds: Sequence[Weighted]) -> Weighted:
@@ -174,20 +183,36 @@ def t_quantile(freedom: int) -> float:
     freedom = min(freedom, 1_000)
     angle = np.linspace(0, math.pi / 2, 100_001)
     density = np.cos(angle) ** (freedom - 1)
-    inside = np.cumsum((density[1:] + density[:-1]) / 2)
+    slices = (density[1:] + density[:-1]) / 2
+    inside = np.cumsum(slices)
     found = np.interp(0.95, inside / inside[-1], angle[1:])
     return math.sqrt(freedom) * math.tan(float(found))
+
+
+def _without_interval(values: Sequence[float], n: int) -> Estimate:
+    return Estimate(float(np.mean(values)), None, None, n)
+
+
+def _half_width_of_seeds(values: Sequence[float]) -> float:
+    """t(S − 1) · s / √S; nothing is known of other seeds from one."""
+    seeds = len(values)
+    if seeds == 1:
+        return 0.0
+    spread = float(np.std(values, ddof=1))
+    return t_quantile(seeds - 1) * spread / math.sqrt(seeds)
 
 
 def _jackknife(measure: Weighted, weights: Array) -> tuple[float, float]:
     """A measure and its standard error by the infinitesimal jackknife."""
     centre = float(measure(weights[None])[0])
-    groups = min(len(weights), _GROUPS)
-    group = np.arange(len(weights)) % groups
+    groups = np.arange(min(len(weights), _GROUPS))
+    group = np.arange(len(weights)) % len(groups)
+    steps = _STEP * np.sqrt(weights)
     squares = 0.0
-    for start in range(0, groups, _CHUNK):
-        moved = group == np.arange(start, min(start + _CHUNK, groups))[:, None]
-        slopes = (measure(weights + _STEP * np.sqrt(weights) * moved) - centre) / _STEP
+    for start in range(0, len(groups), _CHUNK):
+        chosen = groups[start : start + _CHUNK]
+        moved = weights + steps * (group == chosen[:, None])
+        slopes = (measure(moved) - centre) / _STEP
         squares += float((slopes**2).sum())
     return centre, math.sqrt(squares)
 
@@ -204,15 +229,18 @@ def _beside_imagined(
 ) -> Weighted:
     """The metric as a function of the weights of the samples and, behind them, the imagined."""
     scores, labels = checked(scores, labels)
-    said = [label if sure else 1 - label for label, sure in zip(_LABELS, right)]
-    imagined = np.full((len(said), scores.shape[1]), -np.inf)
-    imagined[np.arange(len(said)), said] = 0
-    return weighted(metric, np.concatenate([scores, imagined]), np.append(labels, _LABELS))
+    imagined = np.full((len(_LABELS), scores.shape[1]), -np.inf)
+    for row, label, sure in zip(imagined, _LABELS, right):
+        row[label if sure else 1 - label] = 0
+    all_scores = np.concatenate([scores, imagined])
+    all_labels = np.append(labels, _LABELS)
+    return weighted(metric, all_scores, all_labels)
 
 
 def _difference(metric: str, scores_a: Array, scores_b: Array, labels: Array) -> Weighted:
+    opposite = [not sure for sure in _RIGHT]
     a = _beside_imagined(metric, scores_a, labels, right=_RIGHT)
-    b = _beside_imagined(metric, scores_b, labels, right=[not sure for sure in _RIGHT])
+    b = _beside_imagined(metric, scores_b, labels, right=opposite)
     return lambda weights: b(weights) - a(weights)
 
 
@@ -225,7 +253,8 @@ def _enough(metric: Metric, labels: Array) -> bool:
 
 def _paired(a: Sequence[Array], b: Sequence[Array]) -> list[tuple[Array, Array]]:
     seeds = max(len(a), len(b))
-    if not {len(a), len(b)} <= {1, seeds} or not (len(a) and len(b)):
+    alike = {len(a), len(b)} <= {1, seeds}
+    if not alike or not a or not b:
         raise InputError(
             f"Conditions are compared seed by seed, but one has {len(a)} seeds and the other"
             f" {len(b)}."

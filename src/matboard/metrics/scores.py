@@ -36,7 +36,8 @@ def score(metric: str, scores: Array, labels: Array) -> float:
         InputError: the metric is not defined on these samples.
     """
     scores, labels = checked(scores, labels)
-    value = float(weighted(metric, scores, labels)(np.ones((1, len(labels))))[0])
+    everyone = np.ones((1, len(labels)))
+    value = float(weighted(metric, scores, labels)(everyone)[0])
     if np.isnan(value):
         found: Metric = METRICS.load(metric)
         raise InputError(
@@ -61,7 +62,9 @@ def tied_candidates(scores: Array, candidates: Sequence[Sequence[str]]) -> list[
     Args:
         candidates: of each sample, in the order of its columns.
     """
-    rows = [dict(zip(names, row.tolist())) for names, row in zip(candidates, scores, strict=True)]
+    rows = []
+    for names, row in zip(candidates, scores, strict=True):
+        rows.append(dict(zip(names, row.tolist())))
     tied = {pair for row in rows for pair in _tied_pairs(row)}
     for row in rows:
         tied = {pair for pair in tied if not _differ(row, *pair)}
@@ -109,13 +112,14 @@ def checked(scores: Array, labels: Array) -> tuple[Array, Array]:
         )
     if not scores.size:
         raise InputError(f"There is nothing to score: the scores have shape {scores.shape}.")
-    no_numbers = np.isnan(scores).any(axis=1) | (scores == -np.inf).all(axis=1)
-    if bad := np.flatnonzero(no_numbers).tolist():
+    overflown = np.isnan(scores).any(axis=1)
+    impossible = (scores == -np.inf).all(axis=1)
+    if bad := np.flatnonzero(overflown | impossible).tolist():
         raise InputError(
             f"Scores of {len(bad)} samples are not numbers (first: sample {bad[0]}); did the model"
             " overflow?"
         )
-    if ((labels < 0) | (labels >= scores.shape[1])).any():
+    if labels.min() < 0 or labels.max() >= scores.shape[1]:
         raise InputError(
             f"Labels run from {labels.min()} to {labels.max()}, but there are {scores.shape[1]}"
             " candidates."

@@ -1,13 +1,13 @@
 """What frozen models can do, each ability a small contract of its own.
 
-============  =========================================================================  ==========
-ability       what it offers                                                             who has it
-============  =========================================================================  ==========
-`Learnable`   the likelihood of answers, with gradients to the pixels                    open models
-`Ranks`       scores for candidate answers                                               open models, classifiers, CLIP
-`Generates`   free answers                                                               open models, models behind an API
-`HasFeatures` visual features at named taps                                              open models
-============  =========================================================================  ==========
+=============  ==========================================  ===============================
+ability        what it offers                              who has it
+=============  ==========================================  ===============================
+`Learnable`    likelihood of answers, gradients to pixels  open models
+`Ranks`        scores for candidate answers                open models, classifiers, CLIP
+`Generates`    free answers                                open models, models behind APIs
+`HasFeatures`  visual features at named taps               open models
+=============  ==========================================  ===============================
 
 A `VisionLanguageModel` has all four. Whoever needs an ability asks for it with `require`, which
 says in a sentence what a model lacks.
@@ -289,4 +289,4 @@ class Backbone(ABC):
 
     @abstractmethod
     def query(self, images: Images) -> Float[Tensor, "batch dim"]:
-        """The frozen backbone's summary of pictures without any prompt, float32, without gradient."""
+        """The frozen backbone's summary of pictures without any prompt; float32, no gradient."""

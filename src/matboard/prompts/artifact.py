@@ -52,8 +52,8 @@ class VisualPrompt(ModelHubMixin):  # type: ignore[misc]
         range: ``clamped`` and ``sigmoid`` stay where they can change an 8-bit picture; ``free`` may
             not (see `clipped`).
         patch: where a patch lies; None for other layouts.
-        config: everything else worth knowing: source models, objective, data, seed, metrics …; JSON
-            values.
+        config: everything else worth knowing: source models, objective, data, seed, licence …; JSON
+            values. `matboard.prompts.record.Described` names what matboard reads of it.
 
     Attributes:
         region: ``size size``, True where the prompt acts.

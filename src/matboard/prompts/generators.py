@@ -19,13 +19,22 @@ import math
 
 import torch
 import torch.nn.functional as F  # noqa: N812
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from matboard.prompts.pool import Embed, Prompted, PromptPool, PromptSource
+from matboard.prompts.pool import (
+    Embed,
+    Labels,
+    Pictures,
+    Prompted,
+    PromptPool,
+    PromptSource,
+    PromptTokens,
+    Queries,
+)
 
 LARGEST_LOG_VARIANCE = 10.0
-"""Of log σ², either way, so that its exponential stays finite while a network is young (a guess)."""
+"""Of log σ², either way: its exponential stays finite while a network is young (a guess)."""
 
 
 class Gaussian(nn.Module):
@@ -44,16 +53,18 @@ class Gaussian(nn.Module):
         log_variance = log_variance.clamp(-LARGEST_LOG_VARIANCE, LARGEST_LOG_VARIANCE)
         divergences = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)
         kl = divergences.sum(dim=-1).mean()
-        if self.training:
-            return mean + (0.5 * log_variance).exp() * torch.randn_like(mean), kl
-        return mean, kl
+        if not self.training:
+            return mean, kl
+        deviation = (0.5 * log_variance).exp()
+        return mean + deviation * torch.randn_like(mean), kl
 
     def reconstruction(
         self, data: Float[Tensor, "batch *shape"], decoded: Float[Tensor, "batch *shape"]
     ) -> Float[Tensor, ""]:
         """−log p(x | z)."""
         scaled = (data - decoded) * (-self.log_deviation).exp()
-        nats = 0.5 * scaled.square() + self.log_deviation + 0.5 * math.log(2 * math.pi)
+        constant = 0.5 * math.log(2 * math.pi)
+        nats = 0.5 * scaled.square() + self.log_deviation + constant
         return nats.flatten(1).sum(dim=1).mean()
 
 
@@ -86,21 +97,14 @@ class ClsVAE(PromptSource):
         self.register_buffer("scale", torch.ones(dim))
         self.register_buffer("begun", torch.tensor(False))
 
-    def begin(
-        self,
-        queries: Float[Tensor, "n dim"],
-        images: UInt8[Tensor, "n 3 side side"],
-        labels: Int[Tensor, " n"],
-    ) -> None:
+    def begin(self, queries: Queries, images: Pictures, labels: Labels) -> None:
         """Before the first task: take its queries' mean and deviation."""
         if not bool(self.begun):
             self.centre.copy_(queries.mean(dim=0))
             self.scale.copy_(queries.std(dim=0).clamp_min(1e-6))
             self.begun.fill_(True)
 
-    def forward(
-        self, query: Float[Tensor, "batch dim"], images: UInt8[Tensor, "batch 3 side side"]
-    ) -> Prompted:
+    def forward(self, query: Queries, images: Pictures) -> Prompted:
         """See `PromptSource.forward`."""
         data = (query - self.centre) / self.scale
         z, kl = self.gaussian.code(self.encode(data))
@@ -108,13 +112,14 @@ class ClsVAE(PromptSource):
         reconstruction = self.gaussian.reconstruction(data, self.query(hidden))
         return Prompted(self._tokens(hidden), {"reconstruction": reconstruction, "kl": kl})
 
-    def generate(self, query: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch prompt dim"]:
+    def generate(self, query: Queries) -> PromptTokens:
         """See `PromptSource.generate`."""
         data = (query - self.centre) / self.scale
-        mean, _ = self.gaussian.moments(self.encode(data)).chunk(2, dim=-1)
+        moments = self.gaussian.moments(self.encode(data))
+        mean, _ = moments.chunk(2, dim=-1)
         return self._tokens(self.decode(mean))
 
-    def _tokens(self, hidden: Float[Tensor, "batch hidden"]) -> Float[Tensor, "batch prompt dim"]:
+    def _tokens(self, hidden: Float[Tensor, "batch hidden"]) -> PromptTokens:
         tokens: Tensor = self.prompt(hidden)
         return tokens.reshape(len(hidden), self.length, -1)
 
@@ -151,11 +156,10 @@ class ImageVAE(PromptSource):
             nn.Sigmoid(),
         )
 
-    def forward(
-        self, query: Float[Tensor, "batch dim"], images: UInt8[Tensor, "batch 3 side side"]
-    ) -> Prompted:
+    def forward(self, query: Queries, images: Pictures) -> Prompted:
         """See `PromptSource.forward`."""
-        data = F.interpolate(images.float() / 255, size=self.side, mode="bilinear", antialias=True)
+        unit = images.float() / 255
+        data = F.interpolate(unit, size=self.side, mode="bilinear", antialias=True)
         z, kl = self.gaussian.code(self.encode(data))
         decoded = self.decode(z)
         reconstruction = self.gaussian.reconstruction(data, decoded)
@@ -171,19 +175,12 @@ class GeneratorPool(PromptSource):
         self.pool = pool
         self.generator = generator
 
-    def begin(
-        self,
-        queries: Float[Tensor, "n dim"],
-        images: UInt8[Tensor, "n 3 side side"],
-        labels: Int[Tensor, " n"],
-    ) -> None:
+    def begin(self, queries: Queries, images: Pictures, labels: Labels) -> None:
         """Both begin."""
         self.pool.begin(queries, images, labels)
         self.generator.begin(queries, images, labels)
 
-    def forward(
-        self, query: Float[Tensor, "batch dim"], images: UInt8[Tensor, "batch 3 side side"]
-    ) -> Prompted:
+    def forward(self, query: Queries, images: Pictures) -> Prompted:
         """See `PromptSource.forward`."""
         pooled = self.pool(query, images)
         made = self.generator(query, images)
@@ -191,9 +188,7 @@ class GeneratorPool(PromptSource):
         losses = {**pooled.losses, **made.losses}
         return Prompted(tokens, losses, pooled.chosen, pooled.similarity)
 
-    def generate(
-        self, query: Float[Tensor, "batch dim"]
-    ) -> Float[Tensor, "batch prompt dim"] | None:
+    def generate(self, query: Queries) -> PromptTokens | None:
         """See `PromptSource.generate`; the generator's part."""
         return self.generator.generate(query)
 
@@ -221,15 +216,13 @@ class ResidualGenerator(PromptSource):
         for value in self.residual[-1].parameters():
             nn.init.zeros_(value)
 
-    def forward(
-        self, query: Float[Tensor, "batch dim"], images: UInt8[Tensor, "batch 3 side side"]
-    ) -> Prompted:
+    def forward(self, query: Queries, images: Pictures) -> Prompted:
         """See `PromptSource.forward`."""
         base = self.pool(query, images)
         tokens = base.tokens + self.generate(query)
         return Prompted(tokens, base.losses, base.chosen, base.similarity)
 
-    def generate(self, query: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch prompt dim"]:
+    def generate(self, query: Queries) -> PromptTokens:
         """See `PromptSource.generate`: G(q), what is added to the pool's prompts."""
         added: Tensor = self.residual(query)
         return added.reshape(len(query), self.pool.count, -1)

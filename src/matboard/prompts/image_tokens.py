@@ -18,12 +18,23 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F  # noqa: N812
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from matboard.errors import ConfigError
 from matboard.prompts.pixel import clamp_straight_through
-from matboard.prompts.pool import Choosing, Embed, Prompted, PromptSource, Selector, uniform
+from matboard.prompts.pool import (
+    Choosing,
+    Embed,
+    Labels,
+    Pictures,
+    Prompted,
+    PromptSource,
+    Queries,
+    Selector,
+    UnitPictures,
+    uniform,
+)
 
 Route = Literal["patch_embedding", "reshape"]
 Start = Literal["image", "matched", "shuffled", "random"]
@@ -84,9 +95,7 @@ class ImagePrompts(PromptSource):
         self.pixels = nn.Parameter(uniform((size, 3, *shape), within, seed + 1))
         self.register_buffer("started", torch.tensor(start == "random"))
 
-    def forward(
-        self, query: Float[Tensor, "batch dim"], images: UInt8[Tensor, "batch 3 side side"]
-    ) -> Prompted:
+    def forward(self, query: Queries, images: Pictures) -> Prompted:
         """See `PromptSource.forward`."""
         chosen, similarity, pull = self.selector(query)
         tokens = self.tokens()[chosen].flatten(1, 2)
@@ -98,19 +107,15 @@ class ImagePrompts(PromptSource):
             return self.pixels.reshape(len(self.pixels), -1, self.dim)
         return self.embed(clamp_straight_through(self.pixels)).float()
 
-    def begin(
-        self,
-        queries: Float[Tensor, "n dim"],
-        images: UInt8[Tensor, "n 3 side side"],
-        labels: Int[Tensor, " n"],
-    ) -> None:
+    def begin(self, queries: Queries, images: Pictures, labels: Labels) -> None:
         """Before the first task: start from its pictures."""
         if bool(self.started):
             return
         shape = tuple(self.pixels.shape[-2:])
         pictures = images[_one_a_class(labels, len(self.pixels))].float() / 255
-        resized = F.interpolate(pictures, size=shape, mode="bicubic", antialias=True).clamp(0, 1)
-        self.pixels.data.copy_(begun(resized, self.start, self.seed))
+        resized = F.interpolate(pictures, size=shape, mode="bicubic", antialias=True)
+        start = begun(resized.clamp(0, 1), self.start, self.seed)
+        self.pixels.data.copy_(start)
         self.started.fill_(True)
 
     def pictures(self) -> UInt8[Tensor, "size 3 height width"]:
@@ -125,9 +130,7 @@ class ImagePrompts(PromptSource):
         return (values.clamp(0, 1) * 255).round().to(torch.uint8)
 
 
-def begun(
-    pictures: Float[Tensor, "size 3 height width"], start: Start, seed: int
-) -> Float[Tensor, "size 3 height width"]:
+def begun(pictures: UnitPictures, start: Start, seed: int) -> UnitPictures:
     """Pictures, or what stands in for them as a control."""
     generator = torch.Generator().manual_seed(seed + 2)
     if start == "matched":
@@ -155,9 +158,13 @@ def reshape_side(length: int, dim: int) -> tuple[int, int]:
     return height, pixels // height
 
 
-def _one_a_class(labels: Int[Tensor, " n"], count: int) -> list[int]:
+def _one_a_class(labels: Labels, count: int) -> list[int]:
     """Indices that take one sample of each class in turn, as often as needed."""
     classes = labels.unique().tolist()
     queues = [torch.nonzero(labels == label).flatten().tolist() for label in classes]
-    rounds = [queue[turn % len(queue)] for turn in range(count) for queue in queues]
-    return rounds[:count]
+    taken = []
+    for place in range(count):
+        turn, which = divmod(place, len(queues))
+        queue = queues[which]
+        taken.append(queue[turn % len(queue)])
+    return taken

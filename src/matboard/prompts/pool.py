@@ -26,10 +26,14 @@ from torch import Tensor, nn
 from matboard.errors import ConfigError
 
 Choosing = Literal["per_sample", "batchwise"]
-Embed: TypeAlias = Callable[
-    [Float[Tensor, "count 3 height width"]], Float[Tensor, "count token dim"]
-]
-"""Pictures in [0, 1] → the tokens a backbone makes of them."""
+Queries: TypeAlias = Float[Tensor, "batch dim"]
+Pictures: TypeAlias = UInt8[Tensor, "batch 3 side side"]
+Labels: TypeAlias = Int[Tensor, " batch"]
+PromptTokens: TypeAlias = Float[Tensor, "batch prompt dim"]
+UnitPictures: TypeAlias = Float[Tensor, "count 3 height width"]
+"""Pictures in [0, 1]."""
+Embed: TypeAlias = Callable[[UnitPictures], Float[Tensor, "count token dim"]]
+"""Pictures → the tokens a backbone makes of them."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ class Prompted:
         similarity: of each sample's query with every key, before the choice.
     """
 
-    tokens: Float[Tensor, "batch prompt dim"]
+    tokens: PromptTokens
     losses: dict[str, Float[Tensor, ""]] = field(default_factory=dict)
     chosen: Int[Tensor, "batch top_k"] | None = None
     similarity: Float[Tensor, "batch size"] | None = None
@@ -54,26 +58,17 @@ class PromptSource(nn.Module, ABC):
     """Where a sample's token prompts come from: a pool, pictures, a generator."""
 
     @abstractmethod
-    def forward(
-        self, query: Float[Tensor, "batch dim"], images: UInt8[Tensor, "batch 3 side side"]
-    ) -> Prompted:
+    def forward(self, query: Queries, images: Pictures) -> Prompted:
         """Prompts for a batch; a sample's prompts depend on that sample alone, but for selection
         ``batchwise``.
         """
 
-    def begin(
-        self,
-        queries: Float[Tensor, "n dim"],
-        images: UInt8[Tensor, "n 3 side side"],
-        labels: Int[Tensor, " n"],
-    ) -> None:
+    def begin(self, queries: Queries, images: Pictures, labels: Labels) -> None:
         """Told what a task's training samples are, before it is learned; the first time it may
         start from them.
         """
 
-    def generate(
-        self, query: Float[Tensor, "batch dim"]
-    ) -> Float[Tensor, "batch prompt dim"] | None:
+    def generate(self, query: Queries) -> PromptTokens | None:
         """What a network makes of queries alone, without noise, so that it can be held fast; None
         where no network does.
         """
@@ -112,17 +107,19 @@ class Selector(nn.Module):
         self.keys = nn.Parameter(uniform((size, dim), bounds, seed))
 
     def forward(
-        self, query: Float[Tensor, "batch dim"]
+        self, query: Queries
     ) -> tuple[Int[Tensor, "batch top_k"], Float[Tensor, "batch size"], Float[Tensor, ""]]:
         """(chosen, similarity, pull): pull is L2P Eq. 5's second term, Σ over the chosen of 1 −
         cosine, mean over the batch.
         """
-        similarity = F.normalize(query, dim=-1) @ F.normalize(self.keys, dim=-1).T
+        keys = F.normalize(self.keys, dim=-1)
+        similarity = F.normalize(query, dim=-1) @ keys.T
         chosen = similarity.topk(self.top_k, dim=-1).indices
         if self.selection == "batchwise":
-            chosen = majority(chosen, len(self.keys)).expand(len(query), -1)
-        pull = (1 - similarity.gather(1, chosen)).sum(dim=1).mean()
-        return chosen, similarity, pull
+            voted = majority(chosen, len(keys))
+            chosen = voted.expand(len(query), -1)
+        distances = 1 - similarity.gather(1, chosen)
+        return chosen, similarity, distances.sum(dim=1).mean()
 
 
 class PromptPool(PromptSource):
@@ -154,9 +151,7 @@ class PromptPool(PromptSource):
         self.prompts = nn.Parameter(uniform((size, length, dim), bounds, seed + 1))
         self.attention = nn.Parameter(torch.ones(size, dim)) if weighting == "soft" else None
 
-    def forward(
-        self, query: Float[Tensor, "batch dim"], images: UInt8[Tensor, "batch 3 side side"]
-    ) -> Prompted:
+    def forward(self, query: Queries, images: Pictures) -> Prompted:
         """See `PromptSource.forward`; pictures are not looked at."""
         if self.attention is not None:
             attended = query[:, None] * self.attention

@@ -11,17 +11,34 @@ from matboard.results.stream import Outcome
 
 
 class PlannedFit(Part):
-    """A fit that belongs to a study: ``tvp-s0`` and its folder, as seen from the study's."""
+    """A fit that belongs to a study.
+
+    Attributes:
+        name: ``tvp-s0``; what its lines in the study's ``metrics.jsonl`` are called.
+        variant: the study's name for how it is learned.
+        method: name of the registered method or learner.
+        folder: as seen from the study's.
+    """
 
     name: str
-    folder: str
+    variant: str
+    method: str
+    seed: int
+    folder: str = ""
 
 
 class StudyPlan(Part):
-    """``plan.json``: which fits belong to a study, written before the first of them is begun."""
+    """``plan.json``: which fits belong to a study, written before the first of them is begun.
+
+    Attributes:
+        study: the kind of results that it will have.
+        tasks: how many each fit learns one after the other.
+    """
 
     version: Literal[2] = Field(default=2, alias="schema")
     kind: Literal["plan"] = "plan"
+    study: Literal["transfer", "stream"]
+    tasks: int = 1
     fits: tuple[PlannedFit, ...]
 
 

@@ -80,8 +80,8 @@ def _parsed(content: Mapping[str, Any], name: str) -> Results:
     kind = content.get("kind")
     if kind not in _KINDS:
         raise RunError(
-            f"{name} are of kind {kind!r}; expected one of {', '.join(_KINDS)}. Run the same command"
-            " with another --out to make them anew."
+            f"{name} are of kind {kind!r}; expected one of {', '.join(_KINDS)}. Run the same"
+            " command with another --out to make them anew."
         )
     try:
         return _KINDS[kind].model_validate(dict(content))

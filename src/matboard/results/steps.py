@@ -15,8 +15,7 @@ class StepRow(Part):
     """One step.
 
     Attributes:
-        run: name of the fit's folder.
-        variant: the study's name for what is learned: a variant of a method, or a learner.
+        run: in a study's log, the name of the fit.
         step: counted from 1; in a stream over all tasks.
         task: in a stream, which task is being learned, counted from 1.
         loss: the whole loss; None where it was not finite.
@@ -28,8 +27,6 @@ class StepRow(Part):
     """
 
     run: str = ""
-    variant: str = ""
-    seed: int | None = None
     step: int
     task: int | None = None
     loss: Number

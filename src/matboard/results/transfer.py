@@ -46,6 +46,13 @@ class Model(Part):
         return "same" if self.shares_encoder else "other"
 
 
+class Skipped(Part):
+    """A picture that was left out, and why."""
+
+    id: str
+    reason: str
+
+
 class TaskFacts(Part):
     """One task.
 
@@ -54,7 +61,8 @@ class TaskFacts(Part):
         n: test samples.
         chance: what guessing scores.
         held_out: share of the training samples that it was judged on; None for the test part.
-        fingerprint: of its data.
+        fingerprint: of its test part.
+        skipped: pictures that could not be read.
     """
 
     name: str
@@ -63,6 +71,7 @@ class TaskFacts(Part):
     chance: Number = None
     held_out: float | None = None
     fingerprint: str = ""
+    skipped: tuple[Skipped, ...] = ()
 
 
 class Condition(Part):
@@ -210,6 +219,8 @@ class TransferResults(Part):
         _known("condition", (name for cell in self.cells for name in cell.versus), conditions)
         _known("condition", (n for c in self.conditions for n in c.compared_with), conditions)
         _known("condition", (prompt.condition for prompt in self.prompts), conditions)
+        shown = (shown.condition for example in self.examples for shown in example.shown)
+        _known("condition", shown, conditions)
         return self
 
     @model_validator(mode="after")

@@ -1,25 +1,47 @@
 """What a study asks for: a YAML file plus ``key.sub=value`` words, checked whole before anything
 heavy starts.
 
-A *study* learns one prompt for each method and seed, and judges all of them on the same models and
-tasks. A single fit is a study of one.
+A *study* learns one prompt for each variant and seed, and judges all of them on the same models
+and tasks; or it runs learners over a stream of tasks. A single fit is a study of one.
 """
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from matboard.errors import ConfigError
-from matboard.transfer.methods import METHODS
+from matboard.results.transfer import Scorer
 
-MethodName = Literal["vp", "evp", "tvp"]
-Model = TypeVar("Model", bound=BaseModel)
+Count = Annotated[int, Field(gt=0, le=10**9)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Grid = dict[str, Annotated[list[Any], Field(min_length=1)]]
+
+
+def _with_bare_names(raw: Any, key: str) -> Any:
+    """``ridge:`` with nothing behind it is a variant without settings of its own."""
+    variants = raw.get(key) if isinstance(raw, dict) else None
+    if not isinstance(variants, dict):
+        return raw
+    filled = {name: {} if own is None else own for name, own in variants.items()}
+    return {**raw, key: filled}
+
+
+def _refuse_repeats(key: str, values: list[Any]) -> None:
+    for place, value in enumerate(values):
+        if value in values[:place]:
+            shown = value.name if hasattr(value, "name") else value
+            raise ValueError(f"{key} names {shown!r} twice")
+
+
+def _checked(make: Any) -> None:
+    """What a variant has wrong, said among whatever else is wrong."""
+    try:
+        make()
+    except ConfigError as error:
+        raise ValueError(str(error).rstrip(".")) from error
 
 
 class _Strict(BaseModel):
@@ -34,38 +56,12 @@ class PromptConfig(_Strict):
     """
 
     layout: Literal["border", "patch", "full"] = "border"
-    size: int = Field(224, gt=1)
-    width: int = Field(30, ge=0)
+    size: int = Field(224, gt=1, le=4096)
+    width: int = Field(30, ge=0, le=4096)
     policy: Literal["crop", "squash", "letterbox"] = "crop"
-    resolution: int | None = Field(None, gt=0)
+    resolution: int | None = Field(None, gt=0, le=4096)
     range: Literal["clamped", "sigmoid", "free"] = "clamped"
-    level: float | None = None
-
-
-class MethodConfig(_Strict):
-    """One way of learning. What is left out is the method's own default (``METHODS``)."""
-
-    lr: float | None = Field(None, gt=0)
-    optimiser: Literal["gradient_descent", "normalised_gradient"] | None = None
-    schedule: Literal["constant", "cosine"] | None = None
-    warmup: int | None = Field(None, ge=0)
-    diversity: bool | None = None
-    norm_scope: Literal["full", "prompt"] | None = None
-    consistency_weight: float | None = Field(None, ge=0)
-    enrichment_weight: float | None = Field(None, ge=0)
-
-
-class ObjectiveConfig(_Strict):
-    """Forms of the three losses: a preset, and single switches over it (see ``transfer.terms``)."""
-
-    preset: Literal["paper", "authors-code"] = "paper"
-    task_form: Literal["sample_sum", "token_mean"] | None = None
-    terminator: bool | None = None
-    consistency_form: Literal["half_squared", "l2_mean_tokens"] | None = None
-    consistency_tap: str | None = None
-    consistency_reference: Literal["full", "shrunk"] | None = None
-    enrichment_form: Literal["exponential", "scaled_cosine"] | None = None
-    temperature: float | None = None
+    level: float | None = Field(None, allow_inf_nan=False)
 
 
 class TaskConfig(_Strict):
@@ -77,9 +73,9 @@ class TaskConfig(_Strict):
     """
 
     name: str
-    train: int | None = Field(None, gt=0)
-    test: int | None = Field(None, gt=0)
-    seed: int = 0
+    train: Count | None = None
+    test: Count | None = None
+    seed: Seed = 0
     held_out: float | None = Field(None, gt=0, lt=1)
 
 
@@ -88,39 +84,86 @@ class EvaluateConfig(_Strict):
 
     models: list[str] = []
     tasks: list[TaskConfig] = []
-    scorers: list[Literal["ranking", "generation"]] = ["ranking"]
-    batch_size: int = Field(32, gt=0)
-    examples: int = Field(8, ge=0)
-
-
-def _only_tvp() -> dict[MethodName, MethodConfig]:
-    return {"tvp": MethodConfig()}
-
-
-class StudyConfig(_Strict):
-    """A whole study. See ``experiments/`` for examples."""
-
-    title: str = ""
-    sources: list[str] = Field(min_length=1)
-    task: TaskConfig
-    guide: str | None = None
-    methods: dict[MethodName, MethodConfig] = Field(default_factory=_only_tvp, min_length=1)
-    seeds: list[int] = Field(default_factory=lambda: [0], min_length=1)
-    steps: int = Field(200, gt=0)
-    batch_size: int = Field(16, gt=0)
-    precision: Literal["float32", "bfloat16"] = "float32"
-    prompt: PromptConfig = PromptConfig()
-    objective: ObjectiveConfig = ObjectiveConfig()
-    evaluate: EvaluateConfig = EvaluateConfig()
-    checkpoint_every: int = Field(25, gt=0)
-    diagnose_every: int = Field(10, ge=0)
+    scorers: list[Scorer] = Field(default=["ranking"], min_length=1)
+    batch_size: Count = 32
+    examples: int = Field(8, ge=0, le=1000)
 
     @model_validator(mode="after")
-    def _distinct(self) -> StudyConfig:
-        for name in ("sources", "seeds"):
-            values = getattr(self, name)
-            if len(set(values)) < len(values):
-                raise ValueError(f"{name} names something twice: {values}")
+    def _distinct(self) -> EvaluateConfig:
+        _refuse_repeats("evaluate.models", self.models)
+        _refuse_repeats("evaluate.tasks", self.tasks)
+        _refuse_repeats("evaluate.scorers", self.scorers)
+        return self
+
+
+class Learning(_Strict):
+    """How a prompt is learned, and from what. What is left out is the method's own default; see
+    `matboard.transfer.methods.METHODS`.
+
+    Attributes:
+        objective: ``preset`` (paper or authors-code), and by the name of a term its weight and
+            options; see `matboard.transfer.terms`.
+        micro_batch: so many samples of a batch go through the models at once; all where None. With
+            it several processes (torchrun) learn bit for bit what one does.
+        diagnose_every: on every so-manieth step the terms' gradients are taken apart; 0 never.
+    """
+
+    sources: list[str] = Field(min_length=1)
+    guide: str | None = None
+    task: TaskConfig
+    optimiser: str | None = None
+    lr: Positive | None = None
+    schedule: Literal["constant", "cosine"] | None = None
+    warmup: int | None = Field(None, ge=0, le=10**9)
+    norm_scope: Literal["full", "prompt"] | None = None
+    diversity: bool | None = None
+    objective: dict[str, Any] = {}
+    prompt: PromptConfig = PromptConfig()
+    steps: Count = 200
+    batch_size: Count = 16
+    micro_batch: Count | None = None
+    precision: Literal["float32", "bfloat16"] = "float32"
+    diagnose_every: int = Field(10, ge=0, le=10**9)
+
+    @model_validator(mode="after")
+    def _distinct_sources(self) -> Learning:
+        _refuse_repeats("sources", self.sources)
+        return self
+
+
+class FitConfig(Learning):
+    """One variant of a study: everything that decides its prompts but the seed."""
+
+    method: str
+
+
+class StudyConfig(Learning):
+    """A whole study. See ``experiments/`` for examples.
+
+    Attributes:
+        methods: a name for the table → what this variant has of its own: any key of `Learning`,
+            nested or dotted (``prompt.width``), and ``method`` where the name is not a method's.
+        grid: key → values: every variant with every combination of them.
+    """
+
+    title: str = ""
+    methods: dict[str, dict[str, Any]] = Field(default={"tvp": {}}, min_length=1)
+    grid: Grid = {}
+    seeds: list[Seed] = Field(default=[0], min_length=1)
+    evaluate: EvaluateConfig = EvaluateConfig()
+    checkpoint_every: Count = 25
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare_names(cls, raw: Any) -> Any:
+        return _with_bare_names(raw, "methods")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> StudyConfig:
+        from matboard.studies.variants import fit_variants
+
+        _refuse_repeats("seeds", self.seeds)
+        _checked(lambda: fit_variants(self))
         return self
 
 
@@ -130,7 +173,7 @@ class StreamConfig(_Strict):
     """
 
     kind: Literal["class-incremental", "domain-incremental"] = "class-incremental"
-    tasks: int = Field(10, gt=1)
+    tasks: int = Field(10, gt=1, le=10**6)
     order: Literal["seeded", "natural"] = "seeded"
     domains: list[str] = []
 
@@ -139,7 +182,7 @@ class BackboneConfig(_Strict):
     """The frozen vision transformer."""
 
     model: str
-    side: int | None = Field(None, gt=0)
+    side: int | None = Field(None, gt=0, le=4096)
     precision: Literal["float32", "bfloat16"] = "float32"
     pixels: Literal["processor", "unit"] = "processor"
 
@@ -151,6 +194,7 @@ class ContinualConfig(_Strict):
         learners: a name for the table → options. ``learner`` among them says which learner it is,
             where the name alone does not.
         training: options laid under those of every learner that trains prompts.
+        grid: option → values: every learner that has it with every combination of them.
         reference: the learner that the others are compared with; the first where None.
     """
 
@@ -160,117 +204,22 @@ class ContinualConfig(_Strict):
     backbone: BackboneConfig
     learners: dict[str, dict[str, Any]] = Field(min_length=1)
     training: dict[str, Any] = {}
-    seeds: list[int] = Field(default_factory=lambda: [0], min_length=1)
+    grid: Grid = {}
+    seeds: list[Seed] = Field(default=[0], min_length=1)
     reference: str | None = None
-    batch_size: int = Field(32, gt=0)
+    batch_size: Count = 32
 
     @model_validator(mode="before")
     @classmethod
     def _bare_names(cls, raw: Any) -> Any:
-        """``ridge:`` with nothing behind it is a learner without options."""
-        if isinstance(raw, dict) and isinstance(raw.get("learners"), dict):
-            return {
-                **raw,
-                "learners": {name: options or {} for name, options in raw["learners"].items()},
-            }
-        return raw
+        return _with_bare_names(raw, "learners")
 
     @model_validator(mode="after")
     def _consistent(self) -> ContinualConfig:
-        if len(set(self.seeds)) < len(self.seeds):
-            raise ValueError(f"seeds names something twice: {self.seeds}")
-        if self.reference is not None and self.reference not in self.learners:
-            raise ValueError(
-                f"reference is {self.reference!r}, which is none of the learners:"
-                f" {', '.join(self.learners)}"
-            )
-        if (self.stream.kind == "domain-incremental") != bool(self.stream.domains):
+        _refuse_repeats("seeds", self.seeds)
+        domains = self.stream.kind == "domain-incremental"
+        if domains != bool(self.stream.domains):
             raise ValueError(
                 "stream.domains names the tasks of a domain-incremental stream, and of no other"
             )
         return self
-
-
-def load_config(path: Path, words: Sequence[str] = (), model: type[Model] = StudyConfig) -> Model:  # type: ignore[assignment]
-    """Read a YAML file and lay ``key.sub=value`` words over it.
-
-    Raises:
-        ConfigError: the file is missing or no YAML mapping, a word has no ``=``, or a key or value
-            is wrong; every wrong key is named in full.
-    """
-    try:
-        raw = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"The configuration {path} cannot be read: {error}.") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not valid YAML: {error}.") from error
-    if not isinstance(raw, dict):
-        raise ConfigError(
-            f"{path} holds {type(raw).__name__}; expected keys and values, such as 'sources:"
-            " [tiny-minigpt4]'."
-        )
-    for word in words:
-        _lay(raw, word)
-    return parse(model, raw, str(path))
-
-
-def parse(model: type[Model], raw: Mapping[str, Any], origin: str) -> Model:
-    """Check a mapping against a configuration class. Raises ConfigError that names every wrong key
-    and value in full.
-    """
-    try:
-        return model.model_validate(raw)
-    except ValidationError as error:
-        lines = [_explain(model, dict(e)) for e in error.errors()]
-        raise ConfigError(f"{origin}: " + "; ".join(lines) + ".") from error
-
-
-def _lay(raw: dict[str, Any], word: str) -> None:
-    key, equals, value = word.partition("=")
-    if not equals or not key:
-        raise ConfigError(
-            f"{word!r} is no setting; expected key.sub=value, such as steps=100 or prompt.width=20."
-        )
-    *parents, last = key.split(".")
-    place = raw
-    for parent in parents:
-        below = place.setdefault(parent, {})
-        if below is None:
-            below = place[parent] = {}
-        if not isinstance(below, dict):
-            raise ConfigError(f"{word!r}: {parent!r} holds {below!r}, which has no keys below it.")
-        place = below
-    try:
-        place[last] = yaml.safe_load(value)
-    except yaml.YAMLError:
-        raise ConfigError(f"{word!r} is no setting: {value!r} is not valid YAML.") from None
-
-
-def _explain(model: type[BaseModel], error: dict[str, Any]) -> str:
-    path = ".".join(str(part) for part in error["loc"] if part != "[key]")
-    if error["type"] == "extra_forbidden":
-        known = _known(model, error["loc"][:-1])
-        near = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
-        return f"unknown key {path!r}" + (
-            f", did you mean {near[0]!r}?" if near else f"; known here: {', '.join(known)}"
-        )
-    if error["type"] == "missing":
-        return f"key {path!r} is missing"
-    came = f" (came: {error['input']!r})" if error["type"] != "value_error" else ""
-    return f"{path or 'configuration'}: {error['msg'].removeprefix('Value error, ')}{came}"
-
-
-def _known(model: type[BaseModel], location: Sequence[int | str]) -> list[str]:
-    """Keys that are right at a place of the configuration."""
-    for part in location:
-        if isinstance(part, int) or part in METHODS:
-            continue
-        candidates = (
-            [model.model_fields[part].annotation, *get_args(model.model_fields[part].annotation)]
-            if part in model.model_fields
-            else []
-        )
-        model = next(
-            (c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), model
-        )
-    return list(model.model_fields)

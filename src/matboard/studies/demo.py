@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from matboard.studies.config import ContinualConfig, StudyConfig, parse
+from matboard.studies.config import ContinualConfig, StudyConfig
+from matboard.studies.reading import parse
 from matboard.zoo.names import TINY
 
 TASK = "scenes-recognition/noise"
@@ -10,7 +11,11 @@ _EVP = {"lr": 30.0, "schedule": "cosine"}
 METHODS = {
     "vp": {"lr": 3.0},
     "evp": _EVP,
-    "tvp": {**_EVP, "consistency_weight": 0.0002, "enrichment_weight": 0.01},
+    "tvp": {
+        **_EVP,
+        "objective.feature_consistency.weight": 0.0002,
+        "objective.semantic_enrichment.weight": 0.01,
+    },
 }
 """Picked on a validation split of the training scenes, see docs/log.md."""
 

@@ -1,4 +1,4 @@
-"""What a workflow yields while it works."""
+"""What a study yields while it works."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a workflow stands: ``done`` of ``total`` in a named stage, and a short detail."""
+    """Where a study stands: ``done`` of ``total`` in a named stage, and a short detail."""
 
     stage: str
     done: int

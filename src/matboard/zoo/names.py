@@ -24,7 +24,8 @@ MINI = {
         "EfficientNet-Lite0, Q-Former and patch tokens, a small language model of our own"
     ),
 }
-TINY_GUIDE, MINI_GUIDE = "tiny-guide", "mini-guide"
+TINY_GUIDE = "tiny-guide"
+MINI_GUIDE = "mini-guide"
 GUIDES = {
     TINY_GUIDE: "a guide: CLIP in small, trained on scenes",
     MINI_GUIDE: "a guide: CLIP ViT-B/16's image tower, a text side fitted to it",
@@ -42,14 +43,12 @@ BACKBONES = {
 
 def describe(cache: Path) -> list[str]:
     """One line a model: name, what it is, whether it is ready."""
-    tiny = [
-        f"{name:26}shipped    {what}"
-        for name, what in {**TINY, TINY_GUIDE: GUIDES[TINY_GUIDE]}.items()
-    ]
-    built = {**MINI, MINI_GUIDE: GUIDES[MINI_GUIDE]}
-    return tiny + [
-        f"{name:26}{_state(folder_of(name, cache))}{what}" for name, what in built.items()
-    ]
+    lines = []
+    for name, what in {**TINY, TINY_GUIDE: GUIDES[TINY_GUIDE]}.items():
+        lines.append(f"{name:26}shipped    {what}")
+    for name, what in {**MINI, MINI_GUIDE: GUIDES[MINI_GUIDE]}.items():
+        lines.append(f"{name:26}{_state(folder_of(name, cache))}{what}")
+    return lines
 
 
 def folder_of(name: str, cache: Path) -> Path:

@@ -25,6 +25,7 @@ import torch
 import transformers as hf
 from huggingface_hub import constants
 
+from matboard import settings
 from matboard.disk import make_once
 from matboard.errors import ModelError, UnknownName, first_line
 from matboard.hub import why
@@ -107,7 +108,7 @@ def hub_answers(timeout: float = 3.0) -> bool:
     """Whether the Hub, or the server that ``HF_ENDPOINT`` names, takes a connection within
     ``timeout`` seconds and is not switched off.
     """
-    if constants.HF_HUB_OFFLINE:
+    if settings.offline():
         return False
     server = urlsplit(constants.ENDPOINT)
     port = server.port or (80 if server.scheme == "http" else 443)

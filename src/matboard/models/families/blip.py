@@ -1,4 +1,4 @@
-"""BLIP (arXiv 2201.12086): a decoder that reads the picture beside the prompt by cross-attention."""
+"""BLIP (arXiv 2201.12086): a decoder that reads the picture beside the prompt, by attention."""
 
 from __future__ import annotations
 

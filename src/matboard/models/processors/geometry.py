@@ -87,7 +87,7 @@ def longest_edge(height: int, width: int, edge: int) -> tuple[int, int]:
 
 
 def whole_tiles(height: int, width: int, tile: int) -> tuple[int, int]:
-    """Both sides grown to multiples of ``tile``, the shorter one after the longer one (Idefics 3)."""
+    """Both sides grown to multiples of ``tile``, the shorter after the longer one (Idefics 3)."""
     ratio = width / height
     if width >= height:
         wide = math.ceil(width / tile) * tile

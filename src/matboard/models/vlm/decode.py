@@ -251,7 +251,7 @@ class EncoderDecoder(LanguageModel):
         )
 
     def _start(self) -> list[int]:
-        """What the decoder begins with; some families (BART) force a first token upon it as well."""
+        """What the decoder begins with; some families (BART) force a first token upon it too."""
         text = self.model.config.get_text_config()
         first = getattr(text, "decoder_start_token_id", None)
         forced = self.model.generation_config.forced_bos_token_id

@@ -146,7 +146,7 @@ def _vision_tokens(encoded: Encoded) -> list[Tensor]:
 
 
 def fingerprint(eye: Any) -> str:
-    """Of a vision encoder's weights, read as bfloat16; what its parts are called does not matter."""
+    """Of a vision encoder's weights, read as bfloat16, whatever its parts are called."""
     weights = [value for value in eye.state_dict().values() if value.is_floating_point()]
     parts = sorted(hashlib.sha256(_bytes(value)).digest() for value in weights)
     return hashlib.sha256(b"".join(parts)).hexdigest()[:12]

@@ -1,0 +1,1 @@
+"""What this package adds to matboard, one file each; see ``pyproject.toml`` for the names."""

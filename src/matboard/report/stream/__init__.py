@@ -1,0 +1,1 @@
+"""Studies of continual learners: on a page, in a terminal, as CSV."""

@@ -1,0 +1,1 @@
+"""Transfer tables: on a page, in a terminal, as CSV."""

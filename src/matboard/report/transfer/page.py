@@ -1,0 +1,252 @@
+"""The page of a transfer study: what its template shows, put together."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from matboard.report import curves
+from matboard.report.figures import Drawing
+from matboard.report.html import data_uri, render_template
+from matboard.report.run_folder import RunFolder
+from matboard.report.transfer.differences import draw_differences
+from matboard.report.transfer.references import WORDS, Comparison
+from matboard.report.transfer.shade import Shade
+from matboard.report.transfer.table import GROUP_TITLES, Table, arrange
+from matboard.report.transfer.tally import ScoreLine, score_card
+from matboard.report.transfer.verdict import verdict
+from matboard.report.words import MARKS
+from matboard.results.transfer import (
+    GROUPS,
+    Condition,
+    Group,
+    PromptFacts,
+    Scorer,
+    TaskFacts,
+    TransferResults,
+)
+
+SHORT = 56  # characters of a prompt's fact that still reads in one line
+UNFINISHED = "This run has no results yet: results.json appears when its evaluation has finished."
+UNJUDGED = "This run learned a prompt and judged none: its results.json holds no transfer table."
+
+
+def render_transfer(run: RunFolder, results: TransferResults | None) -> str:
+    """The page as text; without results, what the run left so far."""
+    cards = prompt_cards(run, results)
+    return render_template(
+        "transfer.html.j2",
+        run,
+        nothing=UNJUDGED if run.finished else UNFINISHED,
+        command=run.command or "matboard fit config.yaml",
+        prompts=cards,
+        **_learning(run, results),
+        **(_measured(run, results) if results else {"results": None}),
+    )
+
+
+def _measured(run: RunFolder, results: TransferResults) -> dict[str, Any]:
+    return {
+        "title": results.title or None,
+        "results": results,
+        "verdict": verdict(results),
+        "tables": [table_view(results, scorer) for scorer in results.scorers],
+        "shade": Shade(results),
+        "groups": GROUP_TITLES,
+        "references": WORDS,
+        "marks": MARKS,
+        "encoders": len({model.encoder for model in results.models if model.encoder}),
+        "failures": failures(results),
+        "few": any(cell.too_few for cell in results.cells),
+        "examples": example_cards(run, results),
+    }
+
+
+@dataclass(frozen=True)
+class TableView:
+    """A table and what is drawn and counted beside it."""
+
+    table: Table
+    comparison: Comparison
+    scores: list[ScoreLine]
+    differences: list[tuple[TaskFacts, list[Drawing]]]
+
+    @property
+    def groups(self) -> list[Group]:
+        """The groups of which anything was compared."""
+        return [g for g in GROUPS if any(line.tallies[g].total for line in self.scores)]
+
+    @property
+    def few(self) -> bool:
+        """Whether any pair of the score card had too few samples to tell."""
+        return any(tally.too_few for line in self.scores for tally in line.tallies.values())
+
+
+def table_view(results: TransferResults, scorer: Scorer) -> TableView:
+    """Arrange and draw what one scorer measured."""
+    comparison = Comparison(results, scorer)
+    drawn = [(task, draw_differences(comparison, task.name)) for task in results.tasks]
+    return TableView(
+        arrange(results, scorer),
+        comparison,
+        score_card(comparison),
+        [(task, drawings) for task, drawings in drawn if drawings],
+    )
+
+
+def failures(results: TransferResults) -> list[str]:
+    """A sentence for every reason why cells have no value, and how many it holds for."""
+    counts: dict[str, list[str]] = {}
+    for cell in results.cells:
+        if cell.failed:
+            counts.setdefault(cell.failed, []).append(f"{cell.model} · {cell.task}")
+    return [f"{', '.join(dict.fromkeys(where))}: {why}" for why, where in counts.items()]
+
+
+# -- prompts and learning
+# --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class PromptCard:
+    """A prompt's picture and what its configuration says in short."""
+
+    name: str
+    picture: str | None
+    facts: dict[str, str]
+    config: str
+    notes: tuple[str, ...] = ()
+
+
+def prompt_cards(run: RunFolder, results: TransferResults | None) -> list[PromptCard]:
+    """In the table's order; of an unfinished run, those of its finished fits."""
+    if results is None:
+        return list(_cards_so_far(run))
+    order = [condition.name for condition in results.conditions]
+    facts = sorted(results.prompts, key=lambda prompt: order.index(prompt.condition))
+    return [_known_card(run, prompt, results.condition(prompt.condition)) for prompt in facts]
+
+
+def _cards_so_far(run: RunFolder) -> Iterator[PromptCard]:
+    for fit in run.fits:
+        place = run.folder / fit.folder / "prompt"
+        if place.exists():
+            yield _card(place, f"{fit.variant}, seed {fit.seed}")
+
+
+def _known_card(run: RunFolder, prompt: PromptFacts, condition: Condition) -> PromptCard:
+    seed = "" if prompt.seed is None else f", seed {prompt.seed}"
+    notes = list(prompt.notes)
+    if prompt.skipped_terms:
+        without = ", ".join(term.replace("_", " ") for term in prompt.skipped_terms)
+        notes.insert(0, f"Learned without {without}.")
+    place = run.file(f"{prompt.folder}/prompt_config.json")
+    return _card(place and place.parent, f"{condition.label}{seed}", tuple(notes))
+
+
+def _card(place: Path | None, name: str, notes: tuple[str, ...] = ()) -> PromptCard:
+    """Facts short enough for a line are shown; the whole configuration stays at hand."""
+    if place is None:
+        return PromptCard(name, None, {}, "", notes)
+    config = _config(place / "prompt_config.json")
+    facts = {}
+    for key, value in config.items():
+        line = _line(value)
+        if 0 < len(line) <= SHORT:
+            facts[key.replace("_", " ")] = line
+    whole = json.dumps(config, indent=1, ensure_ascii=False)
+    return PromptCard(name, data_uri(place / "preview.png"), facts, whole, notes)
+
+
+def _config(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _line(value: Any) -> str:
+    if isinstance(value, Mapping):
+        parts = []
+        for key, part in value.items():
+            line = _line(part)
+            if line:
+                parts.append(f"{key.replace('_', ' ')} {line}")
+        return ", ".join(parts)
+    if isinstance(value, list):
+        return ", ".join(map(_line, value))
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return "" if value is None else str(value)
+
+
+def _learning(run: RunFolder, results: TransferResults | None) -> dict[str, Any]:
+    """A single fit: quantities of one kind together. Several: one line a variant."""
+    labels = {method.name: method.label for method in results.methods} if results else {}
+    planned = [fit.variant for fit in run.fits]
+    names = list(dict.fromkeys([*labels, *planned]))
+    steps = {labels.get(name, name): run.steps_of(name) for name in names}
+    if len({row.run for row in run.steps}) > 1:
+        panels = curves.panel_each_quantity(steps)
+        logged = enumerate(steps.items())
+        colours = {label: place for place, (label, rows) in logged if rows}
+    else:
+        panels = curves.panels_of_one(run.steps)
+        colours = {}
+    drawings = [curves.draw_panel(panel) for panel in panels]
+    return {"learning": drawings, "learners": colours}
+
+
+# -- examples
+# --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Side:
+    """A picture as it was shown, and under which condition."""
+
+    label: str
+    picture: str | None
+
+
+@dataclass(frozen=True)
+class Said:
+    """What one model answered under each condition, and whether that is right."""
+
+    model: str
+    answers: tuple[tuple[str, bool], ...]
+
+
+@dataclass(frozen=True)
+class ExampleCard:
+    """One test sample under each condition, and what every model said of it."""
+
+    task: str
+    question: str
+    answers: tuple[str, ...]
+    sides: tuple[Side, ...]
+    said: list[Said]
+
+
+def example_cards(run: RunFolder, results: TransferResults) -> list[ExampleCard]:
+    """One card for each picture and question, in the results' order; a picture that is not there is
+    None.
+    """
+    labels = {condition.name: condition.label for condition in results.conditions}
+    cards: dict[tuple[Any, ...], ExampleCard] = {}
+    for example in results.examples:
+        pictures = tuple(shown.picture for shown in example.shown)
+        key = (example.task, example.question, pictures)
+        if key not in cards:
+            sides = tuple(
+                Side(labels[shown.condition], data_uri(run.file(shown.picture)))
+                for shown in example.shown
+            )
+            cards[key] = ExampleCard(example.task, example.question, example.answers, sides, [])
+        said = tuple((shown.said, shown.right) for shown in example.shown)
+        cards[key].said.append(Said(example.model, said))
+    return list(cards.values())

@@ -1,0 +1,127 @@
+"""The transfer table in a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from matboard.report.transfer.references import Comparison
+from matboard.report.transfer.table import GROUP_TITLES, Table, TaskBlock, arrange
+from matboard.report.words import MARKS, STYLES
+from matboard.results.transfer import Cell, Condition, TransferResults
+
+if TYPE_CHECKING:
+    from rich.console import Group
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+METHODS = 3
+"""Learned prompts beside each other: with four baselines they fit a terminal of 80 columns."""
+CAPTION = (
+    "95 % intervals below · ▲ better, ▼ worse than the best baseline of that model (paired, 95 %)"
+)
+TOO_FEW = "few: too few test samples for an interval"
+
+
+def transfer_table_text(results: TransferResults) -> Group:
+    """The transfer table for a terminal: values, 95 % intervals, and marks against each model's
+    best baseline. One table a geometry, and more where it has many learned prompts.
+    """
+    from rich.console import Group
+    from rich.text import Text
+
+    tables = {scorer: arrange(results, scorer) for scorer in results.scorers}
+    parts: list[RichTable | Text] = []
+    for title, conditions in _chunks(list(tables.values())):
+        shown = _empty_table(title, conditions)
+        for table in tables.values():
+            _fill(shown, table, conditions, Comparison(results, table.scorer))
+        parts.append(shown)
+    if not parts:
+        return Group(Text("Nothing was measured: there is no model, or no task.", style="dim"))
+    few = any(cell.too_few for cell in results.cells)
+    parts.append(Text(f"{CAPTION}\n{TOO_FEW}" if few else CAPTION, style="dim italic"))
+    return Group(*parts)
+
+
+def _chunks(tables: Sequence[Table]) -> Iterator[tuple[str, list[Condition]]]:
+    """The columns of each table that is shown, and its title where there are several."""
+    columns: dict[str | None, dict[str, Condition]] = {}
+    for table in tables:
+        for condition in table.conditions:
+            columns.setdefault(condition.geometry, {})[condition.name] = condition
+    full = columns.pop(None, {}).values()
+    for geometry, by_name in columns.items():
+        baselines = [c for c in by_name.values() if c.role == "baseline"]
+        methods = [c for c in by_name.values() if c.role == "method"]
+        for start in range(0, max(1, len(methods)), METHODS):
+            title = str(geometry) if len(columns) > 1 else ""
+            yield title, [*full, *baselines, *methods[start : start + METHODS]]
+    if full and not columns:
+        yield "", list(full)
+
+
+def _empty_table(title: str, conditions: Sequence[Condition]) -> RichTable:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    table = RichTable(
+        title=Text(title) if title else None,
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
+    table.add_column("model", overflow="fold")
+    for condition in conditions:
+        head = Text(condition.baseline or condition.name)
+        table.add_column(head, justify="right", no_wrap=True)
+    return table
+
+
+def _fill(
+    shown: RichTable, table: Table, conditions: Sequence[Condition], comparison: Comparison
+) -> None:
+    from rich.text import Text
+
+    for block in table.blocks:
+        shown.add_section()
+        task = (block.task.name, "bold")
+        shown.add_row(Text.assemble(task, (f"\n{_facts(block, table)}", "dim")))
+        for group in block.groups:
+            shown.add_row(Text(GROUP_TITLES[group.group], style="italic dim"))
+            for row in group.rows:
+                by_name = {cell.condition: cell for cell in row.cells if cell is not None}
+                cells = [by_name.get(condition.name) for condition in conditions]
+                texts = [_cell(cell, block, comparison) for cell in cells]
+                shown.add_row(Text(f"  {row.model.name}"), *texts)
+
+
+def _facts(block: TaskBlock, table: Table) -> str:
+    n = f", n={block.same_n}" if block.same_n else ""
+    return f"{block.task.metric} by {table.scorer}{n}"
+
+
+def _cell(cell: Cell | None, block: TaskBlock, comparison: Comparison) -> Text:
+    from rich.text import Text
+
+    if cell is None or cell.value is None:
+        return Text("failed" if cell is not None and cell.failed else "–", style="dim")
+    difference = None
+    if cell.condition not in comparison.kinds:
+        difference = comparison.against(cell, "best")
+    decision = difference.decision if difference else "undecided"
+    text = Text(f"{cell.value:.3f}{MARKS[decision] or ' '}", style=STYLES[decision])
+    if cell.low is None or cell.high is None:
+        text.append("\nfew ", style="not bold dim")
+    else:
+        text.append(f"\n{_short(cell.low)}–{_short(cell.high)} ", style="not bold dim")
+    if block.same_n is None:
+        text.append(f"\nn={cell.n} ", style="not bold dim")
+    return text
+
+
+def _short(value: float) -> str:
+    """``.57``: six conditions fit a terminal of 80 columns."""
+    return f"{value:.2f}".removeprefix("0")

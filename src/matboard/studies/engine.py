@@ -1,0 +1,240 @@
+"""The engine of every study: units of work, each at the address of its content, and who does them.
+
+A *unit* is a fit or a piece of judging. What it yields depends on its content alone, so it is done
+once, wherever it is asked for: again in the same run, in another study that shares the store, or
+by another process. Whoever works off a study's units goes through them in order and takes those
+that are neither finished nor taken:
+
+* `Together`, the default: a lock file a unit says that it is taken. Start the same command again
+  in another terminal, or on another machine that sees the same folder, and both share the work. A
+  lock is given back when its process ends, however it ends.
+* `InStep`: every process does every unit at the same time, for processes that share each batch
+  (torchrun).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from filelock import FileLock, Timeout
+
+from matboard.disk import make_folder
+from matboard.errors import RunError
+from matboard.results import PlannedFit, StudyPlan
+from matboard.runs import Checkpoint, Run, address, write_atomically
+from matboard.studies.progress import Progress
+
+WAIT = 0.5
+"""Seconds between two looks at what other processes have finished (guess)."""
+
+
+class Unit(ABC):
+    """A piece of work that is done or not.
+
+    Attributes:
+        name: what people read.
+        address: of everything that decides what it yields.
+    """
+
+    name: str
+    address: str
+
+    @property
+    @abstractmethod
+    def finished(self) -> bool:
+        """Whether what it yields is there."""
+
+    @abstractmethod
+    def work(self) -> Iterator[Progress]:
+        """Do it, or go on where it was left."""
+
+
+class Executor(ABC):
+    """Who works off units."""
+
+    @abstractmethod
+    def run(self, units: Sequence[Unit]) -> Iterator[Progress]:
+        """Until all of them are finished."""
+
+
+class InStep(Executor):
+    """One unit after the other, without asking who else is there."""
+
+    def run(self, units: Sequence[Unit]) -> Iterator[Progress]:
+        """See `Executor.run`."""
+        for unit in units:
+            if not unit.finished:
+                yield from unit.work()
+
+
+class Together(Executor):
+    """Units shared with whoever else works in the same store.
+
+    Args:
+        locks: the folder of the lock files.
+    """
+
+    def __init__(self, locks: Path) -> None:
+        self.locks = locks
+
+    def run(self, units: Sequence[Unit]) -> Iterator[Progress]:
+        """See `Executor.run`."""
+        waiting = list(units)
+        while waiting:
+            taken_elsewhere = []
+            for unit in waiting:
+                if unit.finished:
+                    continue
+                lock = self._take(unit)
+                if lock is None:
+                    taken_elsewhere.append(unit)
+                    continue
+                with lock:
+                    if not unit.finished:
+                        yield from unit.work()
+            waiting = taken_elsewhere
+            if waiting:
+                names = ", ".join(unit.name for unit in waiting[:3])
+                done = len(units) - len(waiting)
+                yield Progress("wait for other processes", done, len(units), names)
+                time.sleep(WAIT)
+
+    def _take(self, unit: Unit) -> FileLock | None:
+        """The unit's lock, held; None where another process holds it."""
+        try:
+            make_folder(self.locks)
+            lock = FileLock(self.locks / f"{unit.address}.lock")
+            lock.acquire(timeout=0)
+        except Timeout:
+            return None
+        except OSError as error:
+            reason = error.strerror or error
+            raise RunError(f"{self.locks} cannot be written ({reason}).") from error
+        return lock
+
+
+class FitUnit(Unit):
+    """A fit with a run folder of its own, ``fits/NAME-ADDRESS`` in the store.
+
+    Args:
+        store: the folder that holds ``fits``.
+        variant: the study's name for how it learns; with the seed its own, ``tvp-s0``.
+        content: everything that decides what it yields, as JSON values.
+        machine: for `Run.open`.
+        writes: whether this process keeps the run folder; others only read it.
+    """
+
+    def __init__(
+        self,
+        store: Path,
+        variant: str,
+        seed: int,
+        content: Mapping[str, Any],
+        machine: Mapping[str, Any] | None = None,
+        writes: bool = True,
+    ) -> None:
+        self.name = f"{variant}-s{seed}"
+        self.seed = seed
+        self.writes = writes
+        self.content = json.loads(json.dumps(content))
+        self.address = address(self.content)
+        self._fits = store / "fits"
+        self._machine = machine
+
+    @property
+    def run(self) -> Run:
+        """Its run folder, which another study may have begun under another name."""
+        own = self._fits / f"{self.name}-{self.address}"
+        if own.exists():
+            return Run(own)
+        found = sorted(self._fits.glob(f"*-{self.address}"))
+        return Run(found[0] if found else own)
+
+    @property
+    def finished(self) -> bool:
+        """Whether its results are there."""
+        return self.run.finished
+
+    def work(self) -> Iterator[Progress]:
+        """Open its run folder and learn from its last checkpoint on."""
+        if not self.writes:
+            run = self.run
+            yield from self.learn(run, run.checkpoint())
+            return
+        run = Run.open(self.run.folder, self.content, self._machine)
+        yield from self.learn(run, run.resume())
+
+    @property
+    @abstractmethod
+    def planned(self) -> PlannedFit:
+        """What a study's plan says of it, its folder aside."""
+
+    @abstractmethod
+    def learn(self, run: Run, checkpoint: Checkpoint | None) -> Iterator[Progress]:
+        """Learn, log, keep checkpoints, and write the results last."""
+
+
+def found(units: Sequence[FitUnit]) -> Iterator[Progress]:
+    """Say which fits need no work."""
+    for unit in units:
+        if unit.finished:
+            yield Progress(f"learn {unit.name}", 1, 1, "found")
+
+
+def already_made(run: Run, made_from: str) -> bool:
+    """Whether a study's results are there and were made from the same content."""
+    if not run.finished:
+        return False
+    try:
+        return run.results().get("made_from") == made_from
+    except RunError:
+        return False
+
+
+def write_plan(
+    run: Run, study: Literal["transfer", "stream"], units: Sequence[FitUnit], tasks: int = 1
+) -> None:
+    """Write down which fits belong to a study and where they lie, for whoever looks at it before
+    it is finished.
+    """
+    fits = []
+    for unit in units:
+        folder = relative(unit.run.folder, run)
+        fits.append(unit.planned.model_copy(update={"folder": folder}))
+    content = StudyPlan(study=study, tasks=tasks, fits=tuple(fits)).as_json()
+    write_atomically(run.path("plan.json"), json.dumps(content, indent=1).encode())
+
+
+def relative(folder: Path, run: Run) -> str:
+    """Where a folder of the store lies, seen from the study's."""
+    return Path(os.path.relpath(folder, run.folder)).as_posix()
+
+
+def merge_logs(run: Run, units: Sequence[FitUnit]) -> None:
+    """Write the fits' logged lines into the study's, each with what this study calls its fit."""
+    lines = []
+    for unit in units:
+        rows = unit.run.metrics()
+        lines += [json.dumps({"run": unit.name, **row}) + "\n" for row in rows]
+    write_atomically(run.path("metrics.jsonl"), "".join(lines).encode())
+
+
+def session_notes(units: Sequence[FitUnit]) -> list[str]:
+    """A sentence for each fit that was taken up in another environment than it was begun in."""
+    notes = []
+    for unit in units:
+        sessions = unit.run.environment().get("sessions", [])
+        if sessions:
+            changed = sorted({key for session in sessions for key in session})
+            notes.append(
+                f"{unit.name} was interrupted and went on in another environment"
+                f" ({', '.join(changed)} differ): its last digits may differ from those of a fit"
+                " that was not interrupted."
+            )
+    return notes

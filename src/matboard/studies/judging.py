@@ -1,0 +1,191 @@
+"""Judge prompts on models and tasks, and write what came out; every score is kept as it comes, so
+nothing is judged twice, and several processes can share the work.
+"""
+
+from __future__ import annotations
+
+import time
+import zipfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from matboard.models.capabilities import FrozenModel
+from matboard.prompts.record import Score
+from matboard.results.transfer import PromptFacts, Scorer, TransferResults
+from matboard.runs import Run, replace_atomically
+from matboard.studies.config import EvaluateConfig
+from matboard.studies.engine import Executor, Unit
+from matboard.studies.examples import examples
+from matboard.studies.progress import Progress
+from matboard.tasks.task import Task
+from matboard.transfer.conditions import FULL, Learned, Showing, conditions
+from matboard.transfer.evaluate import Judged, ScoreStore, judge, units
+from matboard.transfer.table import Scored, TransferTable
+
+
+@dataclass(frozen=True)
+class Judging:
+    """What is judged, on what, and where it is written.
+
+    Attributes:
+        run: the study's run folder.
+        store: the folder that holds ``scores``.
+        variants: prompts to be judged.
+        models: names of all models; ``load`` gives them, in this order.
+        prompts: what the results say of the prompts.
+        shipped: of which prompt the run folder's ``prompt`` is a copy.
+        notes: for readers of the table.
+        made_from: content address of all that decides the results.
+    """
+
+    run: Run
+    store: Path
+    variants: Sequence[Learned]
+    sources: Sequence[str]
+    models: Sequence[str]
+    tasks: Sequence[Task]
+    config: EvaluateConfig
+    title: str = ""
+    precision: str = "float32"
+    prompts: Sequence[PromptFacts] = ()
+    shipped: PromptFacts | None = None
+    notes: Sequence[str] = ()
+    made_from: str = ""
+
+    def carry_out(
+        self, load: Iterable[FrozenModel], executor: Executor, started: float
+    ) -> Iterator[Progress]:
+        """Judge everything and write ``results.json``."""
+        shown = conditions(self.variants)
+        table = TransferTable(tuple(self.sources), tuple(self.tasks), tuple(shown))
+        scores = FolderStore(self.store / "scores")
+        each = sum(len(s.prompts) for s in shown) * len(self.tasks) * len(self.config.scorers)
+        total = each * len(self.models)
+        yield Progress("judge", 0, total)
+        for place, model in enumerate(load):
+            asked = units(table, model, self.config.scorers, self.precision)
+            pieces = [JudgedUnit(unit, scores, self.config.batch_size) for unit in asked]
+            done = place * each
+            for event in executor.run(pieces):
+                done += event.done == event.total
+                yield Progress("judge", done, total, event.detail)
+            for piece in pieces:
+                unit = piece.unit
+                scored = judge(unit, scores, self.config.batch_size)
+                table.add(model, unit.task, unit.showing, unit.scorer, scored)
+            yield Progress("judge", (place + 1) * each, total, model.name)
+        yield from self._write(table, started)
+
+    def _write(self, table: TransferTable, started: float) -> Iterator[Progress]:
+        for facts in self.prompts:
+            showing = next(one for one in table.shown if one.name == facts.condition)
+            place = showing.facts.seeds.index(facts.seed) if facts.seed is not None else 0
+            prompt = showing.prompts[place]
+            if prompt is not None:
+                told = prompt.with_scores(_scores(table, showing, place, self.config.scorers))
+                told.save_pretrained(self.run.path(facts.folder))
+                if facts == self.shipped:
+                    told.save_pretrained(self.run.path("prompt"))
+        results = table.results()
+        notes = [*self.notes, *table.notes()]
+        for task in self.tasks:
+            notes += task.notes
+        said: TransferResults = results.model_copy(
+            update={
+                "title": self.title,
+                "prompts": tuple(self.prompts),
+                "examples": tuple(examples(self.run, table, self.config.examples)),
+                "notes": tuple(notes),
+                "made_from": self.made_from,
+                "seconds": round(time.perf_counter() - started, 1),
+            }
+        )
+        self.run.write_results(said.as_json())
+        yield Progress("write", 1, 1)
+
+
+class JudgedUnit(Unit):
+    """A piece of judging as the engine takes it."""
+
+    def __init__(self, unit: Judged, scores: FolderStore, batch_size: int) -> None:
+        self.unit = unit
+        self.name = f"{unit.model.name} · {unit.task.name} · {unit.showing.name}"
+        self.address = unit.key
+        self._scores = scores
+        self._batch_size = batch_size
+
+    @property
+    def finished(self) -> bool:
+        """Whether its scores are kept."""
+        return self._scores.get(self.address) is not None
+
+    def work(self) -> Iterator[Progress]:
+        """Score it and keep that."""
+        judge(self.unit, self._scores, self._batch_size)
+        yield Progress("judge", 1, 1, self.name)
+
+
+class FolderStore(ScoreStore):
+    """Scores kept as one npz file each, named by content; a file that cannot be read counts as
+    none.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.folder = folder
+
+    def get(self, key: str) -> Scored | None:
+        """See `ScoreStore.get`."""
+        remembered = super().get(key)
+        if remembered is not None:
+            return remembered
+        try:
+            with np.load(self.folder / f"{key}.npz", allow_pickle=False) as kept:
+                scored = Scored(kept["scores"], kept["labels"], tuple(kept["texts"].tolist()))
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            return None
+        super().put(key, scored)
+        return scored
+
+    def put(self, key: str, scored: Scored) -> None:
+        """See `ScoreStore.put`. Raises RunError where the disk is full."""
+        arrays = {
+            "scores": scored.scores,
+            "labels": scored.labels,
+            "texts": np.array(scored.texts, dtype=str),
+        }
+        path = self.folder / f"{key}.npz"
+        replace_atomically(path, lambda temporary: _save_npz(temporary, arrays))
+        super().put(key, scored)
+
+
+def _save_npz(path: Path, arrays: dict[str, Any]) -> None:
+    with path.open("wb") as file:
+        np.savez_compressed(file, **arrays)
+
+
+def _scores(
+    table: TransferTable, showing: Showing, place: int, scorers: Sequence[Scorer]
+) -> Iterator[Score]:
+    """How every model did with one prompt, for its card."""
+    for model in table.models:
+        for task in table.tasks:
+            for scorer in scorers:
+                ours = table.estimate(model, task, showing.name, scorer, place)
+                full = table.estimate(model, task, FULL, scorer)
+                yield Score(
+                    model=model,
+                    task=table.task_name(task),
+                    n=ours.n,
+                    value=ours.value,
+                    low=ours.low,
+                    high=ours.high,
+                    untouched=full.value,
+                    metric=table.metric(task, scorer),
+                    scorer=scorer,
+                    learned_on=model in table.sources,
+                )

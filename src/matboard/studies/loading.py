@@ -1,0 +1,98 @@
+"""Tasks and models of a study, loaded when they are first needed and once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import PurePath
+
+import torch
+
+from matboard import zoo
+from matboard.errors import ConfigError
+from matboard.models.capabilities import FrozenModel, Guide
+from matboard.studies.config import TaskConfig
+from matboard.tasks import load_task
+from matboard.tasks.task import Task
+
+
+@dataclass
+class Models:
+    """Models by name and precision. Sources and guides stay; targets are loaded one at a time."""
+
+    _kept: dict[tuple[str, str], FrozenModel] = field(default_factory=dict)
+    _guides: dict[tuple[str, str], Guide] = field(default_factory=dict)
+
+    def source(self, name: str, precision: str) -> FrozenModel:
+        """A model that prompts are learned on."""
+        key = name, precision
+        if key not in self._kept:
+            self._kept[key] = _load(name, precision)
+        return self._kept[key]
+
+    def guide(self, name: str, precision: str) -> Guide:
+        """An image-text model that prompts are steered by."""
+        key = name, precision
+        if key not in self._guides:
+            self._guides[key] = zoo.load_guide(name, dtype=getattr(torch, precision))
+        return self._guides[key]
+
+    def judged(self, names: Sequence[str], precision: str) -> Iterator[FrozenModel]:
+        """Every model to be judged on; besides those kept, one in memory at a time."""
+        for name in names:
+            kept = self._kept.get((name, precision))
+            yield kept or _load(name, precision)
+
+
+def load(config: TaskConfig) -> Task:
+    """A task as a study asks for it. Raises TaskError, UnknownName."""
+    task = load_task(config.name, train=config.train, test=config.test, seed=config.seed)
+    if config.held_out is None:
+        return task
+    return task.validation_split(config.held_out, config.seed)[1]
+
+
+def load_distinct(configs: Sequence[TaskConfig]) -> list[Task]:
+    """Tasks whose names differ: those that would be called alike are called by more of their path
+    (``a/test`` and ``b/test``), or by their seed. Raises like `load`.
+    """
+    tasks = [load(config) for config in configs]
+    named = []
+    for task, config in zip(tasks, configs, strict=True):
+        alike = [other for other in tasks if other.name == task.name]
+        named.append(task if len(alike) == 1 else replace(task, name=_longer(config, configs)))
+    return named
+
+
+def look_up(models: Sequence[str], guides: Sequence[str]) -> None:
+    """Refuse, before anything is learned, models and guides that cannot be had.
+
+    Raises:
+        ConfigError: the same model twice.
+        ModelError, UnknownName: it cannot be had.
+    """
+    places: dict[str, str] = {}
+    for name in models:
+        place = str(zoo.resolve(name))
+        if place in places:
+            raise ConfigError(f"{places[place]!r} and {name!r} are the same model; name it once.")
+        places[place] = name
+    zoo.look_up([*models, *guides])
+
+
+def _load(name: str, precision: str) -> FrozenModel:
+    model: FrozenModel = zoo.load_model(name, dtype=getattr(torch, precision))
+    return model
+
+
+def _longer(config: TaskConfig, configs: Sequence[TaskConfig]) -> str:
+    """The shortest end of its path that no other task's path has."""
+    others = [other.name for other in configs if other.name != config.name]
+    parts = PurePath(config.name).with_suffix("").parts
+    for length in range(1, len(parts) + 1):
+        ending = parts[-length:]
+        paths = [PurePath(other).with_suffix("").parts for other in others]
+        if all(path[-length:] != ending for path in paths):
+            same = [other for other in configs if other.name == config.name]
+            return "/".join(ending) + (f" (seed {config.seed})" if len(same) > 1 else "")
+    return config.name

@@ -1,0 +1,230 @@
+"""Learn pixel prompts and judge them: the main journey, from a configuration to a run folder.
+
+A study is a generator of `Progress`; whoever drives it draws the bars. It can be stopped at any
+moment, by Ctrl-C, a kill or a power cut, and started again in the same folder: finished fits and
+scores are found, an unfinished fit goes on at its last checkpoint and reaches the very tensor it
+would have reached.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from matboard.errors import ConfigError
+from matboard.results import StepRow
+from matboard.results.transfer import PromptFacts
+from matboard.runs import Run, address
+from matboard.studies.config import StudyConfig
+from matboard.studies.engine import (
+    Executor,
+    InStep,
+    Together,
+    already_made,
+    found,
+    merge_logs,
+    session_notes,
+    write_plan,
+)
+from matboard.studies.judging import Judging
+from matboard.studies.loading import Models, load, load_distinct, look_up
+from matboard.studies.pixel_fit import PixelFit, build_prompt, recipe_of
+from matboard.studies.progress import Progress
+from matboard.studies.variants import FitVariant, fit_variants
+from matboard.tasks.task import Task
+from matboard.transfer import terms
+from matboard.transfer.balance import balance_notes
+from matboard.transfer.conditions import Learned, geometry_words
+from matboard.transfer.evaluate import check_tasks
+from matboard.transfer.fit import Processes
+from matboard.transfer.terms import TERMS
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a study will do.
+
+    Attributes:
+        fits: variant by variant, seed by seed.
+        judged: the tasks that prompts are judged on.
+        made_from: content address of all that decides the results.
+    """
+
+    variants: Sequence[FitVariant]
+    fits: Sequence[PixelFit]
+    judged: Sequence[Task]
+    made_from: str
+
+    @property
+    def sources(self) -> list[str]:
+        """Every model that a prompt is learned on."""
+        named = [name for variant in self.variants for name in variant.settings.sources]
+        return list(dict.fromkeys(named))
+
+    def fits_of(self, variant: FitVariant) -> list[PixelFit]:
+        """One fit a seed."""
+        return [fit for fit in self.fits if fit.variant is variant]
+
+
+def study(config: StudyConfig, out: Path, *, store: Path | None = None) -> Iterator[Progress]:
+    """Learn a prompt for each variant and seed, judge them all, write the run folder.
+
+    Args:
+        out: the run folder; created, or taken up where it was left.
+        store: where fits and scores lie, to be found by other studies too; by default ``out``.
+
+    Raises:
+        InputError: before anything heavy starts, whatever in the configuration cannot be had.
+    """
+    started = time.perf_counter()
+    processes = Processes.here()
+    place = store or out
+    models = Models()
+    plan = _plan(config, place, models, processes)
+    asked = config.model_dump(mode="json")
+    run = Run.open(out, asked) if processes.index == 0 else Run(out)
+    yield from found(plan.fits)
+    if already_made(run, plan.made_from):
+        yield Progress("judge", 1, 1, "found")
+        return
+    executor: Executor = Together(place / ".locks") if processes.count == 1 else InStep()
+    if processes.index == 0:
+        write_plan(run, "transfer", plan.fits)
+    yield from executor.run(plan.fits)
+    if processes.index > 0:
+        return
+    merge_logs(run, plan.fits)
+    for fit in plan.fits:
+        fit.prompt().save_pretrained(run.path(_place(fit)))
+    judging = _judging(config, run, place, plan)
+    loaded = models.judged(judging.models, config.precision)
+    yield from judging.carry_out(loaded, executor, started)
+
+
+def _plan(config: StudyConfig, place: Path, models: Models, processes: Processes) -> Plan:
+    """Everything that will be done; whatever cannot be had is refused here."""
+    variants = fit_variants(config)
+    judged = load_distinct(config.evaluate.tasks or [config.task])
+    check_tasks(judged, config.evaluate.scorers)
+    fits = []
+    for variant in variants:
+        _check(variant)
+        task = load(variant.settings.task)
+        for seed in config.seeds:
+            fit = PixelFit(
+                place,
+                variant,
+                seed,
+                task=task,
+                models=models,
+                processes=processes,
+                checkpoint_every=config.checkpoint_every,
+            )
+            fits.append(fit)
+    content = [
+        config.model_dump(mode="json"),
+        [fit.address for fit in fits],
+        [task.test_fingerprint for task in judged],
+    ]
+    plan = Plan(variants, fits, judged, address(content))
+    guides = sorted({v.settings.guide for v in variants if v.settings.guide is not None})
+    look_up(_all_models(config, plan), guides)
+    return plan
+
+
+def _check(variant: FitVariant) -> None:
+    """Build what is cheap to build. Raises ConfigError."""
+    settings = variant.settings
+    build_prompt(settings.prompt)
+    objective = terms.objective(recipe_of(settings).objective)
+    if objective.needs.guide and settings.guide is None:
+        term = objective.of_guide[0]
+        raise ConfigError(
+            f"{variant.name} is learned with {term.title}, which needs a guide, but the study names"
+            " none. Add one, such as 'guide: tiny-guide', or set"
+            f" methods.{variant.name}.objective.{term.name}.weight to 0."
+        )
+
+
+def _all_models(config: StudyConfig, plan: Plan) -> list[str]:
+    return list(dict.fromkeys([*plan.sources, *config.evaluate.models]))
+
+
+# -- judging ---------------------------------------------------------------------------------------
+
+
+def _judging(config: StudyConfig, run: Run, place: Path, plan: Plan) -> Judging:
+    return Judging(
+        run=run,
+        store=place,
+        variants=[_learned(plan, variant) for variant in plan.variants],
+        sources=plan.sources,
+        models=_all_models(config, plan),
+        tasks=plan.judged,
+        config=config.evaluate,
+        title=config.title,
+        precision=config.precision,
+        prompts=[_facts(fit) for fit in plan.fits],
+        shipped=_facts(plan.fits_of(plan.variants[-1])[0]),
+        notes=_notes(plan),
+        made_from=plan.made_from,
+    )
+
+
+def _learned(plan: Plan, variant: FitVariant) -> Learned:
+    fits = plan.fits_of(variant)
+    return Learned(
+        name=variant.name,
+        prompts=tuple(fit.prompt() for fit in fits),
+        label=_label(fits[0]),
+        method=variant.settings.method,
+        seeds=tuple(fit.seed for fit in fits),
+    )
+
+
+def _label(fit: PixelFit) -> str:
+    """The variant's name, in capitals where it is a method's; and what it lacks of its method."""
+    name = fit.variant.name
+    shown = name.upper() if name == fit.variant.settings.method else name
+    without = [TERMS.load(term).title for term in fit.left_out]
+    return f"{shown} without {', '.join(without)}" if without else shown
+
+
+def _place(fit: PixelFit) -> str:
+    """Where the study keeps its copy of a prompt, whose card tells the scores."""
+    return f"prompts/{fit.name}"
+
+
+def _facts(fit: PixelFit) -> PromptFacts:
+    return PromptFacts(
+        condition=fit.variant.name,
+        method=fit.variant.settings.method,
+        seed=fit.seed,
+        run=fit.name,
+        folder=_place(fit),
+        geometry=geometry_words(fit.prompt()),
+        skipped_terms=fit.left_out,
+    )
+
+
+def _notes(plan: Plan) -> list[str]:
+    """What a reader of the table must know of how the prompts were learned."""
+    notes = []
+    for variant in plan.variants:
+        rows = [row for fit in plan.fits_of(variant) for row in fit.run.metrics()]
+        notes += balance_notes(
+            terms.objective(recipe_of(variant.settings).objective),
+            [StepRow.model_validate(row).gradient_norms for row in rows],
+            label=variant.name,
+            key=f"methods.{variant.name}.objective",
+        )
+    learned_on = {tuple(variant.settings.sources) for variant in plan.variants}
+    if len(learned_on) > 1:
+        listed = [f"{v.name} on {', '.join(v.settings.sources)}" for v in plan.variants]
+        notes.append(
+            f"Prompts were learned on different models ({'; '.join(listed)}); a model that any of"
+            " them was learned on counts as a source."
+        )
+    return notes + session_notes(plan.fits)

@@ -1,0 +1,207 @@
+"""What a study refuses, what it says of its own settings, and what two studies share."""
+
+import json
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from matboard.errors import ConfigError, MatboardError
+from matboard.prompts.artifact import load_prompt
+from matboard.results import TransferResults, read
+from matboard.studies.config import StudyConfig
+from matboard.studies.prompts import study
+from matboard.studies.reading import parse
+
+SMALL = {
+    "sources": ["tiny-minigpt4"],
+    "guide": "tiny-guide",
+    "task": {"name": "scenes-recognition/noise", "train": 16, "test": 12},
+    "methods": {"vp": {}, "wide": {"method": "evp", "prompt.width": 50}},
+    "steps": 3,
+    "batch_size": 4,
+    "evaluate": {"examples": 1},
+}
+
+
+def run(folder, store=None, **changed):
+    config = parse(StudyConfig, {**SMALL, **changed}, "test")
+    return list(study(config, folder, store=store))
+
+
+def perturbation(folder, name):
+    (prompt,) = folder.glob(f"fits/{name}-*/prompt/prompt.safetensors")
+    return load_file(prompt)["perturbation"]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("study") / "run"
+    run(folder)
+    return folder
+
+
+def test_variants_of_two_geometries_stand_in_one_table(finished):
+    results = read(finished)
+    assert isinstance(results, TransferResults)
+    assert [c.name for c in results.conditions] == [
+        "full",
+        "shrunk, border 30 of 224",
+        "random, border 30 of 224",
+        "shrunk, border 50 of 224",
+        "random, border 50 of 224",
+        "vp",
+        "wide",
+    ]
+    wide = results.condition("wide")
+    assert (wide.method, wide.label, wide.seeds) == ("evp", "wide", (0,))
+    assert wide.compared_with[1] == "shrunk, border 50 of 224"
+    facts = {prompt.condition: prompt for prompt in results.prompts}
+    assert facts["wide"].geometry == "border 50 of 224"
+    assert (finished / facts["wide"].folder / "prompt.safetensors").exists()
+    shipped = (finished / "prompt/prompt.safetensors").read_bytes()
+    assert shipped == (finished / facts["wide"].folder / "prompt.safetensors").read_bytes()
+
+
+def test_the_card_of_a_learned_border_tells_its_scores(finished):
+    results = read(finished)
+    assert isinstance(results, TransferResults)
+    cell = results.by_place("ranking")["tiny-minigpt4", "scenes-recognition/noise", "wide"]
+    card = (finished / "prompt/README.md").read_text()
+    assert f"{cell.value:.3f}" in card and "12" in card
+    told = load_prompt(finished / "prompts/wide-s0").config["scores"]
+    assert [(one["model"], one["value"], one["n"]) for one in told] == [
+        ("tiny-minigpt4", cell.value, 12)
+    ]
+
+
+def files_of(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_finished_study_is_left_as_it_is(finished):
+    before = files_of(finished)
+    stages = [(event.stage, event.detail) for event in run(finished)]
+    assert stages == [("learn vp-s0", "found"), ("learn wide-s0", "found"), ("judge", "found")]
+    assert files_of(finished) == before
+
+
+def test_a_study_finds_what_another_has_learned_in_a_shared_store(tmp_path):
+    store = tmp_path / "store"
+    first = run(tmp_path / "a", store)
+    assert not [event for event in first if event.detail == "found"]
+    scores = len(list((store / "scores").iterdir()))
+    again = run(
+        tmp_path / "b",
+        store,
+        methods={"evp": {"prompt.width": 50}, "narrow": {"method": "vp", "prompt.width": 10}},
+        evaluate={"examples": 1, "models": ["tiny-blip2"]},
+    )
+    assert [event.stage for event in again if event.detail == "found"] == ["learn evp-s0"]
+    results = read(tmp_path / "b")
+    before = read(tmp_path / "a")
+    assert isinstance(results, TransferResults) and isinstance(before, TransferResults)
+    theirs = before.by_place("ranking")["tiny-minigpt4", before.tasks[0].name, "wide"]
+    ours = results.by_place("ranking")["tiny-minigpt4", results.tasks[0].name, "evp"]
+    assert ours.value == theirs.value
+    new = len(list((store / "scores").iterdir())) - scores
+    assert new == 3 + 7, "three of the first model were new, seven of the second"
+    assert np.array_equal(perturbation(store, "wide-s0"), perturbation(store, "wide-s0"))
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"prompt": {"width": 112}}, "border"),
+        ({"methods": {"evp": {"prompt.width": 112}}}, "border"),
+        ({"guide": None, "methods": {"tvp": {}}}, "needs a guide, but the study names none"),
+        ({"guide": "tiny-guidee"}, "tiny-guidee"),
+        ({"sources": ["tiny-minigpt5"]}, "Did you mean 'tiny-minigpt4'"),
+        ({"evaluate": {"models": ["tiny-nothing"]}}, "tiny-nothing"),
+        ({"methods": {"tvp": {"objective.task_los.weight": 1}}}, "objective.task_los"),
+        ({"evaluate": {"tasks": [{"name": "scenes-nothing"}]}}, "scenes-nothing"),
+        ({"methods": {"full": {"method": "vp"}}}, "cannot be called 'full'"),
+    ],
+)
+def test_what_cannot_be_had_is_said_before_a_folder_is_made(tmp_path, changed, sentence):
+    with pytest.raises(MatboardError, match=sentence):
+        run(tmp_path / "run", **changed)
+    assert not (tmp_path / "run").exists()
+
+
+def test_tvp_without_its_guide_is_called_so(tmp_path):
+    run(
+        tmp_path / "run",
+        guide=None,
+        methods={"tvp": {"objective.semantic_enrichment.weight": 0}},
+    )
+    results = read(tmp_path / "run")
+    assert isinstance(results, TransferResults)
+    assert results.condition("tvp").label == "TVP without semantic enrichment"
+    assert results.prompts[0].skipped_terms == ("semantic_enrichment",)
+
+
+def test_tasks_of_one_name_from_two_folders_are_told_apart(tmp_path, pictures):
+    for name in ("a", "b"):
+        pictures(tmp_path / name / "test")
+    run(
+        tmp_path / "run",
+        methods={"vp": {}},
+        evaluate={
+            "tasks": [{"name": str(tmp_path / name / "test")} for name in "ab"],
+            "examples": 1,
+        },
+    )
+    results = read(tmp_path / "run")
+    assert isinstance(results, TransferResults)
+    assert [task.name for task in results.tasks] == ["a/test", "b/test"]
+
+
+def test_a_term_that_hardly_counts_is_noted(tmp_path):
+    run(
+        tmp_path / "run",
+        methods={"tvp": {"objective.semantic_enrichment.weight": 1e-9}},
+        diagnose_every=1,
+    )
+    notes = json.loads((tmp_path / "run/results.json").read_text())["notes"]
+    (note,) = [note for note in notes if "semantic_enrichment.weight" in note]
+    assert "methods.tvp.objective.semantic_enrichment.weight is 1e-09" in note
+    assert "so it hardly counts" in note
+
+
+def test_a_broken_checkpoint_stops_and_says_what_to_do(tmp_path):
+    events = study(parse(StudyConfig, {**SMALL, "checkpoint_every": 1}, "test"), tmp_path / "run")
+    next(event for event in events if event.done == 2)
+    events.close()
+    (checkpoint,) = (tmp_path / "run/fits").glob("*/checkpoint.safetensors")
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-4] + b"abcd")
+    with pytest.raises(MatboardError, match=r"is damaged\. Delete it to start this run again"):
+        run(tmp_path / "run", checkpoint_every=1)
+    checkpoint.unlink()
+    run(tmp_path / "run", checkpoint_every=1)
+    run(tmp_path / "whole")
+    for name in ("vp-s0", "wide-s0"):
+        ours = perturbation(tmp_path / "run", name)
+        assert np.array_equal(ours, perturbation(tmp_path / "whole", name))
+
+
+@pytest.fixture
+def pictures():
+    from PIL import Image
+
+    def draw(folder):
+        rng = np.random.default_rng(len(str(folder)) + ord(folder.parent.name[0]))
+        for part in ("train", "test"):
+            for name in ("cat", "dog"):
+                place = folder / part / name
+                place.mkdir(parents=True)
+                for i in range(3):
+                    pixels = rng.integers(0, 255, (16, 16, 3), np.uint8)
+                    Image.fromarray(pixels).save(place / f"{i}.png")
+
+    return draw
+
+
+def test_a_prompt_needs_a_name_of_its_own():
+    with pytest.raises(ConfigError, match="cannot be a variant's name"):
+        parse(StudyConfig, {**SMALL, "methods": {"a b": {"method": "vp"}}}, "test")
