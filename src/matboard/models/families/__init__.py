@@ -28,6 +28,7 @@ FAMILIES = Registry(
         "idefics2": f"{_HERE}.idefics2:IDEFICS2",
         "idefics3": f"{_HERE}.idefics3:IDEFICS3",
         "internvl": f"{_HERE}.internvl:INTERNVL",
+        "llama4": f"{_HERE}.llama4:LLAMA4",
         "llava": f"{_HERE}.llava:LLAVA",
         "llava_next": f"{_HERE}.llava_next:LLAVA_NEXT",
         "llava_onevision": f"{_HERE}.llava_next:LLAVA_ONEVISION",
@@ -39,7 +40,7 @@ FAMILIES = Registry(
     group="matboard.models",
 )
 
-UNKNOWN = Family()
+UNKNOWN = Family(written=False)
 """What is taken for granted of a model that no family matches."""
 
 

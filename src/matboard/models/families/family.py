@@ -76,6 +76,8 @@ class Family:
             of these or derived from it.
         where: what a model must fulfil besides, where families share a class.
         template: the prompt where neither the caller nor a chat template brings one.
+        written: whether the text around a picture is known here; else only the family's own
+            processor can say how it is asked.
         official: what the family's own processor is given in place of that template, where it
             writes some of it itself.
         image: what ``{image}`` becomes; ``{token}`` is the model's image token.
@@ -105,6 +107,7 @@ class Family:
     models: tuple[str, ...] = ()
     where: Callable[[Any], bool] | None = None
     template: str = "{image}\n{question}"
+    written: bool = True
     official: str | None = None
     image: str = "{token}"
     placeholder: str = "{token}"

@@ -19,14 +19,14 @@ from torch import Tensor
 
 from matboard.errors import ModelError
 from matboard.models.capabilities import Answers, Pictures, VisionLanguageModel
-from matboard.models.families import UNKNOWN, family_of, layout_of
+from matboard.models.families import family_of, layout_of
 from matboard.models.processors.check import PROBES, probe, to_tensor
 from matboard.models.processors.preprocessor import Preprocessor
 from matboard.models.vlm.decode import Prefill, language_model_of
 from matboard.models.vlm.encode import Batch, Encoded, encode, features, fingerprint, taps_of
 from matboard.models.vlm.fusion import Placed, Prompts
 from matboard.models.vlm.loading import load_part, official_processor, older_chat_template
-from matboard.models.vlm.official import QUESTION, OfficialPrompts
+from matboard.models.vlm.official import QUESTION, OfficialPrompts, mark_of
 from matboard.models.vlm.prompt import PromptIds, PromptTemplate, image_token, padded
 
 RANKING_BYTES = 2**30
@@ -82,7 +82,7 @@ class HuggingFaceVLM(VisionLanguageModel):
         self.template = self._template(official, template)
         self._official = self._official_prompts(official)
         forced = {} if self._official is None else self._official.image_settings()
-        settings = {**self.family.settings(model), **forced}
+        settings = {**forced, **self.family.settings(model)}
         self.preprocess = Preprocessor(image_processor, layout_of(image_processor), settings)
 
     @cached_property
@@ -103,9 +103,9 @@ class HuggingFaceVLM(VisionLanguageModel):
         kind = type(self.model).__name__
         if self.guesses:
             return (
-                f"No family here matches {kind}, and its own processor cannot be used: its prompts"
-                " are matboard's guess, so its answers may be worse than its own. Say with"
-                " `template` how it is asked, or install what its processor needs."
+                f"How {kind} is asked is not known here, and its own processor cannot be used: its"
+                " prompts are matboard's guess, and it may answer worse than it could. Install what"
+                " its processor needs, or add its family."
             )
         try:
             reached = self._encode(_canvas(), [QUESTION]).tokens[0].requires_grad
@@ -117,8 +117,8 @@ class HuggingFaceVLM(VisionLanguageModel):
 
     @property
     def guesses(self) -> bool:
-        """Whether nobody says how the model is asked: neither a family nor its own processor."""
-        return self.family is UNKNOWN and not self.asks_officially
+        """Whether nobody says how the model is asked: neither its family nor its own processor."""
+        return not self.family.written and not self.asks_officially
 
     @cached_property
     def asks_officially(self) -> bool:
@@ -130,10 +130,10 @@ class HuggingFaceVLM(VisionLanguageModel):
         picture = probe(*PROBES[0])
         try:
             asked = self._official.ids(QUESTION, picture.size)
+            inputs = self._inputs([picture], [QUESTION])
+            encoded = encode(self.fusion, self.family, inputs, Batch(1, alike=True))
         except Exception:  # anybody's code; where it fails the family's text is used
             return False
-        inputs = self._inputs([picture], [QUESTION])
-        encoded = encode(self.fusion, self.family, inputs, Batch(1, alike=True))
         return self._room(asked) == self._needed(encoded)
 
     def answer(
@@ -230,10 +230,8 @@ class HuggingFaceVLM(VisionLanguageModel):
         token = ""
         if self.family.picture:
             token = image_token(self.tokenizer, getattr(self.model.config, "image_token_id", None))
-        mark = getattr(official, "image_token", None) if self.family is UNKNOWN else None
-        return PromptTemplate(
-            self.tokenizer, self.family, token, template, None if mark is None else str(mark)
-        )
+        mark = None if self.family.written else mark_of(official)
+        return PromptTemplate(self.tokenizer, self.family, token, template, mark)
 
     def _official_prompts(self, official: Any) -> OfficialPrompts | None:
         if official is None:

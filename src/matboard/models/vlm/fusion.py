@@ -103,14 +103,17 @@ class Placed(Fusion):
     """The visual tokens stand in the prompt, in place of its image tokens."""
 
     def __init__(self, model: Any) -> None:
-        if not hasattr(model, "get_image_features"):
+        inner = getattr(model, "model", None)
+        owners = [part for part in (model, inner) if hasattr(part, "get_image_features")]
+        if not owners:
             raise ModelError(
                 f"{type(model).__name__} cannot encode pictures apart from text (no"
                 " get_image_features): it is not supported."
             )
+        self.owner: Any = owners[0]
         language = model if hasattr(model, "lm_head") else model.language_model
         # what it overrides or hands on to included
-        kinds = (*type(model).__mro__, *type(getattr(model, "model", None)).__mro__)
+        kinds = (*type(model).__mro__, *type(inner).__mro__)
         readers = [
             vars(kind)["get_image_features"] for kind in kinds if "get_image_features" in vars(kind)
         ]
@@ -118,7 +121,7 @@ class Placed(Fusion):
         self.takes_outputs = "mm_encoder_outputs" in inspect.signature(language.forward).parameters
 
     def encode(self, inputs: Mapping[str, Tensor]) -> Any:
-        return self.model.get_image_features(**inputs, return_dict=True)
+        return self.owner.get_image_features(**inputs, return_dict=True)
 
     def arguments(self, prompts: Prompts) -> dict[str, Any]:
         if self.takes_outputs:

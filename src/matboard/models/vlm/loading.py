@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import transformers
@@ -62,7 +61,7 @@ def official_processor(
     """A model's own processor around the given parts; None where it cannot be had.
 
     It is put together here, and not by AutoProcessor, because many processors hold one for videos
-    or sounds as well, which needs libraries that pictures do not; in its place stands nothing.
+    or sounds as well, which needs libraries that pictures do not; it is left out.
 
     Args:
         model_type: of the model's configuration; it names the processor where the folder does not.
@@ -101,8 +100,7 @@ def assemble(kind: Any, parts: dict[str, Any], told: dict[str, Any] | None = Non
     for name, part in given.items():
         if "tokenizer" in name:
             given[name] = copy.deepcopy(part)  # some processors change theirs
-    nothing = SimpleNamespace(model_input_names=[])
-    arguments = [given.get(name, nothing) for name in made.get_attributes()]
+    arguments = [given.get(name) for name in made.get_attributes()]
     return made.from_args_and_dict(arguments, dict(told or {}))
 
 

@@ -7,7 +7,7 @@ and size.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 from PIL import Image
@@ -25,6 +25,15 @@ TENSORS = frozenset({"return_tensors", "data_format", "input_data_format", "devi
 QUESTION = "What is this?"
 SIZE = (224, 224)
 """Asked about a picture of this size where a prompt is only looked at."""
+
+
+def mark_of(processor: Any) -> str | None:
+    """What a processor replaces by a picture; None where it does not say."""
+    for name in ("image_placeholder_token", "image_token"):
+        mark = getattr(processor, name, None)
+        if mark is not None:
+            return str(mark)
+    return None
 
 
 class OfficialPrompts:
@@ -64,13 +73,27 @@ class OfficialPrompts:
         }
         return PromptIds(tuple(ids[0].tolist()), types)
 
+    @cached_property
+    def _nested(self) -> bool:
+        """Whether it takes a list of pictures a sample; some take nothing else, some take only a
+        picture a sample.
+        """
+        try:
+            self._given(QUESTION, [[Image.new("RGB", SIZE)]])
+        except Exception:  # anybody's code
+            return False
+        return True
+
     def _outputs(self, question: str, size: tuple[int, int]) -> Mapping[str, Tensor]:
+        blank = Image.new("RGB", size)
+        return self._given(question, [[blank]] if self._nested else [blank])
+
+    def _given(self, question: str, images: Any) -> Mapping[str, Tensor]:
         text = self.template.for_processor(question)
         options: dict[str, Any] = {"return_tensors": "pt"}
         if self.template.has_bos(text):
             options["add_special_tokens"] = False  # as apply_chat_template does
-        blank = Image.new("RGB", size)
-        out: Mapping[str, Tensor] = self.processor(images=[[blank]], text=[text], **options)
+        out: Mapping[str, Tensor] = self.processor(images=images, text=[text], **options)
         return out
 
 
