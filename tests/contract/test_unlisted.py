@@ -16,8 +16,9 @@ from unlisted import UNLISTED
 
 from matboard.errors import ModelError
 from matboard.models.processors.check import probe
-from matboard.models.vlm.adapter import HuggingFaceVLM, load
+from matboard.models.vlm.adapter import HuggingFaceVLM
 from matboard.models.vlm.encode import Batch, divided, encode
+from matboard.models.vlm.loading import load
 
 QUESTIONS = ["what is this?", "how many cats are in the picture?"]
 ANSWERS = ["a plane or two", "dog"]
