@@ -137,6 +137,15 @@ def test_a_model_that_nobody_can_ask_is_judged_with_a_warning_and_not_learned_on
     assert loaded.answer_loss(PICTURES, QUESTIONS, ANSWERS).isfinite().all()
 
 
+def test_a_guess_is_said_even_where_the_image_processor_is_refused_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = drive(UNLISTED["lfm2_vl"]())
+    monkeypatch.setitem(vars(model.preprocess), "refusal", "Its pixels differ.")
+    assert model.refusal is not None
+    assert "matboard's guess" in model.refusal and model.refusal.endswith("Its pixels differ.")
+
+
 def test_a_guessed_prompt_is_read_one_picture_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     model = drive(UNLISTED["lfm2_vl"]())
     seen: list[int] = []

@@ -89,18 +89,18 @@ class HuggingFaceVLM(VisionLanguageModel):
         """See `Learnable.refusal`: the image processor has no faithful differentiable version, the
         prompts are a guess, or the eye passes no gradient.
         """
-        return self.preprocess.refusal or self._refusal
+        if not self.guesses:
+            return self.preprocess.refusal or self._eye_refusal
+        guess = (
+            f"How {type(self.model).__name__} is asked is not known here, and its own processor"
+            " cannot be used: its prompts are matboard's guess, and it may answer worse than it"
+            " could. Install what its processor needs, or add its family."
+        )
+        return " ".join(said for said in (guess, self.preprocess.refusal) if said)
 
     @cached_property
-    def _refusal(self) -> str | None:
-        """The same, beyond the image processor."""
+    def _eye_refusal(self) -> str | None:
         kind = type(self.model).__name__
-        if self.guesses:
-            return (
-                f"How {kind} is asked is not known here, and its own processor cannot be used: its"
-                " prompts are matboard's guess, and it may answer worse than it could. Install what"
-                " its processor needs, or add its family."
-            )
         try:
             reached = self._encode(_canvas(), [QUESTION]).tokens[0].requires_grad
         except Exception as error:  # anybody's code; a model whose eye fails here still loads
