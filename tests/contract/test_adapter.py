@@ -24,7 +24,8 @@ from matboard.models.families.llava import LLAVA
 from matboard.models.families.pixtral import PIXTRAL, merged_patch
 from matboard.models.processors import check
 from matboard.models.processors.check import probe, to_tensor
-from matboard.models.vlm.adapter import HuggingFaceVLM, load
+from matboard.models.vlm.adapter import HuggingFaceVLM
+from matboard.models.vlm.loading import load
 from matboard.models.vlm.prompt import PromptTemplate, image_token
 
 CHAT = (

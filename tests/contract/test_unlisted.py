@@ -16,8 +16,9 @@ from unlisted import UNLISTED
 
 from matboard.errors import ModelError
 from matboard.models.processors.check import probe
-from matboard.models.vlm.adapter import HuggingFaceVLM, load
+from matboard.models.vlm.adapter import HuggingFaceVLM
 from matboard.models.vlm.encode import Batch, divided, encode
+from matboard.models.vlm.loading import load
 
 QUESTIONS = ["what is this?", "how many cats are in the picture?"]
 ANSWERS = ["a plane or two", "dog"]
@@ -134,6 +135,15 @@ def test_a_model_that_nobody_can_ask_is_judged_with_a_warning_and_not_learned_on
     assert loaded.refusal is not None
     assert loaded.refusal.startswith("How Lfm2VlForConditionalGeneration is asked is not known")
     assert loaded.answer_loss(PICTURES, QUESTIONS, ANSWERS).isfinite().all()
+
+
+def test_a_guess_is_said_even_where_the_image_processor_is_refused_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = drive(UNLISTED["lfm2_vl"]())
+    monkeypatch.setitem(vars(model.preprocess), "refusal", "Its pixels differ.")
+    assert model.refusal is not None
+    assert "matboard's guess" in model.refusal and model.refusal.endswith("Its pixels differ.")
 
 
 def test_a_guessed_prompt_is_read_one_picture_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:

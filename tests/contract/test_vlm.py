@@ -19,7 +19,7 @@ from transformers.models.mllama.processing_mllama import (
 from matboard.errors import UnknownName
 from matboard.models.processors import check
 from matboard.models.processors.check import PROBES, disagreement, probe, to_tensor
-from matboard.models.vlm import adapter as huggingface
+from matboard.models.vlm import rank
 from matboard.models.vlm.adapter import HuggingFaceVLM
 from matboard.models.vlm.fusion import Prompts
 
@@ -181,7 +181,7 @@ def test_candidates_score_as_separate_answers(
         -driven.vlm.answer_loss(canvas[1:2], QUESTIONS[1:2], ["y"])[0], total[1, 0], **CLOSE
     )  # one token
     monkeypatch.setattr(
-        huggingface, "RANKING_BYTES", 1
+        rank, "RANKING_BYTES", 1
     )  # one row a pass: the prompt's cache serves many passes unchanged
     mean = driven.vlm.candidate_log_likelihoods(canvas, QUESTIONS, CANDIDATES)
     torch.testing.assert_close(mean, expected / lengths, **CLOSE)

@@ -47,10 +47,17 @@ FAMILIES = {
 }
 """Configuration's ``model_type`` → transformers class of the vision tower."""
 
-CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 """CLIP's own pixel statistics (its released preprocessing); what a CLIP folder without a processor
 is taken to mean.
 """
+
+UNIT = ((0.0,) * 3, (1.0,) * 3)
+"""Mean and deviation that leave pixels in [0, 1]."""
+
+SPECIAL_TOKENS = ("cls_token", "class_embedding", "distillation_token")
+"""What transformers calls the embeddings of tokens before the patches."""
 
 
 class TransformerBackbone(Backbone):
@@ -77,23 +84,19 @@ class TransformerBackbone(Backbone):
         std: Any = (0.5,) * 3,
     ) -> None:
         self.tower = tower.eval().requires_grad_(False)
-        self.name, self.blocks = name, _blocks(tower, name)
+        self.name = name
+        self.blocks = _blocks(tower, name)
         settings: Any = tower.config
-        self.dim, self.depth, self.patch = (
-            int(settings.hidden_size),
-            len(self.blocks),
-            int(settings.patch_size),
-        )
+        self.dim = int(settings.hidden_size)
+        self.depth = len(self.blocks)
+        self.patch = int(settings.patch_size)
         self.side = side or int(settings.image_size)
         if self.side % self.patch:
             raise ConfigError(
                 f"Pictures of side {self.side} came for {name}; expected a multiple of its patch,"
                 f" {self.patch}."
             )
-        self.special = sum(
-            hasattr(tower.embeddings, t)
-            for t in ("cls_token", "class_embedding", "distillation_token")
-        )
+        self.special = sum(hasattr(tower.embeddings, token) for token in SPECIAL_TOKENS)
         self._pool: nn.Module | None = getattr(tower, "head", None)
         if not self.special and self._pool is None:
             raise ModelError(
@@ -101,15 +104,13 @@ class TransformerBackbone(Backbone):
                 " prompt pool with."
             )
         self._before: nn.Module = getattr(tower, "pre_layrnorm", None) or nn.Identity()
-        self._after: Any = getattr(tower, "post_layernorm", None) or getattr(
-            tower, "layernorm", None
-        )
+        self._after = _norm_of(tower)
         weight = next(tower.parameters())
-        self.device, self.dtype = weight.device, weight.dtype
+        self.device = weight.device
+        self.dtype = weight.dtype
         self.cls_position = self._cls_position()
-        self._mean, self._std = (
-            torch.tensor(v, device=self.device).view(1, 3, 1, 1) for v in (mean, std)
-        )
+        self._mean = torch.tensor(mean, device=self.device).view(1, 3, 1, 1)
+        self._std = torch.tensor(std, device=self.device).view(1, 3, 1, 1)
 
     def embed(self, images: Images) -> Tokens:
         """See `Backbone.embed`. Raises ConfigError for pictures of another size."""
@@ -118,38 +119,39 @@ class TransformerBackbone(Backbone):
                 f"{self.name} takes pictures of {self.side}×{self.side} here, but"
                 f" {tuple(images.shape[-2:])} came."
             )
-        options = (
-            {} if isinstance(self.tower, hf.Dinov2Model) else {"interpolate_pos_encoding": True}
-        )  # DINOv2 always interpolates
-        tokens: Tensor = self._before(self.tower.embeddings(self._normalise(images), **options))  # type: ignore[operator]
+        always = isinstance(self.tower, hf.Dinov2Model)
+        options = {} if always else {"interpolate_pos_encoding": True}
+        embeddings: Any = self.tower.embeddings
+        tokens: Tensor = self._before(embeddings(self._normalise(images), **options))
         return tokens
 
     def patch_embed(self, images: Images) -> Tokens:
         """See `Backbone.patch_embed`; CLIP's norm before block 0 is included."""
         embeddings: Any = self.tower.embeddings
-        project = (
-            embeddings.patch_embedding
-            if hasattr(embeddings, "patch_embedding")
-            else embeddings.patch_embeddings.projection
-        )
-        patches: Tensor = self._before(project(self._normalise(images)).flatten(2).transpose(1, 2))
+        if hasattr(embeddings, "patch_embedding"):
+            project = embeddings.patch_embedding
+        else:
+            project = embeddings.patch_embeddings.projection
+        maps = project(self._normalise(images))
+        patches: Tensor = self._before(maps.flatten(2).transpose(1, 2))
         return patches
 
     def advance(
         self, tokens: Tokens, prompts: Entering = None, *, start: int = 0, stop: int | None = None
     ) -> TokensOut:
         """See `Backbone.advance`."""
-        return self._advance(tokens, prompts or {}, start, self.depth if stop is None else stop)[0]
+        last = self.depth if stop is None else stop
+        return self._advance(tokens, prompts or {}, start, last)[0]
 
     def forward(self, tokens: Tokens, prompts: Entering = None, *, start: int = 0) -> Outputs:
         """See `Backbone.forward`."""
         hidden, count = self._advance(tokens, prompts or {}, start, self.depth)
         hidden = self._after(hidden)
-        first, last = self.special, self.special + count
-        pooled = hidden[:, 0] if self._pool is None else self._pool(hidden)
-        return Outputs(
-            torch.cat([hidden[:, :first], hidden[:, last:]], dim=1), hidden[:, first:last], pooled
+        special, prompted, patches = hidden.split(
+            [self.special, count, hidden.shape[1] - self.special - count], dim=1
         )
+        pooled = hidden[:, 0] if self._pool is None else self._pool(hidden)
+        return Outputs(torch.cat([special, patches], dim=1), prompted, pooled)
 
     @torch.no_grad()
     def query(self, images: Images) -> Float[Tensor, "batch dim"]:
@@ -169,32 +171,31 @@ class TransformerBackbone(Backbone):
         for index in range(start, stop):
             if index in prompts:
                 entering = prompts[index].to(tokens.dtype)
-                tokens = torch.cat(
-                    [tokens[:, : self.special], entering, tokens[:, self.special + count :]], dim=1
-                )
+                special = tokens[:, : self.special]
+                patches = tokens[:, self.special + count :]
+                tokens = torch.cat([special, entering, patches], dim=1)
                 count = entering.shape[1]
-            out = (
-                self.blocks[index](tokens, None) if self._wants_mask else self.blocks[index](tokens)
-            )
+            mask = (None,) if self._wants_mask else ()
+            out = self.blocks[index](tokens, *mask)
             tokens = out[0] if isinstance(out, tuple) else out
         return tokens, count
 
     def _cls_position(self) -> Float[Tensor, " dim"]:
         embeddings: Any = self.tower.embeddings
-        table: Any = getattr(
-            embeddings, "position_embeddings", getattr(embeddings, "position_embedding", None)
-        )
-        rows: Tensor = (table.weight if isinstance(table, nn.Embedding) else table).reshape(
-            -1, self.dim
-        )
-        return rows[0].float() if self.special else torch.zeros(self.dim, device=rows.device)
+        named = ("position_embeddings", "position_embedding")
+        table = next(getattr(embeddings, name) for name in named if hasattr(embeddings, name))
+        weight: Tensor = table.weight if isinstance(table, nn.Embedding) else table
+        if not self.special:
+            return torch.zeros(self.dim, device=weight.device)
+        return weight.reshape(-1, self.dim)[0].float()
 
     @property
     def _wants_mask(self) -> bool:
         return isinstance(self.tower, (hf.CLIPVisionModel, hf.SiglipVisionModel))
 
     def _normalise(self, images: Images) -> Images:
-        return ((images.to(self.device).float() - self._mean) / self._std).to(self.dtype)
+        pixels = images.to(self.device).float()
+        return ((pixels - self._mean) / self._std).to(self.dtype)
 
 
 def load(
@@ -228,7 +229,7 @@ def load(
         tower = load_part(getattr(hf, FAMILIES[kind]), "model", name, dtype=dtype)
     finally:
         hf.utils.logging.set_verbosity(quiet)
-    mean, std = ((0.0,) * 3, (1.0,) * 3) if pixels == "unit" else _statistics(name, kind)
+    mean, std = UNIT if pixels == "unit" else _statistics(name, kind)
     return TransformerBackbone(tower.to(device), str(name), side, mean, std)
 
 
@@ -243,6 +244,11 @@ def _statistics(name: str, kind: str) -> tuple[Any, Any]:
         )
     processor = load_part(hf.AutoImageProcessor, "image processor", name, use_fast=False)
     return processor.image_mean, processor.image_std
+
+
+def _norm_of(tower: Any) -> Any:
+    """The norm behind the last block."""
+    return getattr(tower, "post_layernorm", None) or getattr(tower, "layernorm", None)
 
 
 def _blocks(tower: nn.Module, name: str) -> list[nn.Module]:

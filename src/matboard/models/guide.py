@@ -17,6 +17,9 @@ from matboard.models.families import layout_of
 from matboard.models.processors.preprocessor import Preprocessor
 from matboard.models.vlm.loading import load_part
 
+DUAL_ENCODER = ("get_image_features", "get_text_features", "logit_scale")
+"""What transformers' models of two towers have."""
+
 
 class ClipGuide(Guide):
     """A frozen transformers dual encoder (CLIP, SigLIP and their like).
@@ -33,11 +36,7 @@ class ClipGuide(Guide):
     """
 
     def __init__(self, model: Any, image_processor: Any, tokenizer: Any, *, name: str = "") -> None:
-        missing = [
-            part
-            for part in ("get_image_features", "get_text_features", "logit_scale")
-            if not hasattr(model, part)
-        ]
+        missing = [part for part in DUAL_ENCODER if not hasattr(model, part)]
         if missing:
             raise ModelError(
                 f"{type(model).__name__} is no guide: it has no {' and no '.join(missing)}; give a"
@@ -51,12 +50,14 @@ class ClipGuide(Guide):
 
     @property
     def refusal(self) -> str | None:
-        """See `Guide.refusal`: what the comparison of the image processor with its twin found."""
+        """See `Guide.refusal`: what the comparison of the image processor with its
+        differentiable version found.
+        """
         return self.preprocess.refusal
 
     def image_features(self, images: Pictures) -> Float[Tensor, "batch dim"]:
         """See `Guide.image_features`. Raises PreprocessingMismatch for a tensor where there is no
-        faithful twin.
+        faithful differentiable version.
         """
         inputs = self.preprocess(images, self.model.device, self.model.dtype)
         return _normalised(self.model.get_image_features(**inputs))
@@ -67,18 +68,13 @@ class ClipGuide(Guide):
         """
         if not captions:
             raise ModelError("There are no captions to embed; give at least one.")
-        fixed = (
-            "siglip" in self.model.config.model_type
-        )  # trained on, and scored with, padded texts (arXiv 2303.15343)
         limit = self.model.config.get_text_config().max_position_embeddings
-        options = {
-            "padding": "max_length" if fixed else True,
-            "truncation": True,
-            "max_length": limit,
-            "return_tensors": "pt",
-        }
+        # SigLIP was trained on, and is scored with, padded texts (arXiv 2303.15343)
+        padding = "max_length" if "siglip" in self.model.config.model_type else True
+        options = {"padding": padding, "truncation": True, "max_length": limit}
         with torch.no_grad():
-            texts = self.tokenizer(list(captions), **options).to(self.model.device)
+            texts = self.tokenizer(list(captions), return_tensors="pt", **options)
+            texts = texts.to(self.model.device)
             return _normalised(self.model.get_text_features(**texts))
 
 
@@ -88,8 +84,8 @@ def load_guide(
     dtype: torch.dtype | str | None = None,
     device: torch.device | str | None = None,
 ) -> ClipGuide:
-    """A guide from the Hub or from a folder; one whose image processor has no faithful twin comes
-    with a warning.
+    """A guide from the Hub or from a folder; one whose image processor has no faithful
+    differentiable version comes with a warning.
 
     Args:
         dtype: of the weights; float32 unless given.

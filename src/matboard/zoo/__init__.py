@@ -20,13 +20,13 @@ def load_model(name: str, *, cache: Path | None = None, **options: Any) -> Visio
 
     Args:
         cache: where built zoo models lie; by default `settings.cache_dir`.
-        options: for `matboard.models.vlm.adapter.load`: dtype, device, template, trust_remote_code.
+        options: for `matboard.models.vlm.loading.load`: dtype, device, template, trust_remote_code.
 
     Raises:
         ModelError: it cannot be had or driven.
     """
     with needed():
-        from matboard.models.vlm.adapter import load
+        from matboard.models.vlm.loading import load
         from matboard.zoo import architectures
 
     architectures.register()

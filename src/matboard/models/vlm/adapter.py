@@ -8,7 +8,6 @@ families is in their files (`matboard.models.families`).
 from __future__ import annotations
 
 import inspect
-import warnings
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -22,17 +21,12 @@ from matboard.models.capabilities import Answers, Pictures, VisionLanguageModel
 from matboard.models.families import family_of, layout_of
 from matboard.models.processors.check import PROBES, probe, to_tensor
 from matboard.models.processors.preprocessor import Preprocessor
-from matboard.models.vlm.decode import Prefill, language_model_of
+from matboard.models.vlm.decode import language_model_of
 from matboard.models.vlm.encode import Batch, Encoded, encode, features, fingerprint, taps_of
 from matboard.models.vlm.fusion import Placed, Prompts
-from matboard.models.vlm.loading import load_part, official_processor, older_chat_template
 from matboard.models.vlm.official import QUESTION, OfficialPrompts, mark_of
 from matboard.models.vlm.prompt import PromptIds, PromptTemplate, image_token, padded
-
-RANKING_BYTES = 2**30
-"""Memory for the prompts' copied keys and values and for the logits while candidates are ranked
-(guess).
-"""
+from matboard.models.vlm.rank import log_likelihood, rank, rank_whole
 
 
 class HuggingFaceVLM(VisionLanguageModel):
@@ -95,18 +89,18 @@ class HuggingFaceVLM(VisionLanguageModel):
         """See `Learnable.refusal`: the image processor has no faithful differentiable version, the
         prompts are a guess, or the eye passes no gradient.
         """
-        return self.preprocess.refusal or self._refusal
+        if not self.guesses:
+            return self.preprocess.refusal or self._eye_refusal
+        guess = (
+            f"How {type(self.model).__name__} is asked is not known here, and its own processor"
+            " cannot be used: its prompts are matboard's guess, and it may answer worse than it"
+            " could. Install what its processor needs, or add its family."
+        )
+        return " ".join(said for said in (guess, self.preprocess.refusal) if said)
 
     @cached_property
-    def _refusal(self) -> str | None:
-        """The same, beyond the image processor."""
+    def _eye_refusal(self) -> str | None:
         kind = type(self.model).__name__
-        if self.guesses:
-            return (
-                f"How {kind} is asked is not known here, and its own processor cannot be used: its"
-                " prompts are matboard's guess, and it may answer worse than it could. Install what"
-                " its processor needs, or add its family."
-            )
         try:
             reached = self._encode(_canvas(), [QUESTION]).tokens[0].requires_grad
         except Exception as error:  # anybody's code; a model whose eye fails here still loads
@@ -158,7 +152,7 @@ class HuggingFaceVLM(VisionLanguageModel):
         logits = self.language.score(self._prompts(encoded, images, questions), ids)
         wanted, mask = padded(ids, "right", logits.device)
         taken = {tap: features(self.model, encoded, tap) for tap in taps}
-        return Answers(-_log_likelihood(logits, wanted, mask), mask.sum(1), taken)
+        return Answers(-log_likelihood(logits, wanted, mask), mask.sum(1), taken)
 
     def candidate_log_likelihoods(
         self,
@@ -176,7 +170,7 @@ class HuggingFaceVLM(VisionLanguageModel):
         read with its prompt.
         """
         _same_count(images, questions, candidates)
-        count = _common_count(candidates)
+        _common_count(candidates)
         if self._one_at_a_time(images):
             each = zip(images, questions, candidates)
             rule = {"length_normalised": length_normalised}
@@ -190,9 +184,9 @@ class HuggingFaceVLM(VisionLanguageModel):
         prompts = self._prompts(encoded, images, questions)
         prefill = self.language.prefill(prompts)
         if prefill.reusable:
-            scores = self._rank(prefill, ids)
+            scores = rank(self.language, prefill, ids)
         else:
-            scores = self._rank_whole(prompts, ids, count)
+            scores = rank_whole(self.language, prompts, ids)
         if not length_normalised:
             return scores
         lengths = [[len(option) for option in options] for options in ids]
@@ -294,40 +288,6 @@ class HuggingFaceVLM(VisionLanguageModel):
             return len(encoded.tokens[0])
         return self.family.picture.count("{token}")
 
-    def _rank(self, prefill: Prefill, ids: Sequence[Sequence[Sequence[int]]]) -> Tensor:
-        """Log-likelihood of every candidate, ``batch candidate``. Similar lengths share a pass of
-        bounded size.
-        """
-        flat = [option for options in ids for option in options]
-        owners = [i for i, options in enumerate(ids) for _ in options]
-        owner = torch.tensor(owners, device=prefill.logits.device)
-        first = torch.tensor([option[0] for option in flat], device=owner.device)
-        scores = prefill.logits.float().log_softmax(-1)[owner, first]
-        longer = [i for i, option in enumerate(flat) if len(option) > 1]
-        longer.sort(key=lambda i: len(flat[i]))
-        row_bytes = prefill.row_bytes + 4 * max(map(len, flat)) * prefill.logits.shape[1]
-        size = max(1, RANKING_BYTES // row_bytes)
-        for start in range(0, len(longer), size):
-            rows = longer[start : start + size]
-            where = torch.tensor(rows, device=owner.device)
-            said, mask = padded([flat[i][:-1] for i in rows], "right", owner.device)
-            wanted, _ = padded([flat[i][1:] for i in rows], "right", owner.device)
-            logits, _ = self.language.decode(prefill.rows(owner[where]), said, mask)
-            scores = scores.index_add(0, where, _log_likelihood(logits, wanted, mask))
-        return scores.view(len(ids), -1)
-
-    def _rank_whole(
-        self, prompts: Prompts, ids: Sequence[Sequence[Sequence[int]]], count: int
-    ) -> Tensor:
-        """The same, each candidate read with its prompt; the pictures are encoded already."""
-        columns = []
-        for k in range(count):
-            rows = [options[k] for options in ids]
-            logits = self.language.score(prompts, rows)
-            wanted, mask = padded(rows, "right", logits.device)
-            columns.append(_log_likelihood(logits, wanted, mask))
-        return torch.stack(columns, dim=1)
-
     @cached_property
     def _ends(self) -> set[int]:
         """The tokens that end an answer."""
@@ -338,69 +298,6 @@ class HuggingFaceVLM(VisionLanguageModel):
     def _read(self, ids: list[int]) -> str:
         end = next((i for i, token in enumerate(ids) if token in self._ends), len(ids))
         return str(self.tokenizer.decode(ids[:end], skip_special_tokens=True)).strip()
-
-
-def load(
-    id_or_folder: str,
-    *,
-    dtype: torch.dtype | str | None = None,
-    device: torch.device | str | None = None,
-    template: str | None = None,
-    trust_remote_code: bool = False,
-) -> HuggingFaceVLM:
-    """A vision-language model from the Hub or from a folder.
-
-    What a prompt is learned through is compared with the official processor now; a model on which
-    none can be learned comes with a warning and its ``refusal``: it can be judged on.
-
-    Args:
-        dtype: of the weights; float32 unless given.
-        device: where it shall run; a GPU where there is one.
-        template: the prompt, see `PromptTemplate`; else the folder's chat template, else its
-            family's.
-        trust_remote_code: whether code that comes with the model may run.
-
-    Raises:
-        ModelError: nothing there, a part is missing, or the family cannot be driven.
-    """
-    from transformers import AutoImageProcessor, AutoModelForImageTextToText, AutoTokenizer
-
-    place = str(id_or_folder)
-    trust = {"trust_remote_code": trust_remote_code}
-    kept = {"dtype": dtype or torch.float32, **trust}
-    model = load_part(AutoModelForImageTextToText, "model", place, **kept)
-    parts = {
-        "image_processor": load_part(
-            AutoImageProcessor, "image processor", place, backend="pil", **trust
-        ),
-        "tokenizer": load_part(AutoTokenizer, "tokenizer", place, **trust),
-    }
-    if "qformer_input_ids" in family_of(model).fusion(model).inputs:
-        within = {"subfolder": "qformer_tokenizer", **trust}
-        parts["qformer_tokenizer"] = load_part(AutoTokenizer, "Q-Former tokenizer", place, **within)
-    official = official_processor(place, model.config.model_type, parts, **trust)
-    tokenizer = parts["tokenizer"]
-    tokenizer.chat_template = (
-        getattr(official, "chat_template", None)
-        or tokenizer.chat_template
-        or older_chat_template(place)
-    )
-    model = model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    loaded = HuggingFaceVLM(model, **parts, official=official, template=template, name=place)
-    _warn(loaded)
-    return loaded
-
-
-def _warn(model: HuggingFaceVLM) -> None:
-    """Say, at the place that loads a model, what it is not good for."""
-    if model.refusal is not None:
-        warnings.warn(
-            f"{model.name} was loaded for evaluation only, no prompt can be learned on it."
-            f" {model.refusal}",
-            stacklevel=3,
-        )
-    elif model.preprocess.deviation is not None:
-        warnings.warn(f"{model.name}: {model.preprocess.deviation}", stacklevel=3)
 
 
 def _canvas() -> Tensor:
@@ -433,16 +330,9 @@ def _same_count(images: Pictures, *others: Sequence[Any]) -> None:
         )
 
 
-def _common_count(candidates: Sequence[Sequence[str]]) -> int:
+def _common_count(candidates: Sequence[Sequence[str]]) -> None:
     counts = [len(options) for options in candidates]
     if len(set(counts)) > 1 or not counts[0]:
         raise ModelError(
             f"Every sample needs the same number of candidates, at least one; got {counts}."
         )
-    return counts[0]
-
-
-def _log_likelihood(logits: Tensor, wanted: Tensor, mask: Tensor) -> Tensor:
-    """Sum of the wanted tokens' log-probabilities, in float32."""
-    chosen = logits.float().log_softmax(-1).gather(-1, wanted.unsqueeze(-1)).squeeze(-1)
-    return (chosen * mask).sum(-1)

@@ -1,19 +1,29 @@
-"""The parts of a model, from the Hub or from a folder."""
+"""A model and its parts, from the Hub or from a folder."""
 
 from __future__ import annotations
 
 import copy
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
+import torch
 import transformers
-from transformers import ProcessorMixin
+from transformers import (
+    AutoConfig,
+    AutoImageProcessor,
+    AutoModelForImageTextToText,
+    AutoTokenizer,
+    ProcessorMixin,
+)
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
 from transformers.utils import cached_file
 
 from matboard.errors import ModelError
 from matboard.hub import CLIENT_ERRORS, why
+from matboard.models.families import family_of
+from matboard.models.vlm.adapter import HuggingFaceVLM
 from matboard.models.vlm.official import ListeningImageProcessor
 
 LOADING_ERRORS: tuple[type[Exception], ...] = (*CLIENT_ERRORS, KeyError, ImportError)
@@ -38,11 +48,75 @@ def load_part(auto: Any, what: str, place: str, **options: Any) -> Any:
         raise ModelError(f"{expected} It said: {' '.join(str(error).split())[:300]}") from error
 
 
+def load(
+    id_or_folder: str,
+    *,
+    dtype: torch.dtype | str | None = None,
+    device: torch.device | str | None = None,
+    template: str | None = None,
+    trust_remote_code: bool = False,
+) -> HuggingFaceVLM:
+    """A vision-language model from the Hub or from a folder.
+
+    What a prompt is learned through is compared with the official processor now; a model on which
+    none can be learned comes with a warning and its ``refusal``: it can be judged on.
+
+    Args:
+        dtype: of the weights; float32 unless given.
+        device: where it shall run; a GPU where there is one.
+        template: the prompt, see `PromptTemplate`; else the folder's chat template, else its
+            family's.
+        trust_remote_code: whether code that comes with the model may run.
+
+    Raises:
+        ModelError: nothing there, a part is missing, or the family cannot be driven.
+    """
+    place = str(id_or_folder)
+    trust = {"trust_remote_code": trust_remote_code}
+    kept = {"dtype": dtype or torch.float32, **trust}
+    model = load_part(AutoModelForImageTextToText, "model", place, **kept)
+    parts = _processing_parts(place, model, trust)
+    official = official_processor(place, model.config.model_type, parts, **trust)
+    tokenizer = parts["tokenizer"]
+    chats = (getattr(official, "chat_template", None), tokenizer.chat_template)
+    tokenizer.chat_template = chats[0] or chats[1] or older_chat_template(place)
+    model = model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    loaded = HuggingFaceVLM(model, **parts, official=official, template=template, name=place)
+    _warn(loaded)
+    return loaded
+
+
+def _processing_parts(place: str, model: Any, trust: dict[str, Any]) -> dict[str, Any]:
+    """Image processor and tokenizers, by the name of the adapter's argument."""
+    eye = {"backend": "pil", **trust}
+    parts = {
+        "image_processor": load_part(AutoImageProcessor, "image processor", place, **eye),
+        "tokenizer": load_part(AutoTokenizer, "tokenizer", place, **trust),
+    }
+    fusion = family_of(model).fusion(model)
+    if "qformer_input_ids" in fusion.inputs:
+        within = {"subfolder": "qformer_tokenizer", **trust}
+        parts["qformer_tokenizer"] = load_part(AutoTokenizer, "Q-Former tokenizer", place, **within)
+    return parts
+
+
+def _warn(model: HuggingFaceVLM) -> None:
+    """Say, at the place that loads a model, what it is not good for."""
+    if model.refusal is not None:
+        warnings.warn(
+            f"{model.name} was loaded for evaluation only, no prompt can be learned on it."
+            f" {model.refusal}",
+            stacklevel=3,
+        )
+    elif model.preprocess.deviation is not None:
+        warnings.warn(f"{model.name}: {model.preprocess.deviation}", stacklevel=3)
+
+
 def look_up(id_or_folder: str | Path) -> None:
     """Read a model's configuration and nothing else. Raises ModelError where there is no model of a
     known kind.
     """
-    load_part(transformers.AutoConfig, "configuration", str(id_or_folder))
+    load_part(AutoConfig, "configuration", str(id_or_folder))
 
 
 def older_chat_template(place: str) -> str | None:
