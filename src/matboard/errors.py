@@ -8,7 +8,7 @@ MatboardError                 what came, what was expected, what to do
     ├── TaskError             a task, split or sample
     ├── PromptError           a prompt artefact
     ├── ModelError            a model that cannot be loaded or driven
-    │   └── PreprocessingMismatch   our differentiable twin differs from the official processor
+    │   └── PreprocessingMismatch   our differentiable processor differs from the official one
     ├── FitError              a fit that learned nothing
     ├── HubError              a repository that the Hugging Face Hub does not give or take
     ├── RunError              a run folder that cannot be created, resumed or read
@@ -82,7 +82,7 @@ class ModelError(InputError):
 
 
 class PreprocessingMismatch(ModelError):
-    """The differentiable twin of an image processor differs from the official one."""
+    """The differentiable version of an image processor differs from the official one."""
 
 
 class FitError(InputError):
