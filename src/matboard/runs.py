@@ -171,8 +171,12 @@ class Run:
 
     def resume(self) -> Checkpoint | None:
         """The latest checkpoint, or None. Logged lines after it are dropped, so that the log of a
-        run that goes on has no doubles. Raises like `checkpoint`.
+        run that goes on has no doubles; what a kill left half written is removed. Raises like
+        `checkpoint`.
         """
+        for path in self.folder.iterdir():
+            if is_temporary(path.name):
+                path.unlink(missing_ok=True)
         checkpoint = self.checkpoint()
         step = 0 if checkpoint is None else checkpoint.step
         kept = [row for row in self.metrics() if row.get("step", 0) <= step]

@@ -26,7 +26,7 @@ WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 FIT = {
     "sources": ["tiny-minigpt4"],
     "task": {"name": "scenes-recognition", "train": 8, "test": 4},
-    "methods": {"vp": {}, "evp": {}},
+    "methods": {"vp": {}},
     "steps": 3,
     "batch_size": 2,
     "checkpoint_every": 2,

@@ -41,6 +41,11 @@ def fit_folder(run: Path, name: str) -> Path:
     return folder
 
 
+def _hear_interrupts():
+    """A shell starts what runs in its background deaf to them, and children inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def steps_logged(run: Path, name: str) -> int:
     logs = list((run / "fits").glob(f"{name}-*/metrics.jsonl"))
     return logs[0].read_text().count("\n") if logs else 0
@@ -103,7 +108,11 @@ def test_a_run_that_was_stopped_reaches_the_same_tensor(finished, config, tmp_pa
     run = tmp_path / "stopped"
     command = [sys.executable, "-m", "matboard", "fit", str(config), "--out", str(run)]
     process = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=_hear_interrupts,
     )
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and steps_logged(run, "tvp-s0") < 4:

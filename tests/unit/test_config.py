@@ -217,6 +217,18 @@ def test_a_grid_over_learners_leaves_out_those_without_the_option():
     assert [variant.options.get("size") for variant in found] == [5, 10, None]
 
 
+def test_a_learner_is_swept_over_those_options_alone_that_it_has():
+    found = learners(learners={"cls-vae": {}, "l2p": {}}, grid={"top_k": [1, 2], "epochs": [3, 4]})
+    assert [variant.name for variant in found] == [
+        "cls-vae@epochs=3",
+        "cls-vae@epochs=4",
+        "l2p@top_k=1,epochs=3",
+        "l2p@top_k=1,epochs=4",
+        "l2p@top_k=2,epochs=3",
+        "l2p@top_k=2,epochs=4",
+    ]
+
+
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -46,11 +47,13 @@ def write(
     """Write the four files aside, declare them whole by one renaming, then move each to its place.
 
     Killed or without power at any moment, the folder loads as the old prompt or as the new one,
-    whole. Raises PromptError.
+    whole. One process saves to a folder at a time. Raises PromptError.
     """
     kept = "what was there before is untouched"
     try:
         _finish(folder)  # a saving that was killed
+        for left in folder.glob(".saving-*"):  # one that was killed earlier still
+            shutil.rmtree(left, ignore_errors=True)
         flush_folder(folder.parent)
         with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as name:
             fresh = Path(name) / "files"

@@ -19,6 +19,7 @@ import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -95,9 +96,11 @@ class Together(Executor):
                 if lock is None:
                     taken_elsewhere.append(unit)
                     continue
-                with lock:
+                try:
                     if not unit.finished:
                         yield from unit.work()
+                finally:
+                    lock.release()
             waiting = taken_elsewhere
             if waiting:
                 names = ", ".join(unit.name for unit in waiting[:3])
@@ -178,6 +181,14 @@ class FitUnit(Unit):
     @abstractmethod
     def learn(self, run: Run, checkpoint: Checkpoint | None) -> Iterator[Progress]:
         """Learn, log, keep checkpoints, and write the results last."""
+
+
+@contextmanager
+def alone(run: Run) -> Iterator[None]:
+    """While other processes that work on the same study wait: for what only one may write."""
+    make_folder(run.path(".locks"))
+    with FileLock(run.path(".locks/study.lock")):
+        yield
 
 
 def found(units: Sequence[FitUnit]) -> Iterator[Progress]:

@@ -18,7 +18,7 @@ from matboard.prompts.record import Score
 from matboard.results.transfer import PromptFacts, Scorer, TransferResults
 from matboard.runs import Run, replace_atomically
 from matboard.studies.config import EvaluateConfig
-from matboard.studies.engine import Executor, Unit
+from matboard.studies.engine import Executor, Unit, alone, already_made
 from matboard.studies.examples import examples
 from matboard.studies.progress import Progress
 from matboard.tasks.task import Task
@@ -78,9 +78,13 @@ class Judging:
                 scored = judge(unit, scores, self.config.batch_size)
                 table.add(model, unit.task, unit.showing, unit.scorer, scored)
             yield Progress("judge", (place + 1) * each, total, model.name)
-        yield from self._write(table, started)
+        with alone(self.run):
+            if not already_made(self.run, self.made_from):
+                self._write(table, started)
+        yield Progress("write", 1, 1)
 
-    def _write(self, table: TransferTable, started: float) -> Iterator[Progress]:
+    def _write(self, table: TransferTable, started: float) -> None:
+        """The prompts with their scores, then the results, which say that all is there."""
         for facts in self.prompts:
             showing = next(one for one in table.shown if one.name == facts.condition)
             place = showing.facts.seeds.index(facts.seed) if facts.seed is not None else 0
@@ -105,7 +109,6 @@ class Judging:
             }
         )
         self.run.write_results(said.as_json())
-        yield Progress("write", 1, 1)
 
 
 class JudgedUnit(Unit):

@@ -22,6 +22,7 @@ from matboard.studies.engine import (
     Executor,
     InStep,
     Together,
+    alone,
     already_made,
     found,
     merge_logs,
@@ -95,9 +96,8 @@ def study(config: StudyConfig, out: Path, *, store: Path | None = None) -> Itera
     yield from executor.run(plan.fits)
     if processes.index > 0:
         return
-    merge_logs(run, plan.fits)
-    for fit in plan.fits:
-        fit.prompt().save_pretrained(run.path(_place(fit)))
+    with alone(run):
+        merge_logs(run, plan.fits)
     judging = _judging(config, run, place, plan)
     loaded = models.judged(judging.models, config.precision)
     yield from judging.carry_out(loaded, executor, started)

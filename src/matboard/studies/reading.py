@@ -83,8 +83,10 @@ def parse(model: type[Model], raw: Mapping[str, Any], origin: str, under: str = 
         return model.model_validate(raw)
     except ValidationError as error:
         lines = [_explain(model, dict(one), under) for one in error.errors(include_url=False)]
+        said = "; ".join(lines)
         start = f"{origin}: " if origin else ""
-        raise ConfigError(start + "; ".join(lines).rstrip(".") + ".") from error
+        end = "" if said.endswith((".", "?")) else "."
+        raise ConfigError(f"{start}{said}{end}") from error
 
 
 def laid_over(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:

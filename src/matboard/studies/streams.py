@@ -19,7 +19,7 @@ from matboard import zoo
 from matboard.continual.eye import FrozenEye
 from matboard.runs import Run, address
 from matboard.studies.config import BackboneConfig, ContinualConfig
-from matboard.studies.engine import Together, already_made, found, merge_logs, write_plan
+from matboard.studies.engine import Together, alone, already_made, found, merge_logs, write_plan
 from matboard.studies.loading import load
 from matboard.studies.progress import Progress
 from matboard.studies.stream_fit import StreamFit
@@ -79,10 +79,13 @@ def continual(
     yield from Together(place / ".locks").run(plan.fits)
     for fit in plan.fits:
         fit.restore()
-    merge_logs(run, plan.fits)
-    spent = time.perf_counter() - started
-    results = stream_results(config, plan, run, backbone.eye.backbone, spent)
-    run.write_results(results.as_json())
+    with alone(run):
+        if already_made(run, plan.made_from):
+            return
+        merge_logs(run, plan.fits)
+        spent = time.perf_counter() - started
+        results = stream_results(config, plan, run, backbone.eye.backbone, spent)
+        run.write_results(results.as_json())
 
 
 def _plan(config: ContinualConfig, place: Path, backbone: Backbone) -> StreamPlan:

@@ -18,7 +18,7 @@ from matboard.transfer.conditions import BASELINES
 from matboard.transfer.methods import METHODS, Method
 from matboard.transfer.terms import TASK, TERMS
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=,@-]{0,99}")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=,-]{0,99}")
 """What a variant may be called: its name becomes a part of file names."""
 UNSAFE = re.compile(r"[^A-Za-z0-9._+-]+")
 
@@ -49,32 +49,18 @@ def fit_variants(config: StudyConfig) -> list[FitVariant]:
     """
     base = config.model_dump(include=set(Learning.model_fields))
     variants = []
-    for name, own, combination in _combined(config.methods, config.grid):
-        if name in BASELINES:
-            raise ConfigError(
-                f"A variant cannot be called {name!r}: that is a baseline's name in every table."
-            )
-        overlay = laid_over({"method": name.partition("@")[0]}, own)
-        own = laid_over(overlay, combination)
-        if own["method"] not in METHODS:
-            raise UnknownName("method", str(own["method"]), METHODS)
-        forms = _forms(config.objective, METHODS[own["method"]], own.get("objective", {}))
-        raw = laid_over({**base, "objective": forms}, own)
-        settings = parse(FitConfig, raw, "", under=f"methods.{name.partition('@')[0]}")
-        variants.append(FitVariant(name, settings))
+    for variant, own in config.methods.items():
+        _check_name(variant)
+        for name, swept in _combinations(variant, config.grid):
+            asked = laid_over(laid_over({"method": variant}, own), swept)
+            method = asked["method"]
+            if method not in METHODS:
+                raise UnknownName("method", str(method), METHODS)
+            forms = _forms(config.objective, METHODS[method], asked.get("objective", {}))
+            raw = laid_over({**base, "objective": forms}, asked)
+            settings = parse(FitConfig, raw, "", under=f"methods.{variant}")
+            variants.append(FitVariant(name, settings))
     return variants
-
-
-def _forms(asked: Mapping[str, Any], method: Method, own: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What a study says of its objective, without the forms of terms that this variant does not
-    count: those of TVP's terms, say, for a variant of VP.
-    """
-    kept = {}
-    for name, options in asked.items():
-        form_only = name in TERMS and name != TASK and "weight" not in (options or {})
-        if not form_only or name in method.objective or name in own:
-            kept[name] = options
-    return kept
 
 
 def learner_variants(config: ContinualConfig) -> list[LearnerVariant]:
@@ -84,42 +70,37 @@ def learner_variants(config: ContinualConfig) -> list[LearnerVariant]:
         ConfigError: a name that cannot be a file's, an option that is wrong or that nobody has, a
             reference that is none of them.
     """
-    kinds = {name: str(own.get("learner", name)) for name, own in config.learners.items()}
+    kinds = {variant: own.get("learner", variant) for variant, own in config.learners.items()}
     _refuse_unused(config, set(kinds.values()))
     variants = []
-    for name, own, combination in _combined(config.learners, config.grid):
-        kind = kinds[name.partition("@")[0]]
-        asked = {key: value for key, value in own.items() if key != "learner"}
-        known = options_of(kind)
+    for variant, own in config.learners.items():
+        _check_name(variant)
+        known = options_of(kinds[variant])
         common = {key: value for key, value in config.training.items() if key in known}
-        swept = {key: value for key, value in combination.items() if key in known}
-        if combination and not swept:
-            name = name.partition("@")[0]
-        options = resolve(kind, {**common, **asked, **swept})
-        variants.append(LearnerVariant(name, kind, options))
-    found = list({variant.name: variant for variant in variants}.values())
-    if config.reference is not None and config.reference not in {v.name for v in found}:
-        names = ", ".join(variant.name for variant in found)
+        asked = {key: value for key, value in own.items() if key != "learner"}
+        grid = {key: values for key, values in config.grid.items() if key in known}
+        for name, swept in _combinations(variant, grid):
+            options = resolve(kinds[variant], {**common, **asked, **swept})
+            variants.append(LearnerVariant(name, kinds[variant], options))
+    names = [variant.name for variant in variants]
+    if config.reference is not None and config.reference not in names:
         raise ConfigError(
-            f"reference is {config.reference!r}, which is none of the learners: {names}."
+            f"reference is {config.reference!r}, which is none of the learners: {', '.join(names)}."
         )
-    return found
+    return variants
 
 
-def _combined(
-    variants: Mapping[str, Mapping[str, Any]], grid: Mapping[str, Sequence[Any]]
-) -> Iterator[tuple[str, Mapping[str, Any], dict[str, Any]]]:
-    """(name, own settings, combination of the grid) of each variant."""
-    for name, own in variants.items():
-        if not NAME.fullmatch(name) or "@" in name:
-            raise ConfigError(
-                f"{name!r} cannot be a variant's name, which becomes part of file names; use"
-                " letters, digits, '.', '_', '+', '=', ',' and '-'."
-            )
-        for values in itertools.product(*grid.values()):
-            combination = dict(zip(grid, values, strict=True))
-            words = [f"{key}={_word(value)}" for key, value in combination.items()]
-            yield (f"{name}@{','.join(words)}" if words else name), own, combination
+def _combinations(
+    variant: str, grid: Mapping[str, Sequence[Any]]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """A variant's name and settings for every combination of a grid's values; its own name and no
+    settings without a grid.
+    """
+    for values in itertools.product(*grid.values()):
+        swept = dict(zip(grid, values, strict=True))
+        words = [f"{key}={_word(value)}" for key, value in swept.items()]
+        name = f"{variant}@{','.join(words)}" if words else variant
+        yield name, swept
 
 
 def _word(value: Any) -> str:
@@ -127,6 +108,30 @@ def _word(value: Any) -> str:
         return "+".join(_word(one) for one in value)
     text = f"{value:g}" if isinstance(value, float) else str(value)
     return UNSAFE.sub("-", text)
+
+
+def _check_name(variant: str) -> None:
+    if variant in BASELINES:
+        raise ConfigError(
+            f"A variant cannot be called {variant!r}: that is a baseline's name in every table."
+        )
+    if not NAME.fullmatch(variant):
+        raise ConfigError(
+            f"{variant!r} cannot be a variant's name, which becomes part of file names; use"
+            " letters, digits, '.', '_', '+', '=', ',' and '-'."
+        )
+
+
+def _forms(asked: Mapping[str, Any], method: Method, own: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a study says of its objective, without the forms of terms that this variant does not
+    count: those of TVP's terms, say, for a variant of VP.
+    """
+    kept = {}
+    for name, options in asked.items():
+        is_form = name in TERMS and name != TASK and "weight" not in (options or {})
+        if not is_form or name in method.objective or name in own:
+            kept[name] = options
+    return kept
 
 
 def _refuse_unused(config: ContinualConfig, kinds: set[str]) -> None:

@@ -27,8 +27,12 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
+from matboard.errors import PreprocessingMismatch
 from matboard.models.processors import resampling
 from matboard.models.processors.geometry import get, target
+
+LARGEST = 4096
+"""Pixels of a side; a guess, twice what the largest processors of transformers make."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,15 @@ class DifferentiableProcessor:
         return self.layout.arrange(self, pixels)
 
     def resize(self, images: Tensor, height: int, width: int) -> Tensor:
-        """As Pillow resizes 8-bit pictures, by the processor's own filter."""
+        """As Pillow resizes 8-bit pictures, by the processor's own filter. Raises
+        PreprocessingMismatch for sizes that no model takes: they mean something else.
+        """
+        if max(height, width) > LARGEST:
+            raise PreprocessingMismatch(
+                f"matboard's differentiable version of {type(self.settings).__name__} would make"
+                f" pictures of {width}×{height}; at most {LARGEST} a side are expected. Its size"
+                f" {dict(self.settings.size)!r} may count pixels or patches."
+            )
         return resampling.resize(images, height, width, self.resampling)
 
     def shape(self, images: Tensor) -> Tensor:
