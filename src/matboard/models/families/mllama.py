@@ -64,19 +64,23 @@ def on_canvas(processor: DifferentiableProcessor, images: Tensor) -> dict[str, T
     tile = get(settings.size, "height")
     most = settings.max_image_tiles
     size = size_of(images)
-    height, width = (int(side) for side in mllama.get_optimal_tiled_canvas(*size, most, tile))
+    height, width = map(int, mllama.get_optimal_tiled_canvas(*size, most, tile))
     fitted = mllama.get_image_size_fit_to_canvas(*size, height, width, tile)
-    tall, wide = (int(side) for side in fitted)
-    padded = F.pad(processor.resize(images, tall, wide), (0, width - wide, 0, height - tall))
+    tall, wide = map(int, fitted)
+    resized = processor.resize(images, tall, wide)
+    padded = F.pad(resized, (0, width - wide, 0, height - tall))
     pieces = torch.stack(tiles(processor.normalise(padded), tile, tile), dim=1)
     count = pieces.shape[1]
+    empty = most - count
     kinds = mllama.get_all_supported_aspect_ratios(most)
+    kind = kinds.index((height // tile, width // tile))
     facts = {
-        "aspect_ratio_ids": [kinds.index((height // tile, width // tile)) + 1],
-        "aspect_ratio_mask": [[1] * count + [0] * (most - count)],
+        "aspect_ratio_ids": [kind + 1],
+        "aspect_ratio_mask": [[1] * count + [0] * empty],
         "num_tiles": [count],
     }
-    out = {"pixel_values": F.pad(pieces, (0, 0, 0, 0, 0, 0, 0, most - count)).unsqueeze(1)}
+    filled = F.pad(pieces, (0, 0, 0, 0, 0, 0, 0, empty))
+    out = {"pixel_values": filled.unsqueeze(1)}
     for name, value in facts.items():
         same = torch.tensor([value], device=images.device)
         out[name] = same.repeat_interleave(len(images), 0)

@@ -96,14 +96,15 @@ class DifferentiableProcessor:
         """Rescale from 8-bit values as the processor does, then subtract the mean and divide by the
         deviation.
         """
-        s = self.settings
-        images = images * (255 * s.rescale_factor if s.do_rescale else 255)
-        if s.do_rescale and getattr(s, "rescale_offset", False):  # EfficientNet
+        settings = self.settings
+        images = images * (255 * settings.rescale_factor if settings.do_rescale else 255)
+        if settings.do_rescale and getattr(settings, "rescale_offset", False):  # EfficientNet
             images = images - 1
-        if s.do_normalize:
-            images = (images - _channels(s.image_mean, images)) / _channels(s.image_std, images)
-        if getattr(s, "include_top", False):  # EfficientNet, once more
-            images = images / _channels(s.image_std, images)
+        if settings.do_normalize:
+            images = images - _channels(settings.image_mean, images)
+            images = images / _channels(settings.image_std, images)
+        if getattr(settings, "include_top", False):  # EfficientNet, once more
+            images = images / _channels(settings.image_std, images)
         return images
 
 
@@ -123,7 +124,9 @@ def cropped(images: Tensor, height: int, width: int) -> Tensor:
     tall, wide = size_of(images)
     top = (tall - height) // 2
     left = (wide - width) // 2
-    return F.pad(images, (-left, left + width - wide, -top, top + height - tall))
+    right = wide - width - left
+    bottom = tall - height - top
+    return F.pad(images, (-left, -right, -top, -bottom))
 
 
 def _channels(values: Any, images: Tensor) -> Tensor:
@@ -168,11 +171,12 @@ def _sequence(processor: DifferentiableProcessor, images: Tensor) -> dict[str, T
     rows = height // patch
     columns = width // patch
     grid = images.view(batch, channels, rows, patch, columns, patch)
-    patches = grid.permute(0, 2, 4, 3, 5, 1).reshape(batch, rows * columns, -1)
-    real = torch.arange(most, device=images.device) < rows * columns
+    patches = grid.permute(0, 2, 4, 3, 5, 1).flatten(1, 2).flatten(2)
+    count = rows * columns
+    real = torch.arange(most, device=images.device) < count
     sizes = torch.tensor([[rows, columns]], device=images.device)
     return {
-        "pixel_values": F.pad(patches, (0, 0, 0, most - rows * columns)),
+        "pixel_values": F.pad(patches, (0, 0, 0, most - count)),
         "pixel_attention_mask": real.int().repeat(batch, 1),
         "spatial_shapes": sizes.repeat(batch, 1),
     }

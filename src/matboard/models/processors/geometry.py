@@ -25,14 +25,15 @@ def target(size: Any, height: int, width: int) -> tuple[int, int]:
     most = (get(size, "max_height"), get(size, "max_width"))
     if short and long:
         tall, wide = get_size_with_aspect_ratio((height, width), short, long)
-    elif short and height <= width:
-        tall, wide = short, short * width / height
     elif short:
-        tall, wide = short * height / width, short
+        shorter = min(height, width)
+        tall = short * height / shorter
+        wide = short * width / shorter
     elif all(most):
         tall, wide = get_image_size_for_max_height_width((height, width), *most)
     else:
-        tall, wide = get(size, "height"), get(size, "width")
+        tall = get(size, "height")
+        wide = get(size, "width")
     return int(tall), int(wide)
 
 

@@ -21,7 +21,7 @@ from matboard.models.capabilities import Answers, Pictures, VisionLanguageModel
 from matboard.models.families import family_of, layout_of
 from matboard.models.processors.check import PROBES, probe, to_tensor
 from matboard.models.processors.preprocessor import Preprocessor
-from matboard.models.vlm.decode import language_model_of
+from matboard.models.vlm.decode import Prefill, language_model_of
 from matboard.models.vlm.encode import Batch, Encoded, encode, features, fingerprint, taps_of
 from matboard.models.vlm.fusion import Placed, Prompts
 from matboard.models.vlm.official import QUESTION, OfficialPrompts, mark_of
@@ -203,13 +203,21 @@ class HuggingFaceVLM(VisionLanguageModel):
         with torch.no_grad():
             encoded = self._encode(images, questions)
             prefill = self.language.prefill(self._prompts(encoded, images, questions))
-            said = prefill.logits.argmax(-1, keepdim=True)
-            ends = torch.tensor(sorted(self._ends), device=said.device)
-            while said.shape[1] < max_new_tokens and not torch.isin(said, ends).any(1).all():
-                last = said[:, -1:]
-                _, prefill = self.language.decode(prefill, last, torch.ones_like(last))
-                said = torch.cat([said, prefill.logits.argmax(-1, keepdim=True)], 1)
+            said = self._continue(prefill, max_new_tokens)
         return [self._read(row[:max_new_tokens]) for row in said.tolist()]
+
+    def _continue(self, prefill: Prefill, most: int) -> Tensor:
+        """The likeliest tokens, one after the other, until every row has ended."""
+        last = prefill.logits.argmax(-1, keepdim=True)
+        ends = torch.tensor(sorted(self._ends), device=last.device)
+        said = [last]
+        ended = torch.isin(last, ends)
+        while len(said) < most and not ended.all():
+            _, prefill = self.language.decode(prefill, last, torch.ones_like(last))
+            last = prefill.logits.argmax(-1, keepdim=True)
+            said.append(last)
+            ended = ended | torch.isin(last, ends)
+        return torch.cat(said, dim=1)
 
     def visual_features(
         self, images: Pictures, tap: str, questions: Sequence[str] | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -25,23 +25,41 @@ def rank(language: LanguageModel, prefill: Prefill, candidates: Candidates) -> T
     and values serve the rest; similar lengths share a pass of bounded size.
     """
     device = prefill.logits.device
-    flat = [ids for options in candidates for ids in options]
-    owners = [row for row, options in enumerate(candidates) for _ in options]
+    flat: list[Sequence[int]] = []
+    owners: list[int] = []
+    for row, options in enumerate(candidates):
+        flat.extend(options)
+        owners.extend([row] * len(options))
     owner = torch.tensor(owners, device=device)
     first = torch.tensor([ids[0] for ids in flat], device=device)
     scores = prefill.logits.float().log_softmax(-1)[owner, first]
-    longer = [place for place, ids in enumerate(flat) if len(ids) > 1]
-    longer.sort(key=lambda place: len(flat[place]))
-    size = _rows_at_once(prefill, max(map(len, flat)))
-    for start in range(0, len(longer), size):
-        places = longer[start : start + size]
+    for places in _passes(prefill, flat):
         where = torch.tensor(places, device=device)
         chunk = [flat[place] for place in places]
-        said, mask = padded([ids[:-1] for ids in chunk], "right", device)
-        wanted, _ = padded([ids[1:] for ids in chunk], "right", device)
-        logits, _ = language.decode(prefill.rows(owner[where]), said, mask)
-        scores = scores.index_add(0, where, log_likelihood(logits, wanted, mask))
+        rest = _rest(language, prefill.rows(owner[where]), chunk)
+        scores = scores.index_add(0, where, rest)
     return scores.view(len(candidates), -1)
+
+
+def _passes(prefill: Prefill, flat: Sequence[Sequence[int]]) -> Iterator[list[int]]:
+    """Places of the candidates of more than one token, by length, as many as fit into memory."""
+    longer = [place for place, ids in enumerate(flat) if len(ids) > 1]
+    longer.sort(key=lambda place: len(flat[place]))
+    vocabulary = prefill.logits.shape[1]
+    longest = max(len(ids) for ids in flat)
+    row_bytes = prefill.row_bytes + 4 * longest * vocabulary
+    size = max(1, RANKING_BYTES // row_bytes)
+    for start in range(0, len(longer), size):
+        yield longer[start : start + size]
+
+
+def _rest(language: LanguageModel, prefill: Prefill, chunk: Sequence[Sequence[int]]) -> Tensor:
+    """Log-likelihood of each candidate behind its first token."""
+    device = prefill.logits.device
+    said, mask = padded([ids[:-1] for ids in chunk], "right", device)
+    wanted, _ = padded([ids[1:] for ids in chunk], "right", device)
+    logits, _ = language.decode(prefill, said, mask)
+    return log_likelihood(logits, wanted, mask)
 
 
 def rank_whole(language: LanguageModel, prompts: Prompts, candidates: Candidates) -> Tensor:
@@ -59,9 +77,3 @@ def log_likelihood(logits: Tensor, wanted: Tensor, mask: Tensor) -> Tensor:
     scores = logits.float().log_softmax(-1)
     chosen = scores.gather(-1, wanted.unsqueeze(-1)).squeeze(-1)
     return (chosen * mask).sum(-1)
-
-
-def _rows_at_once(prefill: Prefill, longest: int) -> int:
-    vocabulary = prefill.logits.shape[1]
-    row_bytes = prefill.row_bytes + 4 * longest * vocabulary
-    return max(1, RANKING_BYTES // row_bytes)
