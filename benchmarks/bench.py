@@ -34,7 +34,9 @@ from matboard.zoo.names import TINY, TINY_GUIDE
 BATCH, ROUNDS = 16, 9
 
 
-def compare(sides: dict[str, Callable[[], object]], rounds: int = ROUNDS) -> dict[str, float]:
+def compare(
+    sides: dict[str, Callable[[], object]], rounds: int = ROUNDS
+) -> dict[str, float]:
     """Median seconds of each side, taken in turns after one warm-up round."""
     times: dict[str, list[float]] = {name: [] for name in sides}
     for turn in range(rounds + 1):
@@ -67,8 +69,13 @@ def real_step(name: str, guide: str, dtype: str, rounds: int) -> dict[str, float
     features need be made first.
     """
     precision = getattr(torch, dtype)
-    model, guiding = load_model(name, dtype=precision), load_guide(guide, dtype=precision)
-    return step_over_bare(model, guiding, pictures=BATCH, diversity=False, warm=2, rounds=rounds)
+    model, guiding = (
+        load_model(name, dtype=precision),
+        load_guide(guide, dtype=precision),
+    )
+    return step_over_bare(
+        model, guiding, pictures=BATCH, diversity=False, warm=2, rounds=rounds
+    )
 
 
 def step_over_bare(
@@ -87,7 +94,8 @@ def step_over_bare(
 
     def fit(consistency: float, enrichment: float) -> Fit:
         objective = Objective(
-            FeatureConsistency(weight=consistency), SemanticEnrichment(weight=enrichment)
+            FeatureConsistency(weight=consistency),
+            SemanticEnrichment(weight=enrichment),
         )
         optimiser = NormalisedGradient(Schedule(1.0, 10_000))
         return Fit(
@@ -121,14 +129,19 @@ def step_over_bare(
         "task+FCA+TSE": lambda: next(full),
     }
     times = compare(sides, rounds)
-    return {f"{side} / bare": times[side] / times["bare"] for side in times if side != "bare"} | {
-        "bare seconds": times["bare"]
-    }
+    return {
+        f"{side} / bare": times[side] / times["bare"]
+        for side in times
+        if side != "bare"
+    } | {"bare seconds": times["bare"]}
 
 
 def ranking_over_naive(name: str, candidates: int = 10) -> dict[str, float]:
     """Ranking candidates over one whole forward for each of them."""
-    model, task = load_model(name), load_task("scenes-recognition", train=16, test=BATCH)
+    model, task = (
+        load_model(name),
+        load_task("scenes-recognition", train=16, test=BATCH),
+    )
     pictures = [s.load() for s in task.test]
     questions = [s.question for s in task.test]
     names = [*task.test[0].candidates, *task.test[0].candidates][:candidates]
@@ -136,7 +149,9 @@ def ranking_over_naive(name: str, candidates: int = 10) -> dict[str, float]:
     def naive() -> torch.Tensor:
         with torch.no_grad():
             each = [model.answer(pictures, questions, [c] * BATCH) for c in names]
-        return torch.stack([a.negative_log_likelihood / a.token_count for a in each], dim=1)
+        return torch.stack(
+            [a.negative_log_likelihood / a.token_count for a in each], dim=1
+        )
 
     def ranked() -> torch.Tensor:
         with torch.no_grad():
@@ -159,10 +174,17 @@ def apply_over_paste() -> dict[str, float]:
 
     def paste() -> None:
         square = picture.crop((80, 0, 560, 480))
-        frame.copy().paste(square.resize((164, 164), Image.Resampling.BICUBIC), (30, 30))
+        frame.copy().paste(
+            square.resize((164, 164), Image.Resampling.BICUBIC), (30, 30)
+        )
 
-    times = compare({"paste": paste, "apply": lambda: prompt.apply(picture)}, rounds=200)
-    return {"apply / paste": times["apply"] / times["paste"], "apply seconds": times["apply"]}
+    times = compare(
+        {"paste": paste, "apply": lambda: prompt.apply(picture)}, rounds=200
+    )
+    return {
+        "apply / paste": times["apply"] / times["paste"],
+        "apply seconds": times["apply"],
+    }
 
 
 def main() -> None:
@@ -195,7 +217,9 @@ def arguments() -> argparse.Namespace:
             " step."
         )
     )
-    parser.add_argument("--model", default="tiny-minigpt4", help="a zoo name, a folder or a Hub id")
+    parser.add_argument(
+        "--model", default="tiny-minigpt4", help="a zoo name, a folder or a Hub id"
+    )
     parser.add_argument(
         "--dtype",
         default="float32",
@@ -208,7 +232,10 @@ def arguments() -> argparse.Namespace:
         help="where the model is not tiny; for a tiny one it is tiny-guide",
     )
     parser.add_argument(
-        "--rounds", type=int, default=ROUNDS, help="turns of a step that is not a tiny model's"
+        "--rounds",
+        type=int,
+        default=ROUNDS,
+        help="turns of a step that is not a tiny model's",
     )
     parser.add_argument("--out", type=Path, help="a JSON file to write too")
     return parser.parse_args()

@@ -43,26 +43,31 @@ def bare(eye: FrozenEye, task: StreamTask) -> Callable[[], object]:
         for part in tokens:
             out = eye.backbone.forward(part, {0: prompt.expand(len(part), -1, -1)})
             F.mse_loss(
-                out.prompts.float().mean(dim=1), torch.zeros(len(part), eye.backbone.dim)
+                out.prompts.float().mean(dim=1),
+                torch.zeros(len(part), eye.backbone.dim),
             ).backward()
 
     return run
 
 
-def epochs(name: str, side: int | None, dtype: str, pictures: int, rounds: int) -> dict[str, float]:
+def epochs(
+    name: str, side: int | None, dtype: str, pictures: int, rounds: int
+) -> dict[str, float]:
     """Ratios over the epoch with everything kept: clean queries, decoded pictures, the precision
     asked for.
     """
     backbone = load_backbone(name, side=side, dtype=getattr(torch, dtype))
-    task = class_incremental(load_task("scenes-things", train=max(pictures, 96), test=48), 2).tasks[
-        0
-    ]
+    task = class_incremental(
+        load_task("scenes-things", train=max(pictures, 96), test=48), 2
+    ).tasks[0]
     task = StreamTask(0, task.name, task.classes, task.train[:pictures], task.test)
     eye = FrozenEye(backbone)
     sides = {
         "kept": epoch(eye, task),
         "query of the augmented picture": epoch(eye, task, clean_query=False),
-        "queries and pictures anew": lambda: epoch(FrozenEye(backbone, keep=False), task)(),
+        "queries and pictures anew": lambda: epoch(
+            FrozenEye(backbone, keep=False), task
+        )(),
         "no augmentation": epoch(eye, task, augment=False),
         "no augmentation, prompts at three quarters": epoch(
             eye, task, augment=False, layer=3 * backbone.depth // 4
@@ -88,19 +93,26 @@ def epochs(name: str, side: int | None, dtype: str, pictures: int, rounds: int) 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="An epoch of L2P, as ratios.")
-    parser.add_argument("--backbone", default="tiny-vit", help="a zoo name, a folder or a Hub id")
     parser.add_argument(
-        "--side", type=int, help="pixels of a picture's side; the backbone's own where left out"
+        "--backbone", default="tiny-vit", help="a zoo name, a folder or a Hub id"
+    )
+    parser.add_argument(
+        "--side",
+        type=int,
+        help="pixels of a picture's side; the backbone's own where left out",
     )
     parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"))
     parser.add_argument("--pictures", type=int, default=48, help="of an epoch")
     parser.add_argument("--rounds", type=int, default=5)
     asked = parser.parse_args()
     torch.set_num_threads(2)
-    found = epochs(asked.backbone, asked.side, asked.dtype, asked.pictures, asked.rounds)
+    found = epochs(
+        asked.backbone, asked.side, asked.dtype, asked.pictures, asked.rounds
+    )
     sys.stdout.write(
         json.dumps(
-            {"backbone": asked.backbone, "dtype": asked.dtype, "epoch of L2P": found}, indent=1
+            {"backbone": asked.backbone, "dtype": asked.dtype, "epoch of L2P": found},
+            indent=1,
         )
         + "\n"
     )

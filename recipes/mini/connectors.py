@@ -46,7 +46,9 @@ def blindfold(model: Any) -> None:
         model.model.vision_tower = CachedEye()
 
 
-def see(model: Any, batch: dict[str, Tensor], tokens: Float[Tensor, "batch token dim"]) -> Any:
+def see(
+    model: Any, batch: dict[str, Tensor], tokens: Float[Tensor, "batch token dim"]
+) -> Any:
     """The model's image features of eye tokens; ``pooler_output`` is what enters the language
     model.
     """
@@ -118,7 +120,11 @@ class _Course:
     """What the two trainings share: AdamW under a cosine, and noise on the eye's tokens."""
 
     def __init__(
-        self, model: Any, album: Album, how: Training, betas: tuple[float, float] = (0.9, 0.999)
+        self,
+        model: Any,
+        album: Album,
+        how: Training,
+        betas: tuple[float, float] = (0.9, 0.999),
     ) -> None:
         self.weights = [p for p in model.parameters() if p.requires_grad]
         self._optimiser = torch.optim.AdamW(
@@ -142,7 +148,9 @@ class _Course:
             kept = order[: int(self._keep * others)].sort().values + 1
             first = torch.zeros(1, dtype=torch.long)
             tokens = tokens[:, torch.cat([first, kept])]
-        return tokens + self._scale * torch.randn(tokens.shape, generator=self._generator)
+        return tokens + self._scale * torch.randn(
+            tokens.shape, generator=self._generator
+        )
 
     def update(self, loss: Tensor, *, clip: bool) -> None:
         """One step of the optimiser."""
@@ -163,11 +171,15 @@ def train(
     model.train()
     for step in range(how.steps):
         examples = [questions.draw() for _ in range(how.batch)]
-        batch = encoder([e.question for e in examples], [e.answer for e in examples], end=True)
+        batch = encoder(
+            [e.question for e in examples], [e.answer for e in examples], end=True
+        )
         seen = see(model, batch, course.tokens(examples))
         loss = -answer_log_likelihood(model, batch, seen).mean()
         if how.contrast:
-            named = [place for place, e in enumerate(examples) if e.answer in names.place]
+            named = [
+                place for place, e in enumerate(examples) if e.answer in names.place
+            ]
             visual = torch.stack(list(seen.pooler_output))[named].mean(1)
             answers = [examples[place].answer for place in named]
             loss = loss + how.contrast * names.contrast(visual, names(model), answers)
@@ -202,7 +214,9 @@ def align(
 
 
 @torch.no_grad()
-def match_moments(model: Any, tokenizer: Any, album: Album, names: Sequence[str]) -> None:
+def match_moments(
+    model: Any, tokenizer: Any, album: Album, names: Sequence[str]
+) -> None:
     """Shift and stretch the projector's output to the mean and spread of the names' embeddings.
 
     Regression shrinks what it is unsure of, and a language model takes the mean of all names for a
@@ -242,7 +256,9 @@ class NameTable:
         lengths = [len(row) for row in self._ids]
         offsets = torch.tensor([0, *lengths]).cumsum(0)[:-1]
         table = model.get_input_embeddings().weight.float()
-        return functional.embedding_bag(torch.cat(self._ids), table, offsets, mode="mean")
+        return functional.embedding_bag(
+            torch.cat(self._ids), table, offsets, mode="mean"
+        )
 
     def contrast(
         self,

@@ -33,7 +33,9 @@ from recipes.mini.questions import Album, open_album
 TEMPLATES = ("{}", "a photo of a {}.", "This is a photo of a {}", "a picture of a {}")
 
 
-def train_guide(data: Path, work: Path, parts: Path) -> tuple[torch.Tensor, torch.Tensor]:
+def train_guide(
+    data: Path, work: Path, parts: Path
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Weight and bias of the guide's text head.
 
     Real text embeddings (``clip_b16_text_cocostuff171_multi.npy``; its first 80 rows are COCO's
@@ -110,8 +112,14 @@ def _image_embeddings(album: Album, parts: Path) -> dict[str, torch.Tensor]:
     """Name → CLIP's unit embeddings of its views, from their class tokens; pictures of many objects
     are left out.
     """
-    clip = CLIPVisionModelWithProjection.from_pretrained(fetch(CLIP, parts), dtype=torch.float32)
-    norm = next(module for name, module in clip.named_modules() if name.endswith("post_layernorm"))
+    clip = CLIPVisionModelWithProjection.from_pretrained(
+        fetch(CLIP, parts), dtype=torch.float32
+    )
+    norm = next(
+        module
+        for name, module in clip.named_modules()
+        if name.endswith("post_layernorm")
+    )
     found: dict[str, list[int]] = {}
     rows: list[int] = []
     for row, shown in enumerate(album.shown):
@@ -145,7 +153,9 @@ def _sentences(captions: Sequence[str], parts: Path, group: int) -> torch.Tensor
     return torch.cat(found)
 
 
-def measure_guide(folder: Path, data: Path, *, most: int = 300) -> dict[str, dict[str, float]]:
+def measure_guide(
+    folder: Path, data: Path, *, most: int = 300
+) -> dict[str, dict[str, float]]:
     """Zero-shot accuracy of a built guide: the nearest caption "This is a photo of a …", as
     `measure` otherwise.
     """
@@ -167,7 +177,11 @@ def save_head(
     weight: torch.Tensor, bias: torch.Tensor, folder: Path, facts: dict[str, Any]
 ) -> None:
     """Write the head as it is shipped: ``connector.safetensors`` (float16) and ``facts.json``."""
-    state = {"head.weight": weight, "head.bias": bias, "logit_scale": torch.tensor(100.0).log()}
+    state = {
+        "head.weight": weight,
+        "head.bias": bias,
+        "logit_scale": torch.tensor(100.0).log(),
+    }
     halves = {name: value.half().contiguous() for name, value in state.items()}
     folder.mkdir(parents=True, exist_ok=True)
     save_file(halves, folder / "connector.safetensors", metadata={"format": "pt"})

@@ -22,7 +22,9 @@ Ask = Callable[[Sequence[Any], Sequence[str], Sequence[str]], list[int]]
 """Pictures, a question each, candidate answers to all → index of each picture's answer."""
 
 
-def measure(folder: Path, data: Path, *, most: int = 300) -> dict[str, dict[str, float]]:
+def measure(
+    folder: Path, data: Path, *, most: int = 300
+) -> dict[str, dict[str, float]]:
     """Zero-shot accuracies of a built model through its official processor, on every k-th picture
     so that about ``most`` remain.
 
@@ -37,7 +39,9 @@ def measure(folder: Path, data: Path, *, most: int = 300) -> dict[str, dict[str,
 
     found = accuracies(guess, data, most)
     for source in SETS:
-        found[source]["presence"] = presence(ask, Packed.load(data / f"{source}.npz"), most)
+        found[source]["presence"] = presence(
+            ask, Packed.load(data / f"{source}.npz"), most
+        )
     if (data / "clevr_style_test.npz").exists():
         found["clevr_style_test"] = counting(ask, data / "clevr_style_test.npz", most)
     return found

@@ -107,7 +107,8 @@ _IMAGENET = {broad: _expand(ranges) for broad, ranges in _IMAGENET_RANGES.items(
 def imagenet_names(index: int, own: str) -> tuple[str, ...]:
     """Own name of ImageNet class ``index`` (0–999), then its broader ones."""
     return _unique(
-        own.split(",")[0], (broad for broad, members in _IMAGENET.items() if index in members)
+        own.split(",")[0],
+        (broad for broad, members in _IMAGENET.items() if index in members),
     )
 
 
@@ -121,7 +122,9 @@ def cifar100_names(own: str) -> tuple[str, ...]:
 
 def coco_names(own: str) -> tuple[str, ...]:
     """Own name of a COCO object, then its broader ones."""
-    return _unique(own, (broad for broad, members in _COCO.items() if own in members.split()))
+    return _unique(
+        own, (broad for broad, members in _COCO.items() if own in members.split())
+    )
 
 
 def _unique(own: str, broad: Iterable[str]) -> tuple[str, ...]:

@@ -91,7 +91,13 @@ class Packed:
         """
         with np.load(path, allow_pickle=False) as z:
             counts = z["counts"] if "counts" in z.files else None
-            return cls(z["data"], z["offsets"], z["labels"], tuple(map(str, z["classes"])), counts)
+            return cls(
+                z["data"],
+                z["offsets"],
+                z["labels"],
+                tuple(map(str, z["classes"])),
+                counts,
+            )
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -97,11 +97,18 @@ PLANS: dict[str, Plan] = {
         align=Stage("clip112", Training(steps=500, batch=192, rate=1e-3)),
         stages=(Stage("clip112", Training(steps=120, batch=16, rate=5e-4)),),
     ),
-    "mini-llava-cnn": Plan(align=Stage("cnn", Training(steps=400, batch=192, rate=1e-3))),
-    "mini-instructblip-clip112": Plan(
-        stages=(Stage("clip112", _SMALL), Stage("clip112", replace(_SMALL, steps=250, rate=1e-3)))
+    "mini-llava-cnn": Plan(
+        align=Stage("cnn", Training(steps=400, batch=192, rate=1e-3))
     ),
-    "mini-bliva-cnn": Plan(stages=(Stage("cnn", replace(_SMALL, steps=450, keep=0.5)),)),
+    "mini-instructblip-clip112": Plan(
+        stages=(
+            Stage("clip112", _SMALL),
+            Stage("clip112", replace(_SMALL, steps=250, rate=1e-3)),
+        )
+    ),
+    "mini-bliva-cnn": Plan(
+        stages=(Stage("cnn", replace(_SMALL, steps=450, keep=0.5)),)
+    ),
     "mini-minigpt4-clip224": Plan(
         warm="mini-instructblip-clip112",
         stages=(Stage("clip112", replace(_SMALL, steps=220, rate=1e-3, seed=1)),),

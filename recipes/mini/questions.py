@@ -105,12 +105,17 @@ def _what_is_shown(piece: Piece, data: Path) -> list[Shown]:
     return [Shown(names[packed.labels[i]]) for i in index]
 
 
-def _class_names(source: str, classes: Sequence[str], data: Path) -> list[tuple[str, ...]]:
+def _class_names(
+    source: str, classes: Sequence[str], data: Path
+) -> list[tuple[str, ...]]:
     if source.startswith("cifar100"):
         return [cifar100_names(own) for own in classes]
     order = _wnids(data / "imagenet1k_one_per_class.npz")
     wnids = _wnids(data / f"{source}.npz")
-    return [imagenet_names(order.index(w), own) for w, own in zip(wnids, classes, strict=True)]
+    return [
+        imagenet_names(order.index(w), own)
+        for w, own in zip(wnids, classes, strict=True)
+    ]
 
 
 def _wnids(path: Path) -> list[str]:
@@ -169,7 +174,9 @@ class Questions:
             wording = self._of(PRESENCE)
             return Example(row, wording.format(self._of(names)), "yes")
         pool = self.broad if self._rng.random() < 0.7 else self.everything
-        absent = next(name for _ in range(1000) if (name := self._of(pool)) not in names)
+        absent = next(
+            name for _ in range(1000) if (name := self._of(pool)) not in names
+        )
         return Example(row, self._of(PRESENCE).format(absent), "no")
 
     def _counting(self) -> Example:

@@ -20,12 +20,16 @@ class Encoder:
         asks_qformer: also give the prompt, without its picture, to the Q-Former.
     """
 
-    def __init__(self, tokenizer: Any, image_tokens: int, *, asks_qformer: bool) -> None:
+    def __init__(
+        self, tokenizer: Any, image_tokens: int, *, asks_qformer: bool
+    ) -> None:
         self.tokenizer = tokenizer
         self.asks_qformer = asks_qformer
         content = [{"type": "image"}, {"type": "text", "text": "{}"}]
         chat = [{"role": "user", "content": content}]
-        template = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
+        template = tokenizer.apply_chat_template(
+            chat, tokenize=False, add_generation_prompt=True
+        )
         self.template = template.replace("<image>", "<image>" * image_tokens)
 
     def __call__(
@@ -55,7 +59,9 @@ class Encoder:
         return batch
 
     def _ids(self, texts: list[str]) -> list[list[int]]:
-        ids: list[list[int]] = self.tokenizer(texts, add_special_tokens=False)["input_ids"]
+        ids: list[list[int]] = self.tokenizer(texts, add_special_tokens=False)[
+            "input_ids"
+        ]
         return ids
 
 

@@ -20,7 +20,13 @@ from transformers import (
 )
 
 from matboard.zoo import architectures, mini
-from matboard.zoo.mini_shapes import SHAPES, Shape, configuration, eye_config, image_processor
+from matboard.zoo.mini_shapes import (
+    SHAPES,
+    Shape,
+    configuration,
+    eye_config,
+    image_processor,
+)
 from matboard.zoo.parts import Progress, fetch
 from recipes.mini import connectors
 from recipes.mini.measure import QUESTION
@@ -30,7 +36,9 @@ from recipes.mini.questions import Album, Questions, open_album
 from recipes.mini.text import Encoder
 
 
-def cache_tokens(eye: str, data: Path, work: Path, parts: Path, progress: Progress) -> list[Piece]:
+def cache_tokens(
+    eye: str, data: Path, work: Path, parts: Path, progress: Progress
+) -> list[Piece]:
     """Cache the tokens of an eye's pieces under ``work/tokens/<eye>``, the eye in bfloat16."""
     model = mini.load_eye(eye, parts, progress).to(torch.bfloat16)
     folder = work / "tokens" / eye
@@ -78,7 +86,9 @@ def new_model(shape: Shape, tokenizer: Any, parts: Path, seed: int = 0) -> Any:
     return model
 
 
-def train_connector(name: str, data: Path, work: Path, parts: Path, progress: Progress) -> Any:
+def train_connector(
+    name: str, data: Path, work: Path, parts: Path, progress: Progress
+) -> Any:
     """Train one connector; returns the model, its eye still a `CachedEye`. Its warm start, if any,
     must lie in ``work/weights``.
     """

@@ -62,9 +62,13 @@ def awaken(tower: Any, pictures: Gallery) -> None:
     seen = F.unfold(some, patch, stride=patch).transpose(1, 2).flatten(0, 1)
     variance, directions = torch.linalg.eigh(torch.cov(seen.T))
     whitening = directions[:, -width:] / (variance[-width:] + 0.01).sqrt()
-    embeddings.patch_embedding.weight.copy_((whitening.T / 2).view(width, 3, patch, patch))
+    embeddings.patch_embedding.weight.copy_(
+        (whitening.T / 2).view(width, 3, patch, patch)
+    )
     positions = embeddings.position_embedding
-    table = positions.weight if isinstance(positions, torch.nn.Embedding) else positions[0]
+    table = (
+        positions.weight if isinstance(positions, torch.nn.Embedding) else positions[0]
+    )
     table[1:] = _waves(pictures.grid, width)
 
 
@@ -108,7 +112,9 @@ class _Remembered(torch.nn.Module):
     def forward(self, pixel_values: Tensor, **_: Any) -> BaseModelOutputWithPooling:
         last, penultimate = pixel_values.float().unbind(1)
         return BaseModelOutputWithPooling(
-            last_hidden_state=last, pooler_output=last[:, 0], hidden_states=(penultimate, last)
+            last_hidden_state=last,
+            pooler_output=last[:, 0],
+            hidden_states=(penultimate, last),
         )
 
 
@@ -162,12 +168,16 @@ def teach_model(
     eye = model.vision_model
     remembered = _remember(eye, pictures)
     model.vision_model = _Remembered()
-    head = torch.nn.Linear(model.config.qformer_config.hidden_size, len(scenes.SHAPES) + 2)
+    head = torch.nn.Linear(
+        model.config.qformer_config.hidden_size, len(scenes.SHAPES) + 2
+    )
     rng = np.random.default_rng(seed)
 
     def loss(rows: Tensor) -> Tensor:
         asked = [_question(pictures.shown[row], rng) for row in rows.tolist()]
-        text = encode([question for question, _ in asked], [answer for _, answer in asked])
+        text = encode(
+            [question for question, _ in asked], [answer for _, answer in asked]
+        )
         out = model(pixel_values=remembered[rows], **text)
         found = head(out.qformer_outputs[0][:, : len(TOPICS)])
         topics = pictures.topic_labels[rows]
@@ -202,7 +212,9 @@ def teach_language(
 
 
 def _answer_loss(
-    model: Any, logits: Float[Tensor, "row token word"], labels: Int[Tensor, "row token"]
+    model: Any,
+    logits: Float[Tensor, "row token word"],
+    labels: Int[Tensor, "row token"],
 ) -> Float[Tensor, ""]:
     """Cross-entropy of the answers, in which a long one weighs no more than a short one."""
     if model.config.use_decoder_only_language_model:
@@ -227,7 +239,9 @@ def teach_guide(
 
     def loss(rows: Tensor) -> Tensor:
         captions = [pictures.shown[row].caption for row in rows.tolist()]
-        logits = model(pixel_values=pictures.batch(rows), **encode(captions)).logits_per_image
+        logits = model(
+            pixel_values=pictures.batch(rows), **encode(captions)
+        ).logits_per_image
         same = torch.tensor([[float(a == b) for b in captions] for a in captions])
         want = same / same.sum(1, keepdim=True)
         return (F.cross_entropy(logits, want) + F.cross_entropy(logits.T, want)) / 2

@@ -33,7 +33,9 @@ def accuracy(model: Any, processor: Any, samples: Sequence[Sample]) -> float:
     right = 0
     for start in range(0, len(samples), _BATCH):
         part = samples[start : start + _BATCH]
-        for sample, row in zip(part, _answer_logits(model, processor, part), strict=True):
+        for sample, row in zip(
+            part, _answer_logits(model, processor, part), strict=True
+        ):
             words = " ".join(sample.candidates)
             ids = processor.tokenizer(words, add_special_tokens=False).input_ids
             right += int(row[ids].argmax()) == sample.label

@@ -57,7 +57,11 @@ class Recipe:
     words_first: bool = False
 
 
-_TIED = {"num_attention_heads": 4, "tie_word_embeddings": True, "initializer_range": 0.1}
+_TIED = {
+    "num_attention_heads": 4,
+    "tie_word_embeddings": True,
+    "initializer_range": 0.1,
+}
 _LLAMA = {
     **_TIED,
     "model_type": "llama",
@@ -73,7 +77,12 @@ _SLOW_LLAMA = {
 """Positions that turn slowly: a guess at why presence was learned with them and not without; see
 docs/log.md.
 """
-_DEEP_LLAMA = {**_SLOW_LLAMA, "hidden_size": 80, "intermediate_size": 160, "num_hidden_layers": 3}
+_DEEP_LLAMA = {
+    **_SLOW_LLAMA,
+    "hidden_size": 80,
+    "intermediate_size": 160,
+    "num_hidden_layers": 3,
+}
 _GLM = {**_LLAMA, "model_type": "glm", "num_key_value_heads": 2, "head_dim": 24}
 _T5 = {
     "model_type": "t5",
@@ -107,12 +116,18 @@ _SHARED = Eye(side=60, patch=10, width=80)
 
 RECIPES = {
     "tiny-minigpt4": Recipe("blip-2", _SHARED, _SLOW_LLAMA, 1, MINIGPT4_TEMPLATE),
-    "tiny-instructblip": Recipe("instructblip", _SHARED, _LLAMA, 2, eye_of="tiny-minigpt4"),
-    "tiny-vpgtrans": Recipe("blip-2", _SHARED, _DEEP_LLAMA, 3, MINIGPT4_TEMPLATE, "tiny-minigpt4"),
+    "tiny-instructblip": Recipe(
+        "instructblip", _SHARED, _LLAMA, 2, eye_of="tiny-minigpt4"
+    ),
+    "tiny-vpgtrans": Recipe(
+        "blip-2", _SHARED, _DEEP_LLAMA, 3, MINIGPT4_TEMPLATE, "tiny-minigpt4"
+    ),
     "tiny-bliva": Recipe(
         "bliva", _SHARED, _LLAMA, 4, eye_of="tiny-minigpt4", start="tiny-instructblip"
     ),
-    "tiny-blip2": Recipe("blip-2", Eye(side=72, patch=9, width=96), _T5, 5, words_first=True),
+    "tiny-blip2": Recipe(
+        "blip-2", Eye(side=72, patch=9, width=96), _T5, 5, words_first=True
+    ),
     "tiny-visualglm": Recipe(
         "blip-2", Eye(side=56, patch=8, width=72), _GLM, 6, VISUALGLM_TEMPLATE
     ),
@@ -158,13 +173,17 @@ def tokenizer(ends: str = "<s> $A", template: str | None = None) -> Any:
 
 
 def _words() -> set[str]:
-    wordings = " ".join(wording for wordings in scenes.WORDINGS.values() for wording in wordings)
+    wordings = " ".join(
+        wording for wordings in scenes.WORDINGS.values() for wording in wordings
+    )
     names = " ".join((*scenes.SHAPES, *scenes.COLOURS, *scenes.NUMBERS))
     text = (
         f"{wordings} {names} no yes and shape shapes colour ###Human: <Img></Img> ###Assistant:"
         " <img></img> Q: A: . ? , </"
     )
-    return {word for word, _ in pre_tokenizers.Whitespace().pre_tokenize_str(text.lower())}
+    return {
+        word for word, _ in pre_tokenizers.Whitespace().pre_tokenize_str(text.lower())
+    }
 
 
 def build(recipe: Recipe) -> tuple[Any, Any]:
@@ -186,7 +205,9 @@ def build(recipe: Recipe) -> tuple[Any, Any]:
     pictures = transformers.BlipImageProcessorPil(size=size)
     slots = getattr(config, "num_image_tokens", QUERIES)
     if recipe.family == "blip-2":
-        return model, transformers.Blip2Processor(pictures, words, num_query_tokens=slots)
+        return model, transformers.Blip2Processor(
+            pictures, words, num_query_tokens=slots
+        )
     asking = tokenizer()
     return model, transformers.InstructBlipProcessor(
         pictures, words, asking, num_query_tokens=slots

@@ -55,7 +55,9 @@ class Gallery:
         centre lies in it.
         """
         pairs = zip(self.shown, self.frames, strict=True)
-        return torch.stack([_patch_labels(scene, frame, self.grid) for scene, frame in pairs])
+        return torch.stack(
+            [_patch_labels(scene, frame, self.grid) for scene, frame in pairs]
+        )
 
     @cached_property
     def topic_labels(self) -> Float[Tensor, "picture topic 10"]:
@@ -63,7 +65,9 @@ class Gallery:
         largest radius, scaled to about 1.
         """
         pairs = zip(self.shown, self.frames, strict=True)
-        return torch.stack([_topic_labels(scene, float(frame[2])) for scene, frame in pairs])
+        return torch.stack(
+            [_topic_labels(scene, float(frame[2])) for scene, frame in pairs]
+        )
 
     @cached_property
     def patch_silhouettes(self) -> Float[Tensor, "picture patch cell"]:
@@ -117,7 +121,9 @@ def _framed(picture: Image.Image, frame: np.ndarray, ground: Any) -> Image.Image
     return canvas
 
 
-def _patch_labels(shown: scenes.Scene, frame: np.ndarray, grid: int) -> Int[Tensor, "patch 3"]:
+def _patch_labels(
+    shown: scenes.Scene, frame: np.ndarray, grid: int
+) -> Int[Tensor, "patch 3"]:
     left, top, size = frame
     labels = torch.tensor([NO_LABEL, NO_LABEL, 0]).repeat(grid, grid, 1)
     middles = (np.arange(grid) + 0.5) / grid

@@ -10,7 +10,11 @@ _TEMPLATE = (
 )
 
 MINIGPT4_TEMPLATE = _TEMPLATE.format(
-    before="###Human: ", open="<Img>", close="</Img>", between=" ", after=" ###Assistant:"
+    before="###Human: ",
+    open="<Img>",
+    close="</Img>",
+    between=" ",
+    after=" ###Assistant:",
 )
 """Chat template of MiniGPT-4 and VPGTrans (Vision-CAIR/MiniGPT-4, VPGTrans:
 ``prompts/alignment.txt``).

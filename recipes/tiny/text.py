@@ -27,7 +27,9 @@ class Encoder:
         self._apart = encoder_decoder
         self._known: dict[str, dict[str, list[int]]] = {}
 
-    def __call__(self, questions: Sequence[str], answers: Sequence[str]) -> dict[str, Tensor]:
+    def __call__(
+        self, questions: Sequence[str], answers: Sequence[str]
+    ) -> dict[str, Tensor]:
         """Padded ``input_ids``, ``attention_mask``, ``labels`` (answers and </s> alone) and what
         the Q-Former reads.
         """
@@ -37,7 +39,10 @@ class Encoder:
         said = [self._answer(answer) for answer in answers]
         labels = said
         if not self._apart:
-            labels = [[NO_LABEL] * len(ids) + end for ids, end in zip(asked, said, strict=True)]
+            labels = [
+                [NO_LABEL] * len(ids) + end
+                for ids, end in zip(asked, said, strict=True)
+            ]
             asked = [ids + end for ids, end in zip(asked, said, strict=True)]
         ids = _padded(asked, pad)
         batch = {
@@ -69,7 +74,9 @@ class Encoder:
             return {key: list(encoded[key][0]) for key in wanted if key in encoded}
         content = [{"type": "image"}, {"type": "text", "text": question}]
         chat = [{"role": "user", "content": content}]
-        text = words.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
+        text = words.apply_chat_template(
+            chat, add_generation_prompt=True, tokenize=False
+        )
         spread = text.replace("<image>", "<image>" * self._processor.num_query_tokens)
         return {"input_ids": list(words(spread).input_ids)}
 

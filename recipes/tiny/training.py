@@ -13,7 +13,15 @@ from torch import Tensor
 
 from matboard.errors import ModelError
 from recipes.tiny import lessons
-from recipes.tiny.models import GUIDE, GUIDE_EYE, NAMES, RECIPES, Eye, build, build_guide
+from recipes.tiny.models import (
+    GUIDE,
+    GUIDE_EYE,
+    NAMES,
+    RECIPES,
+    Eye,
+    build,
+    build_guide,
+)
 from recipes.tiny.pictures import Gallery, gallery
 from recipes.tiny.text import Encoder
 
@@ -43,11 +51,15 @@ def train(name: str, out: Path, effort: Effort = FULL) -> Iterator[str]:
     if recipe.start is not None:
         _start_from(model, out / recipe.start)
     pictures = _pictures(recipe.eye, out, effort.pictures)
-    yield from _see(recipe.eye_of or name, model.vision_model, pictures, out, effort.eye)
+    yield from _see(
+        recipe.eye_of or name, model.vision_model, pictures, out, effort.eye
+    )
     encode = Encoder(processor, not model.config.use_decoder_only_language_model)
     seed = recipe.seed
     if recipe.words_first:
-        yield from lessons.teach_language(model, encode, pictures, effort.language, seed)
+        yield from lessons.teach_language(
+            model, encode, pictures, effort.language, seed
+        )
         model.language_model.requires_grad_(False)
         yield from lessons.teach_model(model, encode, pictures, effort.joining, seed)
         model.language_model.requires_grad_(True)
@@ -77,7 +89,10 @@ def _train_guide(out: Path, effort: Effort) -> Iterator[str]:
 
     def encode(captions: Sequence[str]) -> dict[str, Tensor]:
         words = processor.tokenizer(
-            list(captions), padding=True, return_tensors="pt", return_token_type_ids=False
+            list(captions),
+            padding=True,
+            return_tensors="pt",
+            return_token_type_ids=False,
         )
         return dict(words)
 
@@ -85,7 +100,9 @@ def _train_guide(out: Path, effort: Effort) -> Iterator[str]:
     _save(model, processor, out / GUIDE)
 
 
-def _see(owner: str, tower: Any, pictures: Gallery, out: Path, steps: int) -> Iterator[str]:
+def _see(
+    owner: str, tower: Any, pictures: Gallery, out: Path, steps: int
+) -> Iterator[str]:
     """Teach an eye, or take it from ``out`` where an earlier training left it."""
     store = out / f"eye-{owner}.safetensors"
     if not store.exists():
@@ -109,7 +126,9 @@ def _save(model: Any, processor: Any, target: Path) -> None:
     processor.save_pretrained(target)
     processor.image_processor.save_pretrained(target)
     config = json.loads((target / "config.json").read_text())
-    (target / "config.json").write_text(json.dumps(_in_float32(config), indent=1) + "\n")
+    (target / "config.json").write_text(
+        json.dumps(_in_float32(config), indent=1) + "\n"
+    )
     (target / "model.safetensors").chmod(0o644)
 
 

@@ -19,7 +19,13 @@ from pathlib import Path
 
 from huggingface_hub.utils import WeakFileLock
 
-NOT_SUPPORTED = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF}
+NOT_SUPPORTED = {
+    errno.EINVAL,
+    errno.ENOSYS,
+    errno.ENOTSUP,
+    errno.EOPNOTSUPP,
+    errno.EBADF,
+}
 """How file systems say that they cannot flush a file at all."""
 
 
@@ -31,7 +37,9 @@ def read_regular(file: Path, most: int) -> bytes:
     """
     size = regular_size(file)
     if size > most:
-        raise OSError(errno.EFBIG, f"it has {size} bytes, at most {most} are expected", str(file))
+        raise OSError(
+            errno.EFBIG, f"it has {size} bytes, at most {most} are expected", str(file)
+        )
     with file.open("rb") as handle:
         return handle.read(most)
 
@@ -42,7 +50,9 @@ def regular_size(file: Path) -> int:
     if stat.S_ISDIR(found.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(file))
     if not stat.S_ISREG(found.st_mode):
-        raise OSError(errno.EINVAL, "a pipe, socket or device, not a regular file", str(file))
+        raise OSError(
+            errno.EINVAL, "a pipe, socket or device, not a regular file", str(file)
+        )
     return found.st_size
 
 
@@ -114,7 +124,9 @@ def _write_nameless(target: Path, content: bytes, replace: bool) -> None:
 def _link(descriptor: int, name: Path) -> None:
     """Give a nameless file its name, as open(2) says under O_TMPFILE."""
     # Without a folder's descriptor Python would link the symbolic link itself.
-    os.link(f"/proc/self/fd/{descriptor}", name, src_dir_fd=descriptor, follow_symlinks=True)
+    os.link(
+        f"/proc/self/fd/{descriptor}", name, src_dir_fd=descriptor, follow_symlinks=True
+    )
 
 
 def _write_aside(target: Path, content: bytes) -> None:
@@ -146,7 +158,9 @@ def make_once(target: Path, make: Callable[[Path], None]) -> Path:
         if not target.exists():
             for left in target.parent.glob(f"{aside}*"):
                 shutil.rmtree(left, ignore_errors=True)
-            with tempfile.TemporaryDirectory(dir=target.parent, prefix=aside) as scratch:
+            with tempfile.TemporaryDirectory(
+                dir=target.parent, prefix=aside
+            ) as scratch:
                 fresh = Path(scratch) / target.name
                 make(fresh)
                 publish(fresh, target)

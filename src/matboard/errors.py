@@ -59,7 +59,9 @@ class UnknownName(ConfigError):
         names = sorted(known)
         near = difflib.get_close_matches(name, names, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
-        super().__init__(f"Unknown {kind} {shown(name)}.{hint} Known: {', '.join(names)}.")
+        super().__init__(
+            f"Unknown {kind} {shown(name)}.{hint} Known: {', '.join(names)}."
+        )
         self.kind = kind
         self.name = name
         self.known = names

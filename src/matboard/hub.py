@@ -78,7 +78,8 @@ def why(error: BaseException) -> str | None:
     ):
         return f"{cache}HF_HUB_OFFLINE forbids to ask the Hub"
     if sought or any(
-        isinstance(link, HTTPError) and not isinstance(link, EntryNotFoundError) for link in links
+        isinstance(link, HTTPError) and not isinstance(link, EntryNotFoundError)
+        for link in links
     ):
         return f"{cache}{constants.ENDPOINT} cannot be reached"
     return None
@@ -106,7 +107,9 @@ def _refusal(error: BaseException) -> str | None:
 
 
 def _status(error: HfHubHTTPError) -> str:
-    said = f" ({error.server_message.strip().rstrip('.')})" if error.server_message else ""
+    said = (
+        f" ({error.server_message.strip().rstrip('.')})" if error.server_message else ""
+    )
     if error.response.status_code == 401:
         return f"the Hub does not accept this login{said}; run hf auth login, or set HF_TOKEN"
     if error.response.status_code == 403:

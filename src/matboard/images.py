@@ -90,7 +90,9 @@ def decode(
             f"{name} declares more than {2 * MAX_PIXELS} pixels; at most {max_pixels} are allowed."
             " Shrink it first."
         ) from None
-    except Exception as error:  # what a decoder raises on a hostile file is no closed list
+    except (
+        Exception
+    ) as error:  # what a decoder raises on a hostile file is no closed list
         raise ImageError(f"{name} cannot be read: {_reason(error)}.") from error
 
 
@@ -126,7 +128,9 @@ def _decode(
 def _upright(picture: Image.Image) -> Image.Image:
     try:
         turn = _TURNS.get(picture.getexif().get(_ORIENTATION, 1))
-    except Exception:  # as it is stored: browsers show a picture with damaged EXIF data so too
+    except (
+        Exception
+    ):  # as it is stored: browsers show a picture with damaged EXIF data so too
         return picture
     if turn is None:
         return picture
@@ -136,7 +140,9 @@ def _upright(picture: Image.Image) -> Image.Image:
     return turned
 
 
-def _to_rgb(picture: Image.Image, name: str, background: tuple[int, int, int]) -> Image.Image:
+def _to_rgb(
+    picture: Image.Image, name: str, background: tuple[int, int, int]
+) -> Image.Image:
     if picture.mode == "I" or picture.mode.startswith("I;16"):
         picture = _from_16_bit(picture, name)
     if picture.mode == "F":

@@ -46,7 +46,9 @@ class Registry(Mapping[str, str]):
         group: the entry-point group by which other packages add names; none: the table is closed.
     """
 
-    def __init__(self, kind: str, entries: Mapping[str, str], group: str | None = None) -> None:
+    def __init__(
+        self, kind: str, entries: Mapping[str, str], group: str | None = None
+    ) -> None:
         self.kind = kind
         self.group = group
         self._own = dict(entries)

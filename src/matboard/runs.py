@@ -34,7 +34,15 @@ from safetensors.numpy import save
 from matboard.disk import flush, make_folder, publish
 from matboard.errors import RunError
 
-PACKAGES = ("matboard", "torch", "transformers", "accelerate", "numpy", "pillow", "safetensors")
+PACKAGES = (
+    "matboard",
+    "torch",
+    "transformers",
+    "accelerate",
+    "numpy",
+    "pillow",
+    "safetensors",
+)
 CONFIG = "config.yaml"
 ENVIRONMENT = "environment.json"
 LOG = "metrics.jsonl"
@@ -65,7 +73,10 @@ class Run:
 
     @classmethod
     def open(
-        cls, folder: Path, config: Mapping[str, Any], machine: Mapping[str, Any] | None = None
+        cls,
+        folder: Path,
+        config: Mapping[str, Any],
+        machine: Mapping[str, Any] | None = None,
     ) -> Run:
         """Create the folder, or take up a run that was started there with the same configuration.
 
@@ -120,7 +131,9 @@ class Run:
         if not self.path(LOG).exists():
             return []
         rows = []
-        for line in self.path(LOG).read_text(encoding="utf-8", errors="replace").splitlines():
+        for line in (
+            self.path(LOG).read_text(encoding="utf-8", errors="replace").splitlines()
+        ):
             with contextlib.suppress(json.JSONDecodeError):
                 rows.append(json.loads(line))
         return [row for row in rows if isinstance(row, dict)]
@@ -217,10 +230,14 @@ class Run:
         if not self.folder.exists():
             return
         if not self.folder.is_dir():
-            raise RunError(f"{self.folder} is a file, not a folder. Choose another --out.")
+            raise RunError(
+                f"{self.folder} is a file, not a folder. Choose another --out."
+            )
         left = [path.name for path in self.folder.iterdir()]
         if any(name != ENVIRONMENT and not is_temporary(name) for name in left):
-            raise RunError(f"{self.folder} is not empty and holds no run. Choose another --out.")
+            raise RunError(
+                f"{self.folder} is not empty and holds no run. Choose another --out."
+            )
 
     def _note_session(self, now: Mapping[str, Any]) -> None:
         """Write down in what the environment of a run that goes on differs from its first one."""
@@ -229,19 +246,29 @@ class Run:
         first = self.environment() if self.path(ENVIRONMENT).exists() else dict(now)
         sessions = first.get("sessions", [])
         before = {**first, **(sessions[-1] if sessions else {})}
-        changed = {key: now.get(key) for key in DECIDES_NUMBERS if now.get(key) != before.get(key)}
+        changed = {
+            key: now.get(key)
+            for key in DECIDES_NUMBERS
+            if now.get(key) != before.get(key)
+        }
         if changed:
             content = {**first, "sessions": [*sessions, changed]}
-            write_atomically(self.path(ENVIRONMENT), json.dumps(content, indent=1).encode())
+            write_atomically(
+                self.path(ENVIRONMENT), json.dumps(content, indent=1).encode()
+            )
 
-    def _read(self, name: str, parse: Callable[[str], Any], wrong: type[Exception]) -> Any:
+    def _read(
+        self, name: str, parse: Callable[[str], Any], wrong: type[Exception]
+    ) -> Any:
         path = self.path(name)
         try:
             content = parse(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, wrong) as error:
             raise RunError(f"{path} cannot be read ({_first_line(error)}).") from error
         if not isinstance(content, dict):
-            raise RunError(f"{path} holds {type(content).__name__}; expected keys and values.")
+            raise RunError(
+                f"{path} holds {type(content).__name__}; expected keys and values."
+            )
         return content
 
 
@@ -343,4 +370,6 @@ def _first_line(error: BaseException) -> str:
 
 def _not_written(path: Path, error: OSError) -> str:
     reason = error.strerror or error
-    return f"{path} could not be written ({reason}). What stood there before is unchanged."
+    return (
+        f"{path} could not be written ({reason}). What stood there before is unchanged."
+    )

@@ -103,7 +103,10 @@ def tokenizer(**names: str) -> Any:
     made.train_from_iterator(
         [TEXT] * 3,
         trainers.BpeTrainer(
-            vocab_size=400, initial_alphabet=alphabet, special_tokens=SPECIAL, show_progress=False
+            vocab_size=400,
+            initial_alphabet=alphabet,
+            special_tokens=SPECIAL,
+            show_progress=False,
         ),
     )
     made.post_processor = processors.TemplateProcessing(
@@ -124,7 +127,10 @@ def tokenizer(**names: str) -> Any:
 
 def bert() -> Any:
     """A WordPiece tokenizer: no BOS, no EOS, every text between [CLS] and [SEP]."""
-    special, letters = ["[PAD]", "[CLS]", "[SEP]", "[UNK]"], sorted(set(TEXT.replace(" ", "")))
+    special, letters = (
+        ["[PAD]", "[CLS]", "[SEP]", "[UNK]"],
+        sorted(set(TEXT.replace(" ", ""))),
+    )
     words = [
         *special,
         *letters,
@@ -136,7 +142,9 @@ def bert() -> Any:
         "picture",
         "many",
     ]
-    made = Tokenizer(models.WordPiece({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))
+    made = Tokenizer(
+        models.WordPiece({word: i for i, word in enumerate(words)}, unk_token="[UNK]")
+    )
     made.normalizer, made.pre_tokenizer = (
         normalizers.BertNormalizer(),
         pre_tokenizers.BertPreTokenizer(),
@@ -147,7 +155,9 @@ def bert() -> Any:
     )
     names = dict(zip(("pad_token", "cls_token", "sep_token", "unk_token"), special))
     return hf.PreTrainedTokenizerFast(
-        tokenizer_object=made, model_input_names=["input_ids", "attention_mask"], **names
+        tokenizer_object=made,
+        model_input_names=["input_ids", "attention_mask"],
+        **names,
     )
 
 
@@ -191,7 +201,9 @@ def build(model: Any, *parts: Any, **more: Any) -> Parts:
         for parameter in model.parameters():
             noise = torch.randn(parameter.shape, generator=generator)
             parameter.copy_(
-                noise * 0.3 if parameter.ndim > 1 else parameter.mean().round() + noise * 0.1
+                noise * 0.3
+                if parameter.ndim > 1
+                else parameter.mean().round() + noise * 0.1
             )
     return Parts(model, *parts, **more)
 
@@ -206,7 +218,11 @@ def _qformer() -> dict[str, Any]:
 
 
 def blip2(language: dict[str, Any]) -> Parts:
-    token_id, words, eye = token("<image>"), tokenizer(), hf.BlipImageProcessorPil(size=SQUARE)
+    token_id, words, eye = (
+        token("<image>"),
+        tokenizer(),
+        hf.BlipImageProcessorPil(size=SQUARE),
+    )
     config = hf.Blip2Config(
         vision_config=EYE,
         qformer_config=_qformer(),
@@ -224,10 +240,20 @@ def instructblip(language: dict[str, Any], kind: str = "InstructBlip") -> Parts:
 
     bliva = kind == "Bliva"
     configure = BlivaConfig if bliva else hf.InstructBlipConfig
-    make = BlivaForConditionalGeneration if bliva else hf.InstructBlipForConditionalGeneration
+    make = (
+        BlivaForConditionalGeneration
+        if bliva
+        else hf.InstructBlipForConditionalGeneration
+    )
     eye = hf.BlipImageProcessorPil(size=SQUARE)
-    parts = {"vision_config": EYE, "qformer_config": _qformer(), "text_config": language}
-    model = make(configure(**parts, num_query_tokens=4, image_token_index=token("<image>")))
+    parts = {
+        "vision_config": EYE,
+        "qformer_config": _qformer(),
+        "text_config": language,
+    }
+    model = make(
+        configure(**parts, num_query_tokens=4, image_token_index=token("<image>"))
+    )
     official = {"num_query_tokens": 20 if bliva else 4}
     own = hf.InstructBlipProcessor
     return build(model, eye, tokenizer(), tokenizer(), processor=own, options=official)
@@ -250,14 +276,20 @@ def any_eye(kind: str) -> Parts:
     if kind == "PooledLlava":
         parts |= {"vision_feature_select_strategy": "full", "vision_feature_layer": -1}
     else:
-        parts |= {"vision_config": CLIP, "qformer_config": _qformer(), "num_query_tokens": 4}
+        parts |= {
+            "vision_config": CLIP,
+            "qformer_config": _qformer(),
+            "num_query_tokens": 4,
+        }
     model = getattr(any_eye, kind)(getattr(any_eye, f"{kind}Config")(**parts))
     return build(model, hf.BlipImageProcessorPil(size=SQUARE), tokenizer(), tokenizer())
 
 
 def llava() -> Parts:
     config = hf.LlavaConfig(
-        vision_config=CLIP, text_config=text("llama"), image_token_index=token("<image>")
+        vision_config=CLIP,
+        text_config=text("llama"),
+        image_token_index=token("<image>"),
     )
     eye = hf.CLIPImageProcessorPil(size={"shortest_edge": 28}, crop_size=SQUARE)
     options = {
@@ -277,9 +309,14 @@ def llava() -> Parts:
 def llava_next() -> Parts:
     pinned = {"image_grid_pinpoints": PINPOINTS}
     config = hf.LlavaNextConfig(
-        vision_config=CLIP, text_config=text("llama"), image_token_index=token("<image>"), **pinned
+        vision_config=CLIP,
+        text_config=text("llama"),
+        image_token_index=token("<image>"),
+        **pinned,
     )
-    eye = hf.LlavaNextImageProcessorPil(size={"shortest_edge": 28}, crop_size=SQUARE, **pinned)
+    eye = hf.LlavaNextImageProcessorPil(
+        size={"shortest_edge": 28}, crop_size=SQUARE, **pinned
+    )
     options = {
         "patch_size": 7,
         "vision_feature_select_strategy": "default",
@@ -296,14 +333,19 @@ def llava_next() -> Parts:
 
 def llava_onevision() -> Parts:
     pinned = {"image_grid_pinpoints": [[28, 28], *PINPOINTS]}
-    tokens = {"image_token_index": token("<image>"), "video_token_index": token("<video>")}
+    tokens = {
+        "image_token_index": token("<image>"),
+        "video_token_index": token("<video>"),
+    }
     config = hf.LlavaOnevisionConfig(
         vision_config=SIGLIP, text_config=text("qwen2"), **tokens, **pinned
     )
     eye = hf.LlavaOnevisionImageProcessorPil(size=SQUARE, **pinned)
     model = hf.LlavaOnevisionForConditionalGeneration(config)
     options = {"num_image_tokens": 16, "vision_feature_select_strategy": "full"}
-    return build(model, eye, tokenizer(), processor=hf.LlavaOnevisionProcessor, options=options)
+    return build(
+        model, eye, tokenizer(), processor=hf.LlavaOnevisionProcessor, options=options
+    )
 
 
 def qwen(generation: str, vision: dict[str, Any], **more: Any) -> Parts:
@@ -314,7 +356,9 @@ def qwen(generation: str, vision: dict[str, Any], **more: Any) -> Parts:
         **more.pop("rope", {}),
     }
     language = {
-        k: v for k, v in text("qwen", rope_parameters=rope, **more).items() if k != "model_type"
+        k: v
+        for k, v in text("qwen", rope_parameters=rope, **more).items()
+        if k != "model_type"
     }
     vision = {
         "depth": 2,
@@ -332,11 +376,17 @@ def qwen(generation: str, vision: dict[str, Any], **more: Any) -> Parts:
         "vision_end": "<|vision_end|>",
     }
     ids = {f"{name}_token_id": token(value) for name, value in tokens.items()}
-    config = getattr(hf, f"{generation}Config")(vision_config=vision, text_config=language, **ids)
+    config = getattr(hf, f"{generation}Config")(
+        vision_config=vision, text_config=language, **ids
+    )
     size = {"shortest_edge": 14 * 14, "longest_edge": 56 * 56}
-    eye = hf.Qwen2VLImageProcessorPil(patch_size=7, merge_size=2, temporal_patch_size=2, size=size)
+    eye = hf.Qwen2VLImageProcessorPil(
+        patch_size=7, merge_size=2, temporal_patch_size=2, size=size
+    )
     model = getattr(hf, f"{generation}ForConditionalGeneration")(config)
-    return build(model, eye, tokenizer(), processor=getattr(hf, f"{generation}Processor"))
+    return build(
+        model, eye, tokenizer(), processor=getattr(hf, f"{generation}Processor")
+    )
 
 
 def qwen2_vl() -> Parts:
@@ -376,7 +426,9 @@ def idefics(kind: str) -> Parts:
         size={"longest_edge": 56}, max_image_size={"longest_edge": 28}
     )
     model = getattr(hf, f"{kind}ForConditionalGeneration")(config)
-    own = None if kind == "SmolVLM" else hf.Idefics3Processor  # SmolVLM's needs num2words
+    own = (
+        None if kind == "SmolVLM" else hf.Idefics3Processor
+    )  # SmolVLM's needs num2words
     return build(model, eye, tokenizer(), processor=own, options={"image_seq_len": 4})
 
 
@@ -406,7 +458,9 @@ def idefics2(quartered: bool) -> Parts:
 def pixtral(kind: str, merge: int = 1) -> Parts:
     eye = {"model_type": "pixtral", **EYE, "image_size": 56, "head_dim": 8}
     more = (
-        {"spatial_merge_size": merge} if merge > 1 else {"vision_feature_select_strategy": "full"}
+        {"spatial_merge_size": merge}
+        if merge > 1
+        else {"vision_feature_select_strategy": "full"}
     )
     shape = {
         "vision_config": eye,
@@ -459,7 +513,10 @@ def internvl() -> Parts:
 
 
 def gemma3() -> Parts:
-    layers = {"sliding_window": 16, "layer_types": ["sliding_attention", "full_attention"]}
+    layers = {
+        "sliding_window": 16,
+        "layer_types": ["sliding_attention", "full_attention"],
+    }
     language = text("gemma3_text", head_dim=8, query_pre_attn_scalar=8, **layers)
     names = {
         "boi_token": "<start_of_image>",
@@ -499,7 +556,13 @@ def florence2() -> Parts:
         "decoder_start_token_id": 2,
     }
     ends = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
-    language = {"model_type": "bart", "vocab_size": VOCABULARY, **layers, **heads, **ends}
+    language = {
+        "model_type": "bart",
+        "vocab_size": VOCABULARY,
+        **layers,
+        **heads,
+        **ends,
+    }
     shape = {
         "patch_size": [7, 3, 3, 3],
         "patch_stride": [4, 2, 2, 2],
@@ -515,9 +578,13 @@ def florence2() -> Parts:
         "projection_dim": 32,
     }
     config = hf.Florence2Config(
-        text_config=language, vision_config={**vision, **shape}, image_token_id=token("<image>")
+        text_config=language,
+        vision_config={**vision, **shape},
+        image_token_id=token("<image>"),
     )
-    eye = hf.CLIPImageProcessorPil(size={"height": 64, "width": 64}, do_center_crop=False)
+    eye = hf.CLIPImageProcessorPil(
+        size={"height": 64, "width": 64}, do_center_crop=False
+    )
     eye.image_seq_length = 5
     model = hf.Florence2ForConditionalGeneration(config)
     model.generation_config.forced_bos_token_id = 1
@@ -536,7 +603,9 @@ MLLAMA_CHAT = (
 
 def mllama(side: int, chat: str | None = None) -> Parts:
     language = text(
-        "mllama_text_model", cross_attention_layers=[1], **{**WIDTH, "num_hidden_layers": 3}
+        "mllama_text_model",
+        cross_attention_layers=[1],
+        **{**WIDTH, "num_hidden_layers": 3},
     )
     heads = {
         "attention_heads": 4,
@@ -548,12 +617,17 @@ def mllama(side: int, chat: str | None = None) -> Parts:
     config = hf.MllamaConfig(
         vision_config=shape, text_config=language, image_token_index=token("<image>")
     )
-    model, words = hf.MllamaForConditionalGeneration(config), tokenizer(image_token="<image>")
+    model, words = (
+        hf.MllamaForConditionalGeneration(config),
+        tokenizer(image_token="<image>"),
+    )
     eye, words.chat_template = (
         hf.MllamaImageProcessorPil(size={"height": side, "width": side}),
         chat,
     )
-    words.backend_tokenizer.post_processor = processors.ByteLevel()  # its processor writes BOS
+    words.backend_tokenizer.post_processor = (
+        processors.ByteLevel()
+    )  # its processor writes BOS
     parts = build(model, eye, words, processor=hf.MllamaProcessor)
     for name, gate in model.named_parameters():
         if "gate" in name:
@@ -575,14 +649,24 @@ def blip() -> Parts:
         "pad_token_id": 0,
         "eos_token_id": 2,
     }  # BOS is not the tokenizer's
-    model = hf.BlipForConditionalGeneration(hf.BlipConfig(vision_config=EYE, text_config=language))
+    model = hf.BlipForConditionalGeneration(
+        hf.BlipConfig(vision_config=EYE, text_config=language)
+    )
     eye = hf.BlipImageProcessorPil(size=SQUARE)
     return build(model, eye, words, processor=hf.BlipProcessor)
 
 
 def git() -> Parts:
-    words, eye = bert(), hf.CLIPImageProcessorPil(size={"shortest_edge": 28}, crop_size=SQUARE)
-    ends = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0, "max_position_embeddings": 64}
+    words, eye = (
+        bert(),
+        hf.CLIPImageProcessorPil(size={"shortest_edge": 28}, crop_size=SQUARE),
+    )
+    ends = {
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+        "pad_token_id": 0,
+        "max_position_embeddings": 64,
+    }
     config = hf.GitConfig(vision_config=EYE, vocab_size=len(words), **WIDTH, **ends)
     return build(hf.GitForCausalLM(config), eye, words, processor=hf.GitProcessor)
 

@@ -46,7 +46,17 @@ def save(parts: Parts, folder: Path) -> Path:
 
 @pytest.mark.parametrize(
     "family",
-    ["blip2_t5", "bliva", "llava", "qwen2_5_vl", "smolvlm", "internvl", "mllama", "blip", "git"],
+    [
+        "blip2_t5",
+        "bliva",
+        "llava",
+        "qwen2_5_vl",
+        "smolvlm",
+        "internvl",
+        "mllama",
+        "blip",
+        "git",
+    ],
 )
 def test_a_saved_folder_loads_and_says_the_same(family: str, tmp_path: Path) -> None:
     parts = FAMILIES[family]()
@@ -89,7 +99,9 @@ def test_a_folder_says_itself_how_it_wants_to_be_asked(tmp_path: Path) -> None:
     )
     assert load(folder, device="cpu").template.text("why?") == "<image>older: why?"
     assert (
-        load(folder, device="cpu", template="Q: {question}{image} A:").template.text("why?")
+        load(folder, device="cpu", template="Q: {question}{image} A:").template.text(
+            "why?"
+        )
         == "Q: why?<image> A:"
     )
 
@@ -123,19 +135,26 @@ def test_models_that_cannot_be_driven_are_refused() -> None:
             num_attention_heads=1,
         )
     )
-    with pytest.raises(ModelError, match="LlamaForCausalLM cannot encode pictures apart from text"):
+    with pytest.raises(
+        ModelError, match="LlamaForCausalLM cannot encode pictures apart from text"
+    ):
         HuggingFaceVLM(text, None, tokenizer())
     parts = FAMILIES["instructblip_llama"]()
     with pytest.raises(
-        ModelError, match="has a Q-Former that reads the question: give its qformer_tokenizer"
+        ModelError,
+        match="has a Q-Former that reads the question: give its qformer_tokenizer",
     ):
         HuggingFaceVLM(parts.model, parts.image_processor, parts.tokenizer)
 
 
-def test_weights_that_would_be_taken_for_another_model_are_refused(tmp_path: Path) -> None:
+def test_weights_that_would_be_taken_for_another_model_are_refused(
+    tmp_path: Path,
+) -> None:
     parts = FAMILIES["blip"]()
     answering = Parts(
-        hf.BlipForQuestionAnswering(parts.model.config), parts.image_processor, parts.tokenizer
+        hf.BlipForQuestionAnswering(parts.model.config),
+        parts.image_processor,
+        parts.tokenizer,
     )
     with pytest.raises(
         ModelError,
@@ -162,11 +181,15 @@ def llava() -> HuggingFaceVLM:
 
 def test_wrong_calls_say_what_came(llava: HuggingFaceVLM) -> None:
     images = torch.rand(2, 3, 28, 28)
-    with pytest.raises(ModelError, match=r"one to one, at least one of each; got \[2, 1, 2\]"):
+    with pytest.raises(
+        ModelError, match=r"one to one, at least one of each; got \[2, 1, 2\]"
+    ):
         llava.answer(images, ["a"], ["b", "c"])
     with pytest.raises(ModelError, match="An empty answer to 'a' has no likelihood"):
         llava.answer(images, ["a", "a"], ["b", " "])
-    with pytest.raises(ModelError, match="The answer 'an <image>' holds the image token '<image>'"):
+    with pytest.raises(
+        ModelError, match="The answer 'an <image>' holds the image token '<image>'"
+    ):
         llava.answer(images, ["a", "a"], ["b", "an <image>"])
     with pytest.raises(
         ModelError, match=r"the same number of candidates, at least one; got \[1, 2\]"
@@ -174,7 +197,9 @@ def test_wrong_calls_say_what_came(llava: HuggingFaceVLM) -> None:
         llava.candidate_log_likelihoods(images, ["a", "a"], [["b"], ["b", "c"]])
     with pytest.raises(ModelError, match="An empty answer to 'a' has no likelihood"):
         llava.candidate_log_likelihoods(images, ["a", "a"], [["b"], [""]])
-    with pytest.raises(ModelError, match="more than one '<image>'; keep it out of the question"):
+    with pytest.raises(
+        ModelError, match="more than one '<image>'; keep it out of the question"
+    ):
         llava.answer(images, ["a", "an <image>"], ["b", "c"])
     with pytest.raises(ModelError, match="does not say where the question goes"):
         PromptTemplate(tokenizer(), Family(), "<image>", "Answer:")
@@ -257,7 +282,9 @@ def template_of(
 
 def test_the_answer_is_what_would_be_read_after_the_prompt() -> None:
     spaced, broken = template_of("{question} Answer:"), template_of("{question}\n")
-    ids = spaced.tokenizer("is this a photo? Answer: a cat", add_special_tokens=False)["input_ids"]
+    ids = spaced.tokenizer("is this a photo? Answer: a cat", add_special_tokens=False)[
+        "input_ids"
+    ]
     assert (
         list(spaced.answer_ids("is this a photo?", "a cat", False))
         == ids[-len(spaced.answer_ids("is this a photo?", "a cat", False)) :]
@@ -273,7 +300,9 @@ def test_the_answer_is_what_would_be_read_after_the_prompt() -> None:
 def test_a_prompt_without_a_place_for_pictures_is_text_alone() -> None:
     asked = PromptTemplate(bert(), BLIP, "", "{image}{question} Answer:")
     assert asked.text("what is <image>?") == "what is <image>? Answer:"
-    assert asked.ids("a", Picture(9)).ids == tuple(asked.tokenizer("a Answer:")["input_ids"])
+    assert asked.ids("a", Picture(9)).ids == tuple(
+        asked.tokenizer("a Answer:")["input_ids"]
+    )
     assert (
         asked.answer_ids("a", "cat <image>", True)[-1] == asked.tokenizer.sep_token_id
     )  # BERT has no end of sequence
@@ -303,7 +332,8 @@ def test_a_grid_of_tiles_is_spelled_out() -> None:
     text = IDEFICS3.expand(Picture(6, rows=1, columns=2), "*")
     around = "<fake_token_around_image>"
     assert (
-        text == f"{around}<row_1_col_1>**{around}<row_1_col_2>**\n\n{around}<global-img>**{around}"
+        text
+        == f"{around}<row_1_col_1>**{around}<row_1_col_2>**\n\n{around}<global-img>**{around}"
     )
 
 

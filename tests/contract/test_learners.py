@@ -8,7 +8,12 @@ import pytest
 import torch
 import transformers as hf
 
-from matboard.continual.build import LEARNERS, build_learner, options_of, training_options
+from matboard.continual.build import (
+    LEARNERS,
+    build_learner,
+    options_of,
+    training_options,
+)
 from matboard.continual.eye import FrozenEye, Inputs
 from matboard.continual.l2p import VOTE
 from matboard.continual.protocol import Stage, run_stream
@@ -18,7 +23,9 @@ from matboard.registry import check_options
 from matboard.tasks import load_task
 from matboard.tasks.stream import class_incremental
 
-STREAM = class_incremental(load_task("scenes-recognition", train=48, test=24), 3, seed=0)
+STREAM = class_incremental(
+    load_task("scenes-recognition", train=48, test=24), 3, seed=0
+)
 OPTIONS = {
     "l2p-batchwise": ("l2p", {"preset": "l2p-pytorch"}),
     "l2p-soft": ("l2p", {"weighting": "soft"}),
@@ -26,7 +33,12 @@ OPTIONS = {
     "image-prompt-reshape": ("image-prompt", {"route": "reshape", "start": "matched"}),
     "residual-drifting": (
         "residual-generator",
-        {"adapt": None, "head": "linear", "weighting": "soft", "generator_distillation": 1.0},
+        {
+            "adapt": None,
+            "head": "linear",
+            "weighting": "soft",
+            "generator_distillation": 1.0,
+        },
     ),
     "l2p-untrained": ("l2p", {"adapt": 0, "head": "ridge-both"}),
     "l2p-settled": ("l2p", {"adapt": 1}),
@@ -79,11 +91,15 @@ def everything(eye, learner):
 
 
 def test_only_the_learner_changes(eye, variant):
-    before = {name: value.clone() for name, value in eye.backbone.tower.state_dict().items()}
+    before = {
+        name: value.clone() for name, value in eye.backbone.tower.state_dict().items()
+    }
     taught(build(eye, variant))
     after = eye.backbone.tower.state_dict()
     assert all(torch.equal(before[name], value) for name, value in after.items())
-    assert all(p.grad is None and not p.requires_grad for p in eye.backbone.tower.parameters())
+    assert all(
+        p.grad is None and not p.requires_grad for p in eye.backbone.tower.parameters()
+    )
 
 
 def test_untaught_classes_have_no_chance(eye, variant):
@@ -125,7 +141,9 @@ def test_test_pictures_are_not_looked_at_in_learning(eye, variant):
         raise AssertionError("a test picture was opened")
 
     blind = [
-        replace(t, test=tuple(replace(s, id=f"blind-{s.id}", load=refuse) for s in t.test))
+        replace(
+            t, test=tuple(replace(s, id=f"blind-{s.id}", load=refuse) for s in t.test)
+        )
         for t in STREAM.tasks
     ]
     learner = build(eye, variant)
@@ -152,10 +170,14 @@ def test_settled_prompts_stay_as_the_first_task_left_them(eye):
     assert not taught_more
     assert all(torch.equal(first[name], value) for name, value in second.items())
     after = learner.scores(everything(eye, learner))
-    assert not torch.equal(after, before), "the calibrated head has taken the new classes in"
+    assert not torch.equal(after, before), (
+        "the calibrated head has taken the new classes in"
+    )
 
 
-def test_a_step_whose_gradient_is_not_finite_changes_nothing_and_says_so(eye, monkeypatch):
+def test_a_step_whose_gradient_is_not_finite_changes_nothing_and_says_so(
+    eye, monkeypatch
+):
     learner = build(eye, "l2p")
     other = build(eye, "l2p")
     real = learner.source.forward
@@ -198,7 +220,12 @@ def test_stages_fill_the_lower_triangle(eye):
             UnknownName,
             "Unknown preset of l2p 'l2p-jaxx'. Did you mean 'l2p-jax'?",
         ),
-        ("l2p", {"top_k": 11}, ConfigError, "top_k is 11, but the pool holds 10 prompts"),
+        (
+            "l2p",
+            {"top_k": 11},
+            ConfigError,
+            "top_k is 11, but the pool holds 10 prompts",
+        ),
         (
             "l2p",
             {"lr": "fast"},
@@ -223,7 +250,12 @@ def test_stages_fill_the_lower_triangle(eye):
             ConfigError,
             "this learner has no generator that works from queries",
         ),
-        ("ridge", {"epochs": 3}, UnknownName, "Unknown option of learner 'ridge' 'epochs'"),
+        (
+            "ridge",
+            {"epochs": 3},
+            UnknownName,
+            "Unknown option of learner 'ridge' 'epochs'",
+        ),
         (
             "l2p",
             {"bounds": (1, 0)},
@@ -257,8 +289,12 @@ def test_wrong_options_are_sentences(eye, name, options, error, sentence):
         ("seed", 2**63, "less than or equal to 2147483647"),
     ],
 )
-def test_values_out_of_range_are_refused_before_anything_is_built(eye, option, value, expected):
-    sentence = f"Option '{option}' of learner 'l2p': Input should be .*{expected}.*came: "
+def test_values_out_of_range_are_refused_before_anything_is_built(
+    eye, option, value, expected
+):
+    sentence = (
+        f"Option '{option}' of learner 'l2p': Input should be .*{expected}.*came: "
+    )
     with pytest.raises(ConfigError, match=sentence):
         build_learner("l2p", eye, 8, **{option: value})
 

@@ -38,7 +38,9 @@ def vlm(request: pytest.FixtureRequest) -> HuggingFaceVLM:
     return drive(UNLISTED[request.param](), request.param)
 
 
-def own_loss(vlm: HuggingFaceVLM, picture: Image.Image, question: str, answer: str) -> float:
+def own_loss(
+    vlm: HuggingFaceVLM, picture: Image.Image, question: str, answer: str
+) -> float:
     """The model's own forward over its own processor's outputs and the answer behind them."""
     assert vlm._official is not None
     own = vlm._official.processor
@@ -60,10 +62,14 @@ def own_loss(vlm: HuggingFaceVLM, picture: Image.Image, question: str, answer: s
     for module in vlm.model.modules():
         if hasattr(module, "rope_deltas"):
             module.rope_deltas = None
-    return float(torch.nn.functional.cross_entropy(logits, answered[0], reduction="sum"))
+    return float(
+        torch.nn.functional.cross_entropy(logits, answered[0], reduction="sum")
+    )
 
 
-def test_the_loss_is_the_models_own_on_its_own_processors_outputs(vlm: HuggingFaceVLM) -> None:
+def test_the_loss_is_the_models_own_on_its_own_processors_outputs(
+    vlm: HuggingFaceVLM,
+) -> None:
     if vlm.name in GUESSED:
         pytest.skip("its processor needs torchvision")
     assert vlm.asks_officially
@@ -85,9 +91,12 @@ def test_no_picture_tells_on_its_neighbour(vlm: HuggingFaceVLM) -> None:
 
 
 def test_candidates_score_as_separate_answers(vlm: HuggingFaceVLM) -> None:
-    ranked = vlm.candidate_log_likelihoods(PICTURES, QUESTIONS, CANDIDATES, length_normalised=False)
+    ranked = vlm.candidate_log_likelihoods(
+        PICTURES, QUESTIONS, CANDIDATES, length_normalised=False
+    )
     columns = [
-        vlm.answer_loss(PICTURES, QUESTIONS, [row[k] for row in CANDIDATES]) for k in range(3)
+        vlm.answer_loss(PICTURES, QUESTIONS, [row[k] for row in CANDIDATES])
+        for k in range(3)
     ]
     torch.testing.assert_close(ranked, -torch.stack(columns, 1), **CLOSE)
 
@@ -133,7 +142,9 @@ def test_a_model_that_nobody_can_ask_is_judged_with_a_warning_and_not_learned_on
         loaded = load(str(tmp_path), device="cpu")
     assert loaded.guesses
     assert loaded.refusal is not None
-    assert loaded.refusal.startswith("How Lfm2VlForConditionalGeneration is asked is not known")
+    assert loaded.refusal.startswith(
+        "How Lfm2VlForConditionalGeneration is asked is not known"
+    )
     assert loaded.answer_loss(PICTURES, QUESTIONS, ANSWERS).isfinite().all()
 
 
@@ -143,10 +154,14 @@ def test_a_guess_is_said_even_where_the_image_processor_is_refused_too(
     model = drive(UNLISTED["lfm2_vl"]())
     monkeypatch.setitem(vars(model.preprocess), "refusal", "Its pixels differ.")
     assert model.refusal is not None
-    assert "matboard's guess" in model.refusal and model.refusal.endswith("Its pixels differ.")
+    assert "matboard's guess" in model.refusal and model.refusal.endswith(
+        "Its pixels differ."
+    )
 
 
-def test_a_guessed_prompt_is_read_one_picture_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_guessed_prompt_is_read_one_picture_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     model = drive(UNLISTED["lfm2_vl"]())
     seen: list[int] = []
     plain = HuggingFaceVLM._inputs
@@ -166,9 +181,13 @@ def test_a_guessed_prompt_is_read_one_picture_at_a_time(monkeypatch: pytest.Monk
 def test_tokens_that_nobody_deals_are_not_dealt() -> None:
     tokens = torch.zeros(24, 2)
     assert [len(part) for part in divided(tokens, [16, 80])] == [4, 20]
-    with pytest.raises(ModelError, match="does not say which visual tokens belong to which pic"):
+    with pytest.raises(
+        ModelError, match="does not say which visual tokens belong to which pic"
+    ):
         divided(tokens, None)
-    with pytest.raises(ModelError, match="24 visual tokens do not divide among 2 pictures"):
+    with pytest.raises(
+        ModelError, match="24 visual tokens do not divide among 2 pictures"
+    ):
         divided(tokens, [2, 3])
 
 

@@ -95,7 +95,11 @@ def own_inputs(
         inputs["token_type_ids"] = torch.tensor([[0] * len(ids) + [1] * len(spoken)])
     if driven.name.startswith("mllama"):
         spans, tiles = (
-            [get_cross_attention_token_mask(whole[0].tolist(), vlm.model.config.image_token_id)],
+            [
+                get_cross_attention_token_mask(
+                    whole[0].tolist(), vlm.model.config.image_token_id
+                )
+            ],
             inputs["aspect_ratio_mask"],
         )
         mask = convert_sparse_cross_attention_mask_to_dense(
@@ -111,12 +115,18 @@ def naive_loss(driven: Driven, picture: Tensor, question: str, answer: str) -> f
     """
     model, vlm = driven.vlm.model, driven.vlm
     spoken = torch.tensor([vlm.template.answer_ids(question, answer, False)])
-    if driven.name == "florence2":  # its first token is forced, which labels do not know
-        forced = torch.tensor([[2, model.generation_config.forced_bos_token_id, *spoken[0, :-1]]])
-        logits = model(**own_inputs(driven, picture, question), decoder_input_ids=forced).logits[
-            0, 1:
-        ]
-        return float(torch.nn.functional.cross_entropy(logits, spoken[0], reduction="sum"))
+    if (
+        driven.name == "florence2"
+    ):  # its first token is forced, which labels do not know
+        forced = torch.tensor(
+            [[2, model.generation_config.forced_bos_token_id, *spoken[0, :-1]]]
+        )
+        logits = model(
+            **own_inputs(driven, picture, question), decoder_input_ids=forced
+        ).logits[0, 1:]
+        return float(
+            torch.nn.functional.cross_entropy(logits, spoken[0], reduction="sum")
+        )
     if vlm.language.padding == "right":
         return (
             float(model(**own_inputs(driven, picture, question), labels=spoken).loss)
@@ -127,12 +137,19 @@ def naive_loss(driven: Driven, picture: Tensor, question: str, answer: str) -> f
     ]
     if driven.name.startswith("qwen"):
         model.model.rope_deltas = None
-    return float(torch.nn.functional.cross_entropy(logits.float(), spoken[0], reduction="sum"))
+    return float(
+        torch.nn.functional.cross_entropy(logits.float(), spoken[0], reduction="sum")
+    )
 
 
-def test_the_loss_is_that_of_the_models_own_forward(driven: Driven, canvas: Tensor) -> None:
+def test_the_loss_is_that_of_the_models_own_forward(
+    driven: Driven, canvas: Tensor
+) -> None:
     ours = driven.vlm.answer_loss(canvas, QUESTIONS, ANSWERS)
-    theirs = [naive_loss(driven, canvas[i : i + 1], QUESTIONS[i], ANSWERS[i]) for i in range(3)]
+    theirs = [
+        naive_loss(driven, canvas[i : i + 1], QUESTIONS[i], ANSWERS[i])
+        for i in range(3)
+    ]
     torch.testing.assert_close(ours, torch.tensor(theirs), **CLOSE)
 
 
@@ -147,7 +164,9 @@ def test_gradient_reaches_every_pixel(driven: Driven, canvas: Tensor) -> None:
 
 
 def test_a_batch_gives_what_its_samples_give(driven: Driven, canvas: Tensor) -> None:
-    whole = driven.vlm.answer(canvas, QUESTIONS, ANSWERS, taps=driven.vlm.taps, terminator=True)
+    whole = driven.vlm.answer(
+        canvas, QUESTIONS, ANSWERS, taps=driven.vlm.taps, terminator=True
+    )
     for i in range(3):
         one = driven.vlm.answer(
             canvas[i : i + 1],
@@ -161,14 +180,17 @@ def test_a_batch_gives_what_its_samples_give(driven: Driven, canvas: Tensor) -> 
         )
         assert one.token_count[0] == whole.token_count[i]
         for tap in driven.vlm.taps:
-            torch.testing.assert_close(one.features[tap][0], whole.features[tap][i], **CLOSE)
+            torch.testing.assert_close(
+                one.features[tap][0], whole.features[tap][i], **CLOSE
+            )
 
 
 def test_candidates_score_as_separate_answers(
     driven: Driven, canvas: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     columns = [
-        driven.vlm.answer(canvas, QUESTIONS, [row[k] for row in CANDIDATES]) for k in range(3)
+        driven.vlm.answer(canvas, QUESTIONS, [row[k] for row in CANDIDATES])
+        for k in range(3)
     ]
     expected = -torch.stack([out.negative_log_likelihood for out in columns], 1)
     lengths = torch.stack([out.token_count for out in columns], 1)
@@ -178,7 +200,9 @@ def test_candidates_score_as_separate_answers(
     )
     torch.testing.assert_close(total, expected, **CLOSE)
     torch.testing.assert_close(
-        -driven.vlm.answer_loss(canvas[1:2], QUESTIONS[1:2], ["y"])[0], total[1, 0], **CLOSE
+        -driven.vlm.answer_loss(canvas[1:2], QUESTIONS[1:2], ["y"])[0],
+        total[1, 0],
+        **CLOSE,
     )  # one token
     monkeypatch.setattr(
         rank, "RANKING_BYTES", 1
@@ -187,18 +211,24 @@ def test_candidates_score_as_separate_answers(
     torch.testing.assert_close(mean, expected / lengths, **CLOSE)
 
 
-def test_candidate_scores_carry_the_same_gradient(driven: Driven, canvas: Tensor) -> None:
+def test_candidate_scores_carry_the_same_gradient(
+    driven: Driven, canvas: Tensor
+) -> None:
     gradients = []
     for ranked in (True, False):
         pixels = canvas[:1].clone().requires_grad_()
-        score = driven.vlm.candidate_log_likelihoods if ranked else driven.vlm.answer_loss
+        score = (
+            driven.vlm.candidate_log_likelihoods if ranked else driven.vlm.answer_loss
+        )
         options = {"length_normalised": False} if ranked else {}
         loss = score(
             pixels, QUESTIONS[:1], [ANSWERS[:1]] if ranked else ANSWERS[:1], **options
         ).sum()
         gradients.append(torch.autograd.grad(-loss if ranked else loss, pixels)[0])
     scale = gradients[1].abs().max()
-    torch.testing.assert_close(gradients[0] / scale, gradients[1] / scale, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(
+        gradients[0] / scale, gradients[1] / scale, rtol=1e-3, atol=1e-3
+    )
 
 
 def test_each_picture_is_encoded_once(driven: Driven, canvas: Tensor) -> None:
@@ -220,20 +250,26 @@ def state(vlm: HuggingFaceVLM) -> tuple[str, object, bool]:
     return digest.hexdigest(), deltas, vlm.model.training
 
 
-def test_nothing_but_the_input_gets_a_gradient_or_changes(driven: Driven, canvas: Tensor) -> None:
+def test_nothing_but_the_input_gets_a_gradient_or_changes(
+    driven: Driven, canvas: Tensor
+) -> None:
     before, pixels = state(driven.vlm), canvas.clone().requires_grad_()
     driven.vlm.answer_loss(pixels, QUESTIONS, ANSWERS).sum().backward()
     driven.vlm.candidate_log_likelihoods(pixels, QUESTIONS, CANDIDATES)
     driven.vlm.generate(pixels, QUESTIONS, max_new_tokens=2)
     assert state(driven.vlm) == before and before[2] is False
-    assert all(not p.requires_grad and p.grad is None for p in driven.vlm.model.parameters())
+    assert all(
+        not p.requires_grad and p.grad is None for p in driven.vlm.model.parameters()
+    )
     assert torch.equal(pixels, canvas)
 
 
 def test_generation_is_the_models_own(driven: Driven, canvas: Tensor) -> None:
     spoken = driven.vlm.generate(canvas, QUESTIONS, max_new_tokens=4)
     assert spoken == [
-        driven.vlm.generate(canvas[i : i + 1], QUESTIONS[i : i + 1], max_new_tokens=4)[0]
+        driven.vlm.generate(canvas[i : i + 1], QUESTIONS[i : i + 1], max_new_tokens=4)[
+            0
+        ]
         for i in range(3)
     ]
     assert any(spoken) or driven.name in {
@@ -250,11 +286,16 @@ def test_generation_is_the_models_own(driven: Driven, canvas: Tensor) -> None:
             name: torch.cat([inputs[name], torch.ones(1, 1, dtype=torch.long)], 1)
             for name in ("input_ids", "attention_mask")
         }
-    out = vlm.model.generate(**inputs, do_sample=False, max_new_tokens=count)[0].tolist()
+    out = vlm.model.generate(**inputs, do_sample=False, max_new_tokens=count)[
+        0
+    ].tolist()
     if driven.name.startswith("qwen"):
         vlm.model.model.rope_deltas = None
     new = out[ids.shape[1] :] if out[: ids.shape[1]] == ids[0].tolist() else out
-    assert spoken[0] == driven.parts.tokenizer.decode(new, skip_special_tokens=True).strip()
+    assert (
+        spoken[0]
+        == driven.parts.tokenizer.decode(new, skip_special_tokens=True).strip()
+    )
 
 
 def test_pictures_and_tensors_take_two_routes_to_one_loss(driven: Driven) -> None:
@@ -270,9 +311,9 @@ def test_pictures_of_several_sizes(driven: Driven) -> None:
     both = driven.vlm.answer_loss(pictures, QUESTIONS[:2], ANSWERS[:2])
     for i in range(2):
         torch.testing.assert_close(
-            driven.vlm.answer_loss(pictures[i : i + 1], QUESTIONS[i : i + 1], ANSWERS[i : i + 1])[
-                0
-            ],
+            driven.vlm.answer_loss(
+                pictures[i : i + 1], QUESTIONS[i : i + 1], ANSWERS[i : i + 1]
+            )[0],
             both[i],
             **CLOSE,
         )
@@ -281,7 +322,9 @@ def test_pictures_of_several_sizes(driven: Driven) -> None:
 def test_learning_sees_what_the_official_processor_makes(driven: Driven) -> None:
     preprocess = driven.vlm.preprocess
     for size in (*PROBES, (56, 56), (100, 70)):
-        found = disagreement(preprocess.differentiable, preprocess.processor, probe(*size))
+        found = disagreement(
+            preprocess.differentiable, preprocess.processor, probe(*size)
+        )
         assert found < check.TOLERANCE
     assert preprocess.deviation is None
     assert driven.vlm.refusal is None
@@ -329,7 +372,9 @@ def test_bfloat16_says_about_the_same(driven: Driven, canvas: Tensor) -> None:
         rtol=0.4,
         atol=0.1,
     )
-    assert halved.candidate_log_likelihoods(canvas, QUESTIONS, CANDIDATES).isfinite().all()
+    assert (
+        halved.candidate_log_likelihoods(canvas, QUESTIONS, CANDIDATES).isfinite().all()
+    )
 
 
 def test_taps_and_fingerprint(driven: Driven, canvas: Tensor) -> None:
@@ -337,6 +382,11 @@ def test_taps_and_fingerprint(driven: Driven, canvas: Tensor) -> None:
     assert {"vision", "projector"} <= set(vlm.taps)
     shapes = {tap: vlm.visual_features(canvas[:2], tap).shape for tap in vlm.taps}
     assert all(shape[0] == 2 and len(shape) == 3 for shape in shapes.values())
-    with pytest.raises(UnknownName, match=r"Unknown tap 'visoin'\. Did you mean 'vision'"):
+    with pytest.raises(
+        UnknownName, match=r"Unknown tap 'visoin'\. Did you mean 'vision'"
+    ):
         vlm.visual_features(canvas[:1], "visoin")
-    assert vlm.encoder == drive(driven.name, driven.parts).encoder and len(vlm.encoder) == 12
+    assert (
+        vlm.encoder == drive(driven.name, driven.parts).encoder
+        and len(vlm.encoder) == 12
+    )

@@ -9,7 +9,17 @@ from typing import Any
 
 import torch
 import transformers as hf
-from families import EYE, SIGLIP, SQUARE, VOCABULARY, WIDTH, Parts, build, text, tokenizer
+from families import (
+    EYE,
+    SIGLIP,
+    SQUARE,
+    VOCABULARY,
+    WIDTH,
+    Parts,
+    build,
+    text,
+    tokenizer,
+)
 
 
 def words(*tokens: str, **names: str) -> Any:
@@ -61,13 +71,20 @@ def lighton_ocr() -> Parts:
     processor = hf.PixtralImageProcessorPil(size={"longest_edge": 42}, patch_size=7)
     options = {"patch_size": 7, "spatial_merge_size": 2}
     model = hf.LightOnOcrForConditionalGeneration(config)
-    return build(model, processor, made, processor=hf.LightOnOcrProcessor, options=options)
+    return build(
+        model, processor, made, processor=hf.LightOnOcrProcessor, options=options
+    )
 
 
 def ovis2() -> Parts:
     indicators = ["<IMG_START>", "<IMG_GRID>", "<IMG_COL>", "<IMG_ROW>", "<IMG_END>"]
     made = words("<IMG_ATOM>", *indicators)
-    eye = {**EYE, "vocab_size": 40, "hidden_stride": 2, "num_visual_indicator_tokens": 5}
+    eye = {
+        **EYE,
+        "vocab_size": 40,
+        "hidden_stride": 2,
+        "num_visual_indicator_tokens": 5,
+    }
     config = hf.Ovis2Config(
         vision_config=eye,
         text_config=text("qwen2", **LARGE),
@@ -76,7 +93,9 @@ def ovis2() -> Parts:
         hidden_size=32,
         **LARGE,
     )
-    processor = hf.Ovis2ImageProcessorPil(size=SQUARE, crop_to_patches=True, max_patches=9)
+    processor = hf.Ovis2ImageProcessorPil(
+        size=SQUARE, crop_to_patches=True, max_patches=9
+    )
     model = hf.Ovis2ForConditionalGeneration(config)
     options = {"image_seq_length": 4}
     return build(model, processor, made, processor=hf.Ovis2Processor, options=options)
@@ -92,7 +111,10 @@ def gemma4() -> Parts:
         "eoa_token": "<eoa>",
     }
     made = words(**names)
-    layers = {"sliding_window": 16, "layer_types": ["sliding_attention", "full_attention"]}
+    layers = {
+        "sliding_window": 16,
+        "layer_types": ["sliding_attention", "full_attention"],
+    }
     widths = {"head_dim": 8, "global_head_dim": 8, "hidden_size_per_layer_input": 8}
     language = text(
         "gemma4_text",
@@ -108,7 +130,9 @@ def gemma4() -> Parts:
         text_config=language,
         **{f"{name}_id": id_of(made, token) for name, token in names.items()},
     )
-    processor = hf.Gemma4ImageProcessorPil(patch_size=7, max_soft_tokens=70, pooling_kernel_size=2)
+    processor = hf.Gemma4ImageProcessorPil(
+        patch_size=7, max_soft_tokens=70, pooling_kernel_size=2
+    )
     model = hf.Gemma4ForConditionalGeneration(config)
     return build(model, processor, made, processor=hf.Gemma4Processor)
 
@@ -139,7 +163,9 @@ def qwen3_5() -> Parts:
     ids = {name: id_of(made, token) for name, token in tokens.items()}
     config = hf.Qwen3_5Config(vision_config=vision, text_config=language, **ids)
     size = {"shortest_edge": 14 * 14, "longest_edge": 56 * 56}
-    eye = hf.Qwen2VLImageProcessorPil(patch_size=7, merge_size=2, temporal_patch_size=2, size=size)
+    eye = hf.Qwen2VLImageProcessorPil(
+        patch_size=7, merge_size=2, temporal_patch_size=2, size=size
+    )
     model = hf.Qwen3_5ForConditionalGeneration(config)
     return build(model, eye, made, processor=hf.Qwen3VLProcessor)
 
@@ -147,7 +173,9 @@ def qwen3_5() -> Parts:
 def glm4v() -> Parts:
     made = words("<|image|>", "<|video|>", "<|begin_of_image|>", "<|end_of_image|>")
     rope = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [1, 1, 2]}
-    language = text("glm4v_text", rope_parameters={**rope, "partial_rotary_factor": 1.0}, **LARGE)
+    language = text(
+        "glm4v_text", rope_parameters={**rope, "partial_rotary_factor": 1.0}, **LARGE
+    )
     vision = {
         "depth": 2,
         "hidden_size": 32,
@@ -166,7 +194,9 @@ def glm4v() -> Parts:
         image_end_token_id=id_of(made, "<|end_of_image|>"),
     )
     size = {"shortest_edge": 14 * 14, "longest_edge": 2 * 56 * 56}
-    eye = hf.Glm4vImageProcessorPil(patch_size=7, merge_size=2, temporal_patch_size=2, size=size)
+    eye = hf.Glm4vImageProcessorPil(
+        patch_size=7, merge_size=2, temporal_patch_size=2, size=size
+    )
     model = hf.Glm4vForConditionalGeneration(config)
     return build(model, eye, made, processor=hf.Glm4vProcessor)
 
@@ -200,14 +230,23 @@ def llama4() -> Parts:
     )
     model = hf.Llama4ForConditionalGeneration(config)
     options = {"patch_size": 7}
-    return build(model, Chunks(size=SQUARE), made, processor=hf.Llama4Processor, options=options)
+    return build(
+        model, Chunks(size=SQUARE), made, processor=hf.Llama4Processor, options=options
+    )
 
 
 def chameleon() -> Parts:
     """Its eye turns a picture into words: no gradient passes."""
-    made = words("<racm3:break>", "<eoss>", "<reserved08706>", sep_token="<reserved08706>")
+    made = words(
+        "<racm3:break>", "<eoss>", "<reserved08706>", sep_token="<reserved08706>"
+    )
     codes = {f"IMGIMG{letter}Z": VOCABULARY + i for i, letter in enumerate("ABCDEFGH")}
-    vq = {"embed_dim": 8, "num_embeddings": 8, "base_channels": 32, "channel_multiplier": [1, 1]}
+    vq = {
+        "embed_dim": 8,
+        "num_embeddings": 8,
+        "base_channels": 32,
+        "channel_multiplier": [1, 1],
+    }
     config = hf.ChameleonConfig(
         **{k: v for k, v in text("chameleon", **LARGE).items() if k != "model_type"},
         vocabulary_map={"<image>": id_of(made, "<image>"), **codes},
@@ -224,7 +263,11 @@ def chameleon() -> Parts:
 def lfm2_vl() -> Parts:
     """Its cache holds convolutional states, and its own processor needs torchvision."""
     config = hf.Lfm2VlConfig(
-        vision_config={**SIGLIP, "model_type": "siglip2_vision_model", "num_patches": 16},
+        vision_config={
+            **SIGLIP,
+            "model_type": "siglip2_vision_model",
+            "num_patches": 16,
+        },
         text_config=text("lfm2", layer_types=["conv", "full_attention"]),
         image_token_id=id_of(tokenizer(), "<image>"),
         downsample_factor=2,

@@ -33,7 +33,9 @@ def test_nothing_heavy_is_imported_before_it_is_needed():
         == "False"
     )
     assert (
-        run("import sys, matboard.cli, matboard.report; print('torch' in sys.modules)").strip()
+        run(
+            "import sys, matboard.cli, matboard.report; print('torch' in sys.modules)"
+        ).strip()
         == "False"
     )
 
@@ -75,7 +77,9 @@ def test_every_experiment_is_a_valid_configuration():
 
 def test_the_python_example_of_the_readme_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+    blocks = re.findall(
+        r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL
+    )
     assert blocks
     for block in blocks:
         exec(compile(block, "README.md", "exec"), {})

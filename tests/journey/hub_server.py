@@ -87,7 +87,11 @@ class Hub(ThreadingHTTPServer):
         return f"http://localhost:{self.server_address[1]}"
 
     def add(
-        self, name: str, files: Mapping[str, bytes], branch: str = "main", **rights: bool
+        self,
+        name: str,
+        files: Mapping[str, bytes],
+        branch: str = "main",
+        **rights: bool,
     ) -> Repo:
         repo = self.repos[name] = Repo(**rights)
         repo.commit(files, branch)
@@ -139,7 +143,9 @@ class Answer(BaseHTTPRequestHandler):
             if self.server.broken:
                 raise Refused(self.server.broken, "The server is out of order.")
             for method, pattern, act in ROUTES:
-                if self.command in method.split() and (found := re.fullmatch(pattern, self.path)):
+                if self.command in method.split() and (
+                    found := re.fullmatch(pattern, self.path)
+                ):
                     return act(self, *map(unquote, found.groups()))
             raise Refused(404, f"No such route: {self.command} {self.path}.")
         except Refused as error:
@@ -159,7 +165,9 @@ class Answer(BaseHTTPRequestHandler):
         self.rfile.readline()
         return b"".join(pieces)
 
-    def _send(self, content: bytes, status: int = 200, headers: Mapping[str, str] = NONE) -> None:
+    def _send(
+        self, content: bytes, status: int = 200, headers: Mapping[str, str] = NONE
+    ) -> None:
         self.send_response(status)
         for name, value in {"Content-Length": str(len(content)), **headers}.items():
             self.send_header(name, value)
@@ -167,9 +175,13 @@ class Answer(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(content)
 
-    def _json(self, value: object, status: int = 200, headers: Mapping[str, str] = NONE) -> None:
+    def _json(
+        self, value: object, status: int = 200, headers: Mapping[str, str] = NONE
+    ) -> None:
         self._send(
-            json.dumps(value).encode(), status, {"Content-Type": "application/json", **headers}
+            json.dumps(value).encode(),
+            status,
+            {"Content-Type": "application/json", **headers},
         )
 
     def _user(self) -> str | None:
@@ -183,7 +195,9 @@ class Answer(BaseHTTPRequestHandler):
         if user is None:
             raise Refused(401, "Invalid username or password.")
         if user != owner:
-            raise Refused(403, f"You don't have the rights to write in the namespace {owner!r}")
+            raise Refused(
+                403, f"You don't have the rights to write in the namespace {owner!r}"
+            )
 
     def _repo(self, kind: str, name: str) -> Repo:
         """A repository to read; to a stranger a private one looks like a missing one, and both like
@@ -191,7 +205,9 @@ class Answer(BaseHTTPRequestHandler):
         """
         user, repo = self._user(), self.server.repos.get(f"{kind}/{name}")
         if repo is None or (repo.private and user != name.split("/")[0]):
-            raise Refused(401 if user is None else 404, "Repository not found", "RepoNotFound")
+            raise Refused(
+                401 if user is None else 404, "Repository not found", "RepoNotFound"
+            )
         return repo
 
     def _files(
@@ -247,18 +263,28 @@ class Answer(BaseHTTPRequestHandler):
         except (ValueError, yaml.YAMLError) as error:
             wrong = [str(error)]
         self._json(
-            {"errors": [{"message": m} for m in wrong], "warnings": []}, 400 if wrong else 200
+            {"errors": [{"message": m} for m in wrong], "warnings": []},
+            400 if wrong else 200,
         )
 
     def preupload(self, kind: str, name: str, revision: str) -> None:
         self._writer(name.split("/")[0])
         there = self._repo(kind, name).files(revision)
         self._json(
-            {"files": [self._mode(file["path"], there) for file in json.loads(self.body)["files"]]}
+            {
+                "files": [
+                    self._mode(file["path"], there)
+                    for file in json.loads(self.body)["files"]
+                ]
+            }
         )
 
     def _mode(self, path: str, there: Mapping[str, bytes]) -> dict[str, object]:
-        oid = (sha256 if self._is_lfs(path) else git_hash)(there[path]) if path in there else None
+        oid = (
+            (sha256 if self._is_lfs(path) else git_hash)(there[path])
+            if path in there
+            else None
+        )
         return {
             "path": path,
             "uploadMode": "lfs" if self._is_lfs(path) else "regular",
@@ -275,9 +301,18 @@ class Answer(BaseHTTPRequestHandler):
                 "verify": {"href": f"{url}/lfs/verify"},
             }
             answers.append(
-                {**wanted, **({} if wanted["oid"] in self.server.objects else {"actions": actions})}
+                {
+                    **wanted,
+                    **(
+                        {}
+                        if wanted["oid"] in self.server.objects
+                        else {"actions": actions}
+                    ),
+                }
             )
-        self._json({"transfer": "basic", "objects": answers}, headers={"Content-Type": LFS})
+        self._json(
+            {"transfer": "basic", "objects": answers}, headers={"Content-Type": LFS}
+        )
 
     def put_object(self, oid: str) -> None:
         if sha256(self.body) != oid:
@@ -300,11 +335,17 @@ class Answer(BaseHTTPRequestHandler):
         for line in self.body.splitlines():
             entry = json.loads(line)
             if entry["key"] == "file":
-                files[entry["value"]["path"]] = base64.b64decode(entry["value"]["content"])
+                files[entry["value"]["path"]] = base64.b64decode(
+                    entry["value"]["content"]
+                )
             elif entry["key"] == "lfsFile":
-                files[entry["value"]["path"]] = self.server.objects[entry["value"]["oid"]]
+                files[entry["value"]["path"]] = self.server.objects[
+                    entry["value"]["oid"]
+                ]
             elif entry["key"] != "header":
-                raise Refused(400, f"This stand-in knows no operation {entry['key']!r}.")
+                raise Refused(
+                    400, f"This stand-in knows no operation {entry['key']!r}."
+                )
         sha = self._repo(kind, name).commit(files, branch)
         self._json(
             {
@@ -329,7 +370,9 @@ class Answer(BaseHTTPRequestHandler):
 
     def tree(self, kind: str, name: str, revision: str) -> None:
         _, files = self._files(self._repo(kind, name), revision, metadata=True)
-        self._json([self._entry(path, content) for path, content in sorted(files.items())])
+        self._json(
+            [self._entry(path, content) for path, content in sorted(files.items())]
+        )
 
     def _entry(self, path: str, content: bytes) -> dict[str, object]:
         lfs = (
@@ -337,15 +380,25 @@ class Answer(BaseHTTPRequestHandler):
             if self._is_lfs(path)
             else {}
         )
-        return {"type": "file", "path": path, "size": len(content), "oid": git_hash(content), **lfs}
+        return {
+            "type": "file",
+            "path": path,
+            "size": len(content),
+            "oid": git_hash(content),
+            **lfs,
+        }
 
     def resolve(self, prefix: str, name: str, revision: str, path: str) -> None:
-        sha, files = self._files(self._repo((prefix or "models/").rstrip("/"), name), revision)
+        sha, files = self._files(
+            self._repo((prefix or "models/").rstrip("/"), name), revision
+        )
         if path not in files:
             raise Refused(404, f"{path} is not in {name}", "EntryNotFound")
         content, headers = files[path], {"X-Repo-Commit": sha}
         if not self._is_lfs(path):
-            return self._send(content, headers={**headers, "ETag": f'"{git_hash(content)}"'})
+            return self._send(
+                content, headers={**headers, "ETag": f'"{git_hash(content)}"'}
+            )
         oid = sha256(content)
         self.server.objects[oid] = content
         linked = {

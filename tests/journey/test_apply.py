@@ -63,14 +63,22 @@ def test_files_and_folders_keep_their_structure(prompt, tmp_path):
 
 def test_bad_pictures_are_skipped_counted_and_named(prompt, tmp_path):
     paint(tmp_path / "in" / "good.png")
-    (tmp_path / "in" / "half.png").write_bytes((tmp_path / "in" / "good.png").read_bytes()[:60])
+    (tmp_path / "in" / "half.png").write_bytes(
+        (tmp_path / "in" / "good.png").read_bytes()[:60]
+    )
     (tmp_path / "in" / "text.jpg").write_text("no")
-    result = run(prompt, tmp_path / "in", tmp_path / "gone.png", "--out", tmp_path / "out")
+    result = run(
+        prompt, tmp_path / "in", tmp_path / "gone.png", "--out", tmp_path / "out"
+    )
     assert result.exit_code == 0
     assert "1 written" in result.stdout
     assert "3 skipped" in result.stdout
     assert written(tmp_path / "out") == {"good.png"}
-    for sentence in ("text.jpg is not a picture", "half.png", "gone.png does not exist"):
+    for sentence in (
+        "text.jpg is not a picture",
+        "half.png",
+        "gone.png does not exist",
+    ):
         assert sentence in result.stderr
     assert "Traceback" not in result.output
 
@@ -79,7 +87,9 @@ def test_bad_pictures_are_skipped_counted_and_named(prompt, tmp_path):
 def test_nothing_written_is_exit_code_2(prompt, tmp_path, inputs):
     (tmp_path / "empty").mkdir()
     (tmp_path / "bad.png").write_text("no")
-    result = run(prompt, *(tmp_path / name for name in inputs), "--out", tmp_path / "out")
+    result = run(
+        prompt, *(tmp_path / name for name in inputs), "--out", tmp_path / "out"
+    )
     assert result.exit_code == 2
     assert "0 written" in result.stdout
     assert f"skipped: {tmp_path / inputs[0]}" in result.stderr
@@ -115,7 +125,8 @@ def test_colliding_names_lose_nothing(prompt, tmp_path):
         "b.png-2.png",
     }
     centres = {
-        tuple(np.asarray(Image.open(file))[16, 16] // 128) for file in (tmp_path / "out").iterdir()
+        tuple(np.asarray(Image.open(file))[16, 16] // 128)
+        for file in (tmp_path / "out").iterdir()
     }
     assert len(centres) == 6
 
@@ -165,7 +176,9 @@ def test_a_result_never_replaces_another_source(prompt, tmp_path):
     source = paint(tmp_path / "in" / "sub" / "a.jpg")
     other = paint(tmp_path / "out" / "sub" / "a.png", "blue")
     before = other.read_bytes()
-    result = run(prompt, tmp_path / "in", other, "--out", tmp_path / "out", "--overwrite")
+    result = run(
+        prompt, tmp_path / "in", other, "--out", tmp_path / "out", "--overwrite"
+    )
     assert result.exit_code == 0
     assert f"The result of {source} would replace an input" in result.stderr
     assert other.read_bytes() == before
@@ -203,7 +216,9 @@ def matboard(*words: object) -> subprocess.CompletedProcess:
 
 
 def test_torch_is_never_imported(prompt, tmp_path):
-    done = matboard("apply", prompt, paint(tmp_path / "a.jpg"), "--out", tmp_path / "out")
+    done = matboard(
+        "apply", prompt, paint(tmp_path / "a.jpg"), "--out", tmp_path / "out"
+    )
     assert done.returncode == 0
     assert done.stdout.splitlines()[-1] == "False"
     assert (tmp_path / "out" / "a.png").exists()
@@ -212,7 +227,11 @@ def test_torch_is_never_imported(prompt, tmp_path):
 def test_a_wrong_prompt_is_one_sentence(tmp_path):
     (tmp_path / "empty").mkdir()
     done = matboard(
-        "apply", tmp_path / "empty", paint(tmp_path / "a.jpg"), "--out", tmp_path / "out"
+        "apply",
+        tmp_path / "empty",
+        paint(tmp_path / "a.jpg"),
+        "--out",
+        tmp_path / "out",
     )
     assert done.returncode == 2
     assert "prompt_config.json cannot be read" in done.stderr
@@ -269,7 +288,9 @@ def test_many_files_that_are_no_pictures_take_one_line(prompt, tmp_path):
     assert "25 skipped" in result.stdout
 
 
-def test_another_pictures_result_of_an_earlier_time_is_not_taken_for_ones_own(prompt, tmp_path):
+def test_another_pictures_result_of_an_earlier_time_is_not_taken_for_ones_own(
+    prompt, tmp_path
+):
     out = tmp_path / "out"
     first = paint(tmp_path / "a.jpg")
     second = paint(tmp_path / "a.png", "blue")

@@ -27,7 +27,8 @@ learners:
   image-prompt: {side: 20}
 """
 FIGURE = re.compile(
-    r'<figure>\s*<h4>([\w-]+) <small class="note">([^<]*)</small></h4>\s*(<svg.*?</svg>)', re.DOTALL
+    r'<figure>\s*<h4>([\w-]+) <small class="note">([^<]*)</small></h4>\s*(<svg.*?</svg>)',
+    re.DOTALL,
 )
 
 
@@ -84,7 +85,9 @@ def test_a_run_holds_everything_and_says_it(finished):
     mean = sum(c["accuracy"] for c in results["outcomes"] if c["learner"] == "l2p") / 2
     assert by_learner["l2p"]["accuracy"]["value"] == pytest.approx(mean)
     drawn = next(one for one in results["outcomes"] if one["learner"] == "image-prompt")
-    assert len(drawn["pictures"]) == 10 and all((run / one).exists() for one in drawn["pictures"])
+    assert len(drawn["pictures"]) == 10 and all(
+        (run / one).exists() for one in drawn["pictures"]
+    )
     selection = json.loads((fit_folder(run, "l2p-s0") / "selection.json").read_text())
     assert selection["prompts"] == 10 and 0 < selection["p_value"] <= 1
     assert "ridge" in done.stdout and "Traceback" not in done.stderr
@@ -107,14 +110,27 @@ def check_unfinished_report(run, command):
     )
     assert found and shlex.join(["python", *command[1:]]) in page
     assert (rows := int(found[1])) >= 2
-    cells = {(name, said): svg.count('class="number"') for name, said, svg in FIGURE.findall(page)}
+    cells = {
+        (name, said): svg.count('class="number"')
+        for name, said, svg in FIGURE.findall(page)
+    }
     assert cells.pop(("ridge", "2 seeds")) == cells.pop(("l2p", "1 seed")) == 10
-    assert cells == {("l2p", f"seed 1, {rows} of 4 tasks so far"): rows * (rows + 1) // 2}
+    assert cells == {
+        ("l2p", f"seed 1, {rows} of 4 tasks so far"): rows * (rows + 1) // 2
+    }
 
 
 def test_a_killed_run_goes_on_to_the_same_matrices(finished, config, tmp_path):
     run = tmp_path / "killed"
-    command = [sys.executable, "-m", "matboard", "continual", str(config), "--out", str(run)]
+    command = [
+        sys.executable,
+        "-m",
+        "matboard",
+        "continual",
+        str(config),
+        "--out",
+        str(run),
+    ]
     process = subprocess.Popen(
         command,
         stderr=subprocess.DEVNULL,
@@ -147,12 +163,18 @@ def test_wrong_input_is_a_sentence_and_code_2(finished, config, tmp_path):
             [config, "stream.tasks=49", "--out", tmp_path / "a"],
             "scenes-things has 48 classes, which cannot be cut into 49 tasks",
         ),
-        ([config, "task.test=20", "--out", tmp_path / "b"], "classes have no test picture"),
+        (
+            [config, "task.test=20", "--out", tmp_path / "b"],
+            "classes have no test picture",
+        ),
         (
             [config, "learners.l2p.top_k=11", "--out", tmp_path / "c"],
             "top_k is 11, but the pool holds 10 prompts",
         ),
-        ([config, "learners.l2p.topk=3", "--out", tmp_path / "d"], "Did you mean 'top_k'?"),
+        (
+            [config, "learners.l2p.topk=3", "--out", tmp_path / "d"],
+            "Did you mean 'top_k'?",
+        ),
         (
             [config, "learners={l2pp: {}}", "reference=l2pp", "--out", tmp_path / "e"],
             "Unknown learner 'l2pp'. Did you mean 'l2p'?",
@@ -172,7 +194,9 @@ def test_wrong_input_is_a_sentence_and_code_2(finished, config, tmp_path):
     ]:
         done = matboard("continual", *words)
         assert done.returncode == 2, (words, done.stderr)
-        assert sentence in " ".join(done.stderr.split()) and "Traceback" not in done.stderr, (
+        assert (
+            sentence in " ".join(done.stderr.split()) and "Traceback" not in done.stderr
+        ), (
             words,
             done.stderr,
         )
@@ -196,7 +220,10 @@ def test_domains_come_one_after_the_other(config, tmp_path):
     done = matboard("continual", config, *words, "--out", run)
     assert done.returncode == 0, done.stderr
     results = json.loads((run / "results.json").read_text())
-    assert results["stream"]["kind"] == "domain-incremental" and results["stream"]["tasks"] == 2
+    assert (
+        results["stream"]["kind"] == "domain-incremental"
+        and results["stream"]["tasks"] == 2
+    )
     assert [task["name"] for task in results["outcomes"][0]["tasks"]] == [
         "scenes-recognition",
         "scenes-recognition/noise",

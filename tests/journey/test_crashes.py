@@ -51,7 +51,11 @@ def stream(folder):
 
 def judge(folder):
     return evaluate(
-        str(folder.parent.parent / "grey"), ["tiny-blip2"], ["scenes-recognition"], folder, test=4
+        str(folder.parent.parent / "grey"),
+        ["tiny-blip2"],
+        ["scenes-recognition"],
+        folder,
+        test=4,
     )
 
 
@@ -84,10 +88,14 @@ def _watch(folder, kill_at):
     touched = []
 
     def notice(event, arguments):
-        writes = event == "open" and isinstance(arguments[2], int) and arguments[2] & WRITING
+        writes = (
+            event == "open" and isinstance(arguments[2], int) and arguments[2] & WRITING
+        )
         if not writes and event not in TOUCHING:
             return
-        if not isinstance(arguments[0], str) or not arguments[0].startswith(str(folder)):
+        if not isinstance(arguments[0], str) or not arguments[0].startswith(
+            str(folder)
+        ):
             return
         if len(touched) == kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -111,7 +119,9 @@ def what_came_out(folder):
     steps = {}
     for log in sorted(folder.rglob("metrics.jsonl")):
         rows = [json.loads(line) for line in log.read_text().splitlines()]
-        steps[str(log.relative_to(folder))] = [(row.get("run"), row["step"]) for row in rows]
+        steps[str(log.relative_to(folder))] = [
+            (row.get("run"), row["step"]) for row in rows
+        ]
     return said, arrays, steps
 
 
@@ -137,4 +147,6 @@ def _grey_prompt(folder):
 
     canvas = matboard.Canvas()
     border = np.where(canvas.mask(), 0.5, 0.0).astype("float32")
-    matboard.VisualPrompt(canvas, border[None].repeat(3, axis=0)).save_pretrained(folder)
+    matboard.VisualPrompt(canvas, border[None].repeat(3, axis=0)).save_pretrained(
+        folder
+    )

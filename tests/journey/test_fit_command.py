@@ -33,7 +33,9 @@ def config(tmp_path_factory):
 
 def matboard(*words, **options):
     command = [sys.executable, "-m", "matboard", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, **options)
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=300, **options
+    )
 
 
 def fit_folder(run: Path, name: str) -> Path:
@@ -52,7 +54,9 @@ def steps_logged(run: Path, name: str) -> int:
 
 
 def perturbation(run: Path, name="tvp-s0"):
-    return load_file(fit_folder(run, name) / "prompt/prompt.safetensors")["perturbation"]
+    return load_file(fit_folder(run, name) / "prompt/prompt.safetensors")[
+        "perturbation"
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -74,14 +78,24 @@ def test_a_run_folder_holds_everything(finished):
     ):
         assert (run / name).exists(), name
     results = json.loads((run / "results.json").read_text())
-    assert {c["name"] for c in results["conditions"]} == {"full", "shrunk", "random", "vp", "tvp"}
+    assert {c["name"] for c in results["conditions"]} == {
+        "full",
+        "shrunk",
+        "random",
+        "vp",
+        "tvp",
+    }
     assert len(results["cells"]) == 2 * 5 * 2
     for cell in results["cells"]:
         assert cell["low"] <= cell["value"] <= cell["high"] and cell["n"] == 24
     source, target = results["models"]
-    assert source["is_source"] and not target["is_source"] and not target["shares_encoder"]
+    assert (
+        source["is_source"] and not target["is_source"] and not target["shares_encoder"]
+    )
     assert len(results["examples"]) == 4
-    assert all((run / shown["picture"]).exists() for shown in results["examples"][0]["shown"])
+    assert all(
+        (run / shown["picture"]).exists() for shown in results["examples"][0]["shown"]
+    )
     assert "tiny-blip2" in done.stdout
 
 
@@ -90,7 +104,9 @@ def test_what_was_saved_is_what_was_learned(finished):
     record = json.loads((run / "prompts/tvp-s0/prompt_config.json").read_text())
     assert record["sources"][0]["model"] == "tiny-minigpt4"
     assert record["objective"]["feature_consistency"]["weight"] > 0
-    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    rows = [
+        json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()
+    ]
     assert [r["step"] for r in rows if r["run"] == "tvp-s0"] == list(range(1, 13))
     assert np.abs(perturbation(run)).sum() > 0
 
@@ -104,7 +120,9 @@ def test_asking_again_changes_nothing_and_takes_no_learning(finished, config):
 
 
 @pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGINT])
-def test_a_run_that_was_stopped_reaches_the_same_tensor(finished, config, tmp_path, blow):
+def test_a_run_that_was_stopped_reaches_the_same_tensor(
+    finished, config, tmp_path, blow
+):
     run = tmp_path / "stopped"
     command = [sys.executable, "-m", "matboard", "fit", str(config), "--out", str(run)]
     process = subprocess.Popen(
@@ -128,7 +146,10 @@ def test_a_run_that_was_stopped_reaches_the_same_tensor(finished, config, tmp_pa
     whole = finished[0]
     for name in ("vp-s0", "tvp-s0"):
         assert np.array_equal(perturbation(run, name), perturbation(whole, name)), name
-    cells = [json.loads((folder / "results.json").read_text())["cells"] for folder in (run, whole)]
+    cells = [
+        json.loads((folder / "results.json").read_text())["cells"]
+        for folder in (run, whole)
+    ]
     assert cells[0] == cells[1]
 
 
@@ -139,7 +160,14 @@ def test_processes_know_of_each_other(tmp_path):
         f"pathlib.Path({str(tmp_path)!r}, f'{{p.index}} of {{p.count}}').touch()\n"
     )
     subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", str(script)],
+        [
+            sys.executable,
+            "-m",
+            "torch.distributed.run",
+            "--nproc_per_node",
+            "2",
+            str(script),
+        ],
         check=True,
         timeout=120,
     )
@@ -187,7 +215,16 @@ def test_wrong_input_is_a_sentence_and_code_2(config, tmp_path):
         (["fit", tmp_path / "none.yaml"], "cannot be read"),
         (["report", tmp_path], "run"),
         (
-            ["evaluate", tmp_path, "--models", "", "--tasks", "x", "--out", tmp_path / "d"],
+            [
+                "evaluate",
+                tmp_path,
+                "--models",
+                "",
+                "--tasks",
+                "x",
+                "--out",
+                tmp_path / "d",
+            ],
             "No models were given; name at least one.",
         ),
         (
@@ -220,9 +257,16 @@ def test_two_commands_at_once_share_one_study(finished, config, tmp_path):
     said = [process.communicate(timeout=300)[1] for process in both]
     assert [process.returncode for process in both] == [0, 0], said
     for name in ("vp-s0", "tvp-s0"):
-        assert np.array_equal(perturbation(run, name), perturbation(finished[0], name)), name
-        assert steps_logged(run, name) == 12, "a fit that was made twice logs its steps twice"
-    cells = [json.loads((at / "results.json").read_text())["cells"] for at in (run, finished[0])]
+        assert np.array_equal(
+            perturbation(run, name), perturbation(finished[0], name)
+        ), name
+        assert steps_logged(run, name) == 12, (
+            "a fit that was made twice logs its steps twice"
+        )
+    cells = [
+        json.loads((at / "results.json").read_text())["cells"]
+        for at in (run, finished[0])
+    ]
     assert cells[0] == cells[1]
 
 
@@ -242,12 +286,16 @@ def test_evaluate_a_saved_prompt(finished, tmp_path):
         run,
     )
     assert done.returncode == 0, done.stderr
-    cells = {c["condition"]: c for c in json.loads((run / "results.json").read_text())["cells"]}
+    cells = {
+        c["condition"]: c
+        for c in json.loads((run / "results.json").read_text())["cells"]
+    }
     before = json.loads((finished[0] / "results.json").read_text())["cells"]
     same = next(
         c
         for c in before
-        if (c["model"], c["condition"], c["scorer"]) == ("tiny-minigpt4", "tvp", "ranking")
+        if (c["model"], c["condition"], c["scorer"])
+        == ("tiny-minigpt4", "tvp", "ranking")
     )
     assert cells["prompt"]["value"] == same["value"]
     assert matboard("report", run).returncode == 0 and (run / "report.html").exists()

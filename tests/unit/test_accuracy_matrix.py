@@ -49,9 +49,14 @@ def test_the_printed_run_in_every_definition(golden: AccuracyMatrix) -> None:
         "continuum-1.2.7": 6.300,
         "libcontinual": 6.300,
     }
-    assert {name: round(100 * golden.forgetting(name), 3) for name in FORGETTINGS} == forgettings
+    assert {
+        name: round(100 * golden.forgetting(name), 3) for name in FORGETTINGS
+    } == forgettings
     transfers = {"gem": -6.411, "diaz-rodriguez": -5.38, "continuum-1.2.7": -5.069}
-    found = {name: round(100 * golden.backward_transfer(name), 3) for name in BACKWARD_TRANSFERS}
+    found = {
+        name: round(100 * golden.backward_transfer(name), 3)
+        for name in BACKWARD_TRANSFERS
+    }
     assert found == transfers
 
 
@@ -76,10 +81,16 @@ IMAGES_A = (175, 185, 116, 222, 143, 134, 146, 127, 147, 124)
 def test_pilot_counts_every_picture_the_same() -> None:
     """The log prints "Average Accuracy (CNN): 68.771", and 58.66 after the last task."""
     matrix = AccuracyMatrix(printed(SD_LORA_A))
-    assert 100 * matrix.average_incremental_accuracy() == pytest.approx(69.09, abs=0.005)
-    assert 100 * matrix.average_incremental_accuracy(IMAGES_A) == pytest.approx(68.771, abs=0.003)
+    assert 100 * matrix.average_incremental_accuracy() == pytest.approx(
+        69.09, abs=0.005
+    )
+    assert 100 * matrix.average_incremental_accuracy(IMAGES_A) == pytest.approx(
+        68.771, abs=0.003
+    )
     assert 100 * matrix.average_accuracy(IMAGES_A) == pytest.approx(58.66, abs=0.005)
-    with pytest.raises(InputError, match=r"each of the 10 tasks, but \[175, 185\] came"):
+    with pytest.raises(
+        InputError, match=r"each of the 10 tasks, but \[175, 185\] came"
+    ):
         matrix.average_accuracy(IMAGES_A[:2])
 
 
@@ -95,7 +106,9 @@ def test_continuum_leaves_out_the_last_stage_but_one() -> None:
 def test_definitions_part_where_a_task_improves() -> None:
     """By hand: task 1 goes 0.5 → 0.8 → 0.6, task 2 goes 0.7 → 0.9."""
     nan = np.nan
-    matrix = AccuracyMatrix(np.array([[0.5, nan, nan], [0.8, 0.7, nan], [0.6, 0.9, 1.0]]))
+    matrix = AccuracyMatrix(
+        np.array([[0.5, nan, nan], [0.8, 0.7, nan], [0.6, 0.9, 1.0]])
+    )
     by_hand = {
         "chaudhry": (0.2 - 0.2) / 2,
         "l2p": (0.2 + 0.0) / 2,
@@ -104,7 +117,9 @@ def test_definitions_part_where_a_task_improves() -> None:
         "continuum-1.2.7": (0.5 - 0.6) / 2,
         "libcontinual": (0.5 - 0.6) / 2,
     }
-    assert {name: matrix.forgetting(name) for name in FORGETTINGS} == pytest.approx(by_hand)
+    assert {name: matrix.forgetting(name) for name in FORGETTINGS} == pytest.approx(
+        by_hand
+    )
     transfers = {
         "gem": (0.1 + 0.2) / 2,
         "diaz-rodriguez": (0.3 + 0.1 + 0.2) / 3,
@@ -113,7 +128,9 @@ def test_definitions_part_where_a_task_improves() -> None:
     found = {name: matrix.backward_transfer(name) for name in BACKWARD_TRANSFERS}
     assert found == pytest.approx(transfers)
     assert matrix.learning_accuracy() == pytest.approx((0.5 + 0.7 + 1.0) / 3)
-    assert matrix.average_incremental_accuracy() == pytest.approx((0.5 + 0.75 + 2.5 / 3) / 3)
+    assert matrix.average_incremental_accuracy() == pytest.approx(
+        (0.5 + 0.75 + 2.5 / 3) / 3
+    )
 
 
 def test_forward_transfer_needs_the_upper_triangle(golden: AccuracyMatrix) -> None:
@@ -138,7 +155,10 @@ def test_csv_round_trip(golden: AccuracyMatrix, tmp_path) -> None:
     [
         ([[0.5, 0.5]], r"square, stages × tasks, but this one has shape \(1, 2\)"),
         ([[50.0]], "one is 50: divide percentages by 100"),
-        ([[0.5, np.nan], [np.nan, 0.5]], "an entry on or below the diagonal is missing"),
+        (
+            [[0.5, np.nan], [np.nan, 0.5]],
+            "an entry on or below the diagonal is missing",
+        ),
     ],
 )
 def test_what_is_no_accuracy_matrix(values: list, sentence: str) -> None:

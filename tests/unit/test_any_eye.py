@@ -56,7 +56,11 @@ def model(kind: str, eye: dict[str, Any]) -> Any:
     torch.manual_seed(0)
     common = {"vision_config": eye, "text_config": TEXT, "image_token_index": IMAGE}
     llava = {"vision_feature_layer": -1, "vision_feature_select_strategy": "full"}
-    more = llava if kind == "pooled_llava" else {"qformer_config": QFORMER, "num_query_tokens": 4}
+    more = (
+        llava
+        if kind == "pooled_llava"
+        else {"qformer_config": QFORMER, "num_query_tokens": 4}
+    )
     made = AutoModelForImageTextToText.from_config(
         AutoConfig.for_model(kind, **common, **more)
     ).eval()
@@ -82,7 +86,9 @@ def test_any_eye_sees_every_pixel_and_survives_a_round_trip(
     kind: str, eye: dict[str, Any], tmp_path: Path
 ) -> None:
     made = model(kind, eye)
-    pixels = torch.rand(2, 3, 28, 28, generator=torch.Generator().manual_seed(1)).requires_grad_()
+    pixels = torch.rand(
+        2, 3, 28, 28, generator=torch.Generator().manual_seed(1)
+    ).requires_grad_()
     said = logits(made, pixels)
     said[:, -1].logsumexp(-1).sum().backward()
     assert pixels.grad is not None and (pixels.grad != 0).float().mean() > 0.99
@@ -100,20 +106,34 @@ def test_any_eye_sees_every_pixel_and_survives_a_round_trip(
 def test_a_picture_takes_few_tokens(kind: str, clip: int, cnn: int) -> None:
     for eye, count in ((CLIP, clip), (CNN, cnn)):
         made = model(kind, eye)
-        read = {"qformer_input_ids": torch.tensor([[5, 6]])} if kind == "any_eye_bliva" else {}
+        read = (
+            {"qformer_input_ids": torch.tensor([[5, 6]])}
+            if kind == "any_eye_bliva"
+            else {}
+        )
         assert (
-            len(made.get_image_features(torch.rand(1, 3, 28, 28), **read).pooler_output[0]) == count
+            len(
+                made.get_image_features(torch.rand(1, 3, 28, 28), **read).pooler_output[
+                    0
+                ]
+            )
+            == count
         )
         if kind == "any_eye_bliva":
             assert made.config.num_image_tokens == count
 
 
 def test_the_eye_is_the_one_named_and_is_not_pretrained_blips() -> None:
-    assert type(model("any_eye_blip_2", CLIP).vision_model).__name__ == "CLIPVisionModel"
-    assert any(
-        "pre_layrnorm" in name for name in model("any_eye_blip_2", CLIP).vision_model.state_dict()
+    assert (
+        type(model("any_eye_blip_2", CLIP).vision_model).__name__ == "CLIPVisionModel"
     )
-    assert isinstance(model("any_eye_bliva", CNN).vision_model, efficientnet.EfficientNetLite)
+    assert any(
+        "pre_layrnorm" in name
+        for name in model("any_eye_blip_2", CLIP).vision_model.state_dict()
+    )
+    assert isinstance(
+        model("any_eye_bliva", CNN).vision_model, efficientnet.EfficientNetLite
+    )
 
 
 def test_grid_pool_keeps_the_class_token_and_averages_cells() -> None:
@@ -128,7 +148,8 @@ def test_grid_pool_keeps_the_class_token_and_averages_cells() -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "kernel", "stride"), [(7, 3, 1), (8, 3, 2), (7, 3, 2), (8, 5, 2), (9, 5, 2)]
+    ("size", "kernel", "stride"),
+    [(7, 3, 1), (8, 3, 2), (7, 3, 2), (8, 5, 2), (9, 5, 2)],
 )
 def test_same_convolution_matches_a_naive_tensorflow_one(
     size: int, kernel: int, stride: int

@@ -25,7 +25,9 @@ def border(seed: int = 0, **config) -> VisualPrompt:
 
 def edit(folder: Path, **changes) -> None:
     file = folder / "prompt_config.json"
-    file.write_text(json.dumps({**json.loads(file.read_text()), "tensor_sha256": None, **changes}))
+    file.write_text(
+        json.dumps({**json.loads(file.read_text()), "tensor_sha256": None, **changes})
+    )
 
 
 @pytest.fixture
@@ -43,7 +45,9 @@ def saved(tmp_path) -> Path:
     ],
 )
 def test_saved_and_loaded_is_the_same(canvas, layout, range, patch, tmp_path):
-    values = np.random.default_rng(1).uniform(size=(3, 24, 24)) * region(canvas, layout, patch)
+    values = np.random.default_rng(1).uniform(size=(3, 24, 24)) * region(
+        canvas, layout, patch
+    )
     prompt = VisualPrompt(
         canvas,
         values.astype(np.float32),
@@ -57,11 +61,18 @@ def test_saved_and_loaded_is_the_same(canvas, layout, range, patch, tmp_path):
     assert {file.name for file in tmp_path.iterdir()} == FILES
     assert np.array_equal(again.perturbation, prompt.perturbation)
     assert again.perturbation.dtype == np.float32
-    assert (again.canvas, again.layout, again.range, again.patch) == (canvas, layout, range, patch)
+    assert (again.canvas, again.layout, again.range, again.patch) == (
+        canvas,
+        layout,
+        range,
+        patch,
+    )
     assert again.description() == {**prompt.description()}
     again.save_pretrained(tmp_path / "again")
     for name in FILES:
-        assert (tmp_path / "again" / name).read_bytes() == (tmp_path / name).read_bytes()
+        assert (tmp_path / "again" / name).read_bytes() == (
+            tmp_path / name
+        ).read_bytes()
 
 
 def test_configuration_says_what_it_is(saved):
@@ -106,7 +117,9 @@ def test_baselines_share_the_geometry():
     prompt = border()
     blank = prompt.blank()
     noise = prompt.noise(seed=5)
-    assert not np.asarray(blank.apply(Image.new("RGB", (9, 9), "white")))[CANVAS.mask()].any()
+    assert not np.asarray(blank.apply(Image.new("RGB", (9, 9), "white")))[
+        CANVAS.mask()
+    ].any()
     assert np.array_equal(noise.perturbation, prompt.noise(seed=5).perturbation)
     assert not np.array_equal(noise.perturbation, prompt.noise(seed=6).perturbation)
     values = noise.perturbation[:, CANVAS.mask()]
@@ -137,7 +150,10 @@ def test_free_prompt_says_that_apply_clamps():
 @pytest.mark.parametrize(
     "spoil, sentence",
     [
-        (lambda p: p[:, :20], r"has shape \(3, 20, 24\); its canvas needs \(3, 24, 24\)\."),
+        (
+            lambda p: p[:, :20],
+            r"has shape \(3, 20, 24\); its canvas needs \(3, 24, 24\)\.",
+        ),
         (lambda p: np.where(p > 0.5, np.nan, p), "holds values that are not finite"),
         (lambda p: np.where(p > 0.5, np.inf, p), "holds values that are not finite"),
         (
@@ -173,7 +189,9 @@ def test_tensor_of_another_prompt_is_refused(saved):
 def test_unreadable_tensors_are_refused(saved, content):
     (saved / "prompt.safetensors").write_bytes(content)
     edit(saved)
-    with pytest.raises(PromptError, match="is damaged or holds no tensor 'perturbation'"):
+    with pytest.raises(
+        PromptError, match="is damaged or holds no tensor 'perturbation'"
+    ):
         load_prompt(saved)
 
 
@@ -201,9 +219,15 @@ def test_missing_files_are_named(saved, name):
             {"schema_version": 2},
             "has schema version 2; this matboard reads up to 1. Upgrade matboard.",
         ),
-        ({"schema_version": None}, "states no schema version; it does not describe a prompt"),
+        (
+            {"schema_version": None},
+            "states no schema version; it does not describe a prompt",
+        ),
         ({"canvas": {"size": 24, "width": 12}}, "leaves no room for a picture"),
-        ({"canvas": {"size": 24, "depth": 12}}, "does not describe a pixel prompt .*depth"),
+        (
+            {"canvas": {"size": 24, "depth": 12}},
+            "does not describe a pixel prompt .*depth",
+        ),
         ({"canvas": None}, "does not describe a pixel prompt"),
         ({"canvas": {"size": 10**9}}, r"needs \(3, 1000000000, 1000000000\)"),
         ({"canvas": {"size": "24"}}, "does not describe a pixel prompt"),
@@ -244,7 +268,8 @@ def test_full_disk_leaves_the_previous_prompt(saved):
     )  # the tensor has 6912 bytes: its writing fails in the middle
     try:
         with pytest.raises(
-            PromptError, match=r"cannot be written \(.*\); what was there before is untouched\."
+            PromptError,
+            match=r"cannot be written \(.*\); what was there before is untouched\.",
         ):
             border(1).save_pretrained(saved)
     finally:
@@ -280,7 +305,9 @@ def test_a_kill_while_saving_leaves_the_old_prompt_or_the_new_one(saved, move):
     expected = 0 if move == 1 else 1
     assert np.array_equal(loaded.perturbation, border(expected).perturbation)
     assert loaded.config.get("note") == (None if move == 1 else "new")
-    save_killed(border(2), saved, move)  # again, perhaps while it finishes the first saving
+    save_killed(
+        border(2), saved, move
+    )  # again, perhaps while it finishes the first saving
     assert any(
         np.array_equal(load_prompt(saved).perturbation, border(seed).perturbation)
         for seed in (expected, 2)
@@ -331,9 +358,9 @@ def test_impossible_geometry_is_a_config_error():
 
 
 def test_authors_file(tmp_path):
-    values = torch.randn(3, 24, 24, generator=torch.Generator().manual_seed(0)) * torch.from_numpy(
-        CANVAS.mask()
-    )
+    values = torch.randn(
+        3, 24, 24, generator=torch.Generator().manual_seed(0)
+    ) * torch.from_numpy(CANVAS.mask())
     torch.save({"perturbation": values}, tmp_path / "checkpoint_best.pth")
     prompt = load_prompt(tmp_path / "checkpoint_best.pth")
     assert (prompt.canvas, prompt.layout, prompt.range) == (CANVAS, "border", "free")
@@ -345,7 +372,10 @@ def test_authors_file(tmp_path):
 
 def test_authors_file_without_interior_lies_on_the_whole_picture(tmp_path):
     torch.save({"perturbation": torch.ones(3, 8, 8)}, tmp_path / "a.pth")
-    assert (load_prompt(tmp_path / "a.pth").layout, load_prompt(tmp_path / "a.pth").width) == (
+    assert (
+        load_prompt(tmp_path / "a.pth").layout,
+        load_prompt(tmp_path / "a.pth").width,
+    ) == (
         "full",
         0,
     )
@@ -357,19 +387,24 @@ class Hostile:
 
 
 @pytest.mark.parametrize(
-    "content", [{"delta": torch.ones(1)}, torch.ones(3, 8, 8), {"perturbation": "no"}, Hostile()]
+    "content",
+    [{"delta": torch.ones(1)}, torch.ones(3, 8, 8), {"perturbation": "no"}, Hostile()],
 )
 def test_other_torch_files_are_refused_and_never_run(tmp_path, content, monkeypatch):
     monkeypatch.chdir(tmp_path)
     torch.save(content, "a.pth")
-    with pytest.raises(PromptError, match=r"a\.pth is not a file \{'perturbation': tensor\}"):
+    with pytest.raises(
+        PromptError, match=r"a\.pth is not a file \{'perturbation': tensor\}"
+    ):
         load_prompt("a.pth")
     assert not Path("hacked").exists()
 
 
 def test_authors_file_with_a_wrong_shape_or_no_content(tmp_path):
     torch.save({"perturbation": torch.ones(3, 8, 9)}, tmp_path / "a.pth")
-    with pytest.raises(PromptError, match=r"it has shape \(3, 8, 9\); expected \(3, size, size\)"):
+    with pytest.raises(
+        PromptError, match=r"it has shape \(3, 8, 9\); expected \(3, size, size\)"
+    ):
         load_prompt(tmp_path / "a.pth")
     with pytest.raises(PromptError, match="is not a file"):
         load_prompt(tmp_path / "gone.pth")

@@ -62,7 +62,9 @@ def test_without_prompts_it_is_transformers_own_forward(kind, side):
     wanted = official.last_hidden_state[:, 0] if no_pooler else official.pooler_output
     assert torch.allclose(out.pooled, wanted, atol=1e-5)
     assert torch.allclose(backbone.query(images(side)), wanted, atol=1e-5)
-    if kind != "clip":  # CLIP norms its CLS only; here the same norm goes over every token
+    if (
+        kind != "clip"
+    ):  # CLIP norms its CLS only; here the same norm goes over every token
         assert torch.allclose(out.tokens, official.last_hidden_state, atol=1e-5)
 
 
@@ -84,10 +86,13 @@ def test_prompts_enter_behind_the_special_tokens_and_are_replaced_deeper(kind):
     backbone = TransformerBackbone(tower(kind), kind)
     tokens = backbone.embed(images())
     first, second = torch.randn(2, 3, 32), torch.randn(2, 1, 32)
-    hidden = torch.cat([tokens[:, : backbone.special], first, tokens[:, backbone.special :]], dim=1)
+    hidden = torch.cat(
+        [tokens[:, : backbone.special], first, tokens[:, backbone.special :]], dim=1
+    )
     hidden = backbone.advance(hidden, start=0, stop=2)
     hidden = torch.cat(
-        [hidden[:, : backbone.special], second, hidden[:, backbone.special + 3 :]], dim=1
+        [hidden[:, : backbone.special], second, hidden[:, backbone.special + 3 :]],
+        dim=1,
     )
     hidden = backbone.advance(hidden, start=2)
     by_hand = backbone._after(hidden)
@@ -113,20 +118,30 @@ def test_starting_at_a_later_block_is_the_same(kind):
 
 def test_gradients_reach_prompts_and_pixels_but_no_weight(kind):
     backbone = TransformerBackbone(tower(kind), kind)
-    prompt, pixels = torch.randn(2, 3, 32, requires_grad=True), images(16).requires_grad_()
+    prompt, pixels = (
+        torch.randn(2, 3, 32, requires_grad=True),
+        images(16).requires_grad_(),
+    )
     patches = backbone.patch_embed(pixels)
-    out = backbone.forward(backbone.embed(images()), {0: torch.cat([prompt, patches], dim=1)})
+    out = backbone.forward(
+        backbone.embed(images()), {0: torch.cat([prompt, patches], dim=1)}
+    )
     out.pooled.sum().backward()
     assert prompt.grad.abs().min() > 0 and pixels.grad.abs().min() > 0
-    assert all(p.grad is None and not p.requires_grad for p in backbone.tower.parameters())
+    assert all(
+        p.grad is None and not p.requires_grad for p in backbone.tower.parameters()
+    )
 
 
 def test_wrong_uses_are_sentences():
     backbone = TransformerBackbone(tower("vit"), "vit")
-    with pytest.raises(ConfigError, match=r"takes pictures of 32×32 here, but \(48, 48\) came"):
+    with pytest.raises(
+        ConfigError, match=r"takes pictures of 32×32 here, but \(48, 48\) came"
+    ):
         backbone.embed(images(48))
     with pytest.raises(
-        ConfigError, match="Pictures of side 30 came for vit; expected a multiple of its patch, 8"
+        ConfigError,
+        match="Pictures of side 30 came for vit; expected a multiple of its patch, 8",
     ):
         TransformerBackbone(tower("vit"), "vit", 30)
     with pytest.raises(
@@ -139,15 +154,19 @@ def test_wrong_uses_are_sentences():
 
 def test_a_folder_is_loaded_with_its_own_pixel_statistics(tmp_path):
     tower("vit").save_pretrained(tmp_path)
-    hf.ViTImageProcessor(image_mean=[0.1, 0.2, 0.3], image_std=[0.5, 0.6, 0.7]).save_pretrained(
-        tmp_path
-    )
+    hf.ViTImageProcessor(
+        image_mean=[0.1, 0.2, 0.3], image_std=[0.5, 0.6, 0.7]
+    ).save_pretrained(tmp_path)
     loaded, unit = (
         load(str(tmp_path), side=48),
         load(str(tmp_path), pixels="unit", dtype=torch.bfloat16),
     )
-    by_hand = TransformerBackbone(tower("vit"), "vit", 48, (0.1, 0.2, 0.3), (0.5, 0.6, 0.7))
-    assert torch.allclose(loaded.query(images(48)), by_hand.query(images(48)), atol=1e-5)
+    by_hand = TransformerBackbone(
+        tower("vit"), "vit", 48, (0.1, 0.2, 0.3), (0.5, 0.6, 0.7)
+    )
+    assert torch.allclose(
+        loaded.query(images(48)), by_hand.query(images(48)), atol=1e-5
+    )
     assert (
         unit.side == 32
         and unit._std.flatten().tolist() == [1, 1, 1]
@@ -167,9 +186,9 @@ def test_only_the_vision_side_of_two_towers_is_loaded(tmp_path):
     whole = hf.CLIPModel(hf.CLIPConfig(text_config=text, vision_config=SMALL)).eval()
     whole.save_pretrained(tmp_path)
     loaded = load(str(tmp_path))
-    pixels = (images() - torch.tensor(CLIP_MEAN).view(3, 1, 1)) / torch.tensor(CLIP_STD).view(
-        3, 1, 1
-    )
+    pixels = (images() - torch.tensor(CLIP_MEAN).view(3, 1, 1)) / torch.tensor(
+        CLIP_STD
+    ).view(3, 1, 1)
     assert torch.allclose(
         loaded.query(images()), whole.vision_model(pixels).pooler_output, atol=1e-5
     )
@@ -189,7 +208,8 @@ def test_what_is_no_vision_transformer_is_refused(tmp_path):
         )
     ).save_pretrained(tmp_path / "text")
     with pytest.raises(
-        ModelError, match="is a 'bert' model; a continual learner needs a vision transformer: clip,"
+        ModelError,
+        match="is a 'bert' model; a continual learner needs a vision transformer: clip,",
     ):
         load(str(tmp_path / "text"))
     with pytest.raises(

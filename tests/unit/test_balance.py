@@ -25,7 +25,9 @@ def test_terms_in_proportion_need_no_note():
 
 
 def test_without_diagnosed_steps_nothing_is_known():
-    assert balance_notes(OBJECTIVE, [{"total": 1.0}], label="tvp", key="objective") == []
+    assert (
+        balance_notes(OBJECTIVE, [{"total": 1.0}], label="tvp", key="objective") == []
+    )
 
 
 def test_the_task_loss_alone_is_in_proportion():

@@ -37,7 +37,9 @@ def naive_placed(picture: Image.Image, size: int, width: int) -> np.ndarray:
     return placed
 
 
-@pytest.mark.parametrize("picture", [(32, 32), (300, 200), (123, 457), (51, 50), (7, 90)])
+@pytest.mark.parametrize(
+    "picture", [(32, 32), (300, 200), (123, 457), (51, 50), (7, 90)]
+)
 @pytest.mark.parametrize("size, width", [(64, 9), (65, 9), (40, 0)])
 def test_placing_is_the_authors_transform(picture, size, width):
     """To 2 levels: Pillow rounds after each axis, and resizes the cropped box and the whole picture
@@ -81,13 +83,19 @@ def test_mask_counts_the_papers_scalars():
 
 
 def test_a_long_strip_is_not_blown_up():
-    assert Canvas().shrink(Image.new("RGB", (1, 60_000), "red")).getpixel((80, 80)) == (255, 0, 0)
+    assert Canvas().shrink(Image.new("RGB", (1, 60_000), "red")).getpixel((80, 80)) == (
+        255,
+        0,
+        0,
+    )
 
 
 def test_policies_differ_as_named():
     half = Image.new("RGB", (200, 100), "red")
     half.paste("blue", (100, 0, 200, 100))
-    pixels = {policy: np.asarray(Canvas(100, 0, policy).shrink(half)) for policy in POLICIES}
+    pixels = {
+        policy: np.asarray(Canvas(100, 0, policy).shrink(half)) for policy in POLICIES
+    }
     assert (pixels["crop"][0, 0] == (255, 0, 0)).all()
     assert (pixels["crop"][0, -1] == (0, 0, 255)).all()
     assert (pixels["squash"][0, 40] == (255, 0, 0)).all()
@@ -98,15 +106,21 @@ def test_policies_differ_as_named():
 
 
 def test_offset_and_mirror():
-    ramp = Image.fromarray(np.tile(np.arange(200, dtype=np.uint8)[None, :, None], (100, 1, 3)))
+    ramp = Image.fromarray(
+        np.tile(np.arange(200, dtype=np.uint8)[None, :, None], (100, 1, 3))
+    )
     canvas = Canvas(100, 0)
-    assert [canvas.shrink(ramp, offset).getpixel((0, 0))[0] for offset in (0.0, 0.5, 1.0)] == [
+    assert [
+        canvas.shrink(ramp, offset).getpixel((0, 0))[0] for offset in (0.0, 0.5, 1.0)
+    ] == [
         0,
         50,
         100,
     ]
     assert canvas.shrink(ramp, 0.0, mirror=True).getpixel((0, 0))[0] == 99
-    with pytest.raises(ConfigError, match=r"crop offset of 1\.5 came; expected one from 0"):
+    with pytest.raises(
+        ConfigError, match=r"crop offset of 1\.5 came; expected one from 0"
+    ):
         canvas.shrink(ramp, 1.5)
 
 
@@ -115,7 +129,9 @@ def test_full_leaves_no_border():
 
 
 def test_wrong_words_and_numbers():
-    with pytest.raises(UnknownName, match=r"Unknown canvas policy 'sqash'\. Did you mean 'squash'"):
+    with pytest.raises(
+        UnknownName, match=r"Unknown canvas policy 'sqash'\. Did you mean 'squash'"
+    ):
         Canvas(policy="sqash")
     with pytest.raises(
         ConfigError,
@@ -125,7 +141,9 @@ def test_wrong_words_and_numbers():
         ),
     ):
         Canvas(60, 30)
-    with pytest.raises(ImageError, match="A picture of 10×12 pixels came; expected 164×164"):
+    with pytest.raises(
+        ImageError, match="A picture of 10×12 pixels came; expected 164×164"
+    ):
         Canvas().place(noise(10, 12))
 
 
@@ -155,7 +173,12 @@ def test_region_says_where_a_prompt_acts():
         ),
         (Canvas(10, 0), "patch", None, "layout 'patch' needs one"),
         (Canvas(10, 2), "border", Patch(2), "no other layout has any"),
-        (Canvas(10, 0), "patch", Patch(5, 6, 0), "lies outside a canvas of 10×10 pixels"),
+        (
+            Canvas(10, 0),
+            "patch",
+            Patch(5, 6, 0),
+            "lies outside a canvas of 10×10 pixels",
+        ),
         (Canvas(10, 0), "patch", Patch(0), "lies outside"),
         (Canvas(10, 0), "patch", Patch(5, -1, 0), "lies outside"),
         (Canvas(10, 0), "frame", None, "Unknown prompt layout 'frame'"),

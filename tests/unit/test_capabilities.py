@@ -32,7 +32,11 @@ class Api(Generates):
         self.name = "closed"
 
     def generate(
-        self, images: Sequence[Image.Image], questions: Sequence[str], *, max_new_tokens: int = 16
+        self,
+        images: Sequence[Image.Image],
+        questions: Sequence[str],
+        *,
+        max_new_tokens: int = 16,
     ) -> list[str]:
         return [f"{question} yes" for question in questions]
 
@@ -60,10 +64,14 @@ class Whole(Api, Clip, VisionLanguageModel):
 
     taps = ("vision", "projector")
 
-    def answer(self, images: object, questions: object, answers: object, **_: object) -> Answers:
+    def answer(
+        self, images: object, questions: object, answers: object, **_: object
+    ) -> Answers:
         return Answers(torch.zeros(1), torch.ones(1, dtype=torch.long))
 
-    def visual_features(self, images: object, tap: str, questions: object = None) -> Tensor:
+    def visual_features(
+        self, images: object, tap: str, questions: object = None
+    ) -> Tensor:
         return torch.zeros(1, 1, 1)
 
 
@@ -76,16 +84,35 @@ def test_a_model_behind_an_api_needs_to_generate_and_nothing_else() -> None:
 
 def test_a_dual_encoder_needs_to_rank_and_nothing_else() -> None:
     model = require(Clip(), Ranks, doing="judging by ranking")
-    assert model.candidate_log_likelihoods([PICTURE], ["?"], [["a", "b"]]).shape == (1, 2)
+    assert model.candidate_log_likelihoods([PICTURE], ["?"], [["a", "b"]]).shape == (
+        1,
+        2,
+    )
 
 
 @pytest.mark.parametrize(
     ("model", "ability", "sentence"),
     [
-        (Api(), Ranks, "closed (Api) cannot rank candidate answers, which doing it needs."),
-        (Api(), Learnable, "closed (Api) cannot give a gradient to the pixels, which doing it"),
-        (Clip(), Generates, "clip (Clip) cannot generate answers, which doing it needs."),
-        (Clip(), HasFeatures, "clip (Clip) cannot show its visual features, which doing it needs."),
+        (
+            Api(),
+            Ranks,
+            "closed (Api) cannot rank candidate answers, which doing it needs.",
+        ),
+        (
+            Api(),
+            Learnable,
+            "closed (Api) cannot give a gradient to the pixels, which doing it",
+        ),
+        (
+            Clip(),
+            Generates,
+            "clip (Clip) cannot generate answers, which doing it needs.",
+        ),
+        (
+            Clip(),
+            HasFeatures,
+            "clip (Clip) cannot show its visual features, which doing it needs.",
+        ),
     ],
 )
 def test_what_a_model_lacks_is_said(

@@ -15,7 +15,10 @@ from matboard.prompts.canvas import Canvas
 from matboard.prompts.record import Score
 
 LEARNED = {
-    "sources": [{"model": "tiny-minigpt4", "encoder": "ab"}, {"model": "/home/me/model"}],
+    "sources": [
+        {"model": "tiny-minigpt4", "encoder": "ab"},
+        {"model": "/home/me/model"},
+    ],
     "method": "tvp",
     "skipped_terms": ["semantic_enrichment"],
     "task": "scenes-counting",
@@ -60,14 +63,20 @@ def test_the_hubs_own_reader_finds_the_scores(tmp_path):
 
 def test_scores_stand_with_n_and_interval_or_say_too_few(tmp_path):
     _, body = card(tmp_path, prompt(**LEARNED).with_scores(SCORES))
-    assert r"| a\|b | t | ranking | 500 | 0.500 | accuracy 0.810 \[0.770, 0.840\] |" in body
+    assert (
+        r"| a\|b | t | ranking | 500 | 0.500 | accuracy 0.810 \[0.770, 0.840\] |"
+        in body
+    )
     assert "| tiny-minigpt4 (learned on) | t | ranking | 5 | – |" in body
     assert "accuracy 0.600 (too few for an interval) |" in body
 
 
 def test_what_the_method_went_without_is_named(tmp_path):
     _, body = card(tmp_path, prompt(**LEARNED))
-    assert "Learned by tvp without semantic_enrichment on tiny-minigpt4, /home/me/model for" in body
+    assert (
+        "Learned by tvp without semantic_enrichment on tiny-minigpt4, /home/me/model for"
+        in body
+    )
     _, body = card(tmp_path / "bare", prompt())
     assert "Nothing is recorded about how it was learned." in body
 
@@ -82,7 +91,9 @@ def test_scores_outlast_saving_and_are_checked(tmp_path):
 
 def test_no_text_leaves_its_cell_or_the_front_matter(tmp_path):
     nasty = "x\n---\n| [a](javascript:1) <b>`"
-    saved = prompt(method=nasty, task=nasty, license=nasty, note=nasty, **{nasty: nasty})
+    saved = prompt(
+        method=nasty, task=nasty, license=nasty, note=nasty, **{nasty: nasty}
+    )
     front, body = card(tmp_path, saved)
     line = " ".join(nasty.split())
     assert front["license"] == line

@@ -63,10 +63,16 @@ def test_words_are_laid_over_the_file(small):
         ("methods.vp.lr=.inf", r"methods.vp.lr: Input should be a finite number"),
         ("batch_size=-2", r"batch_size: Input should be greater than 0"),
         ("steps=0", r"steps: Input should be greater than 0"),
-        ("grid={prompt.width: []}", r"grid.prompt.width: List should have at least 1 item"),
+        (
+            "grid={prompt.width: []}",
+            r"grid.prompt.width: List should have at least 1 item",
+        ),
         ("grid={prompt.widht: [1]}", r"unknown key 'methods.tvp.prompt.widht'"),
         ("steps", r"'steps' is no setting; expected key.sub=value"),
-        ("task.name.first=3", r"'name' holds 'scenes-counting', which has no keys below it"),
+        (
+            "task.name.first=3",
+            r"'name' holds 'scenes-counting', which has no keys below it",
+        ),
         ("steps=[1", r"'steps=\[1' is no setting"),
         ("prompt.width=[[/]]", r"prompt.width: Input should be a valid integer"),
     ],
@@ -84,7 +90,10 @@ def test_everything_wrong_is_said_at_once():
 
 LAUGHS = "\n".join(
     ["a: &a [x, x, x, x, x, x, x, x, x, x]"]
-    + [f"{b}: &{b} [{', '.join(['*' + a] * 10)}]" for a, b in zip("abcdefgh", "bcdefghi")]
+    + [
+        f"{b}: &{b} [{', '.join(['*' + a] * 10)}]"
+        for a, b in zip("abcdefgh", "bcdefghi")
+    ]
 )
 
 
@@ -98,7 +107,10 @@ LAUGHS = "\n".join(
         ("? [a, b]\n: 1\n", "a key is no plain value"),
         ("a: !!python/object/apply:os.system [true]\n", "is not valid YAML"),
         (LAUGHS, "holds more than 10000 values or is nested deeper"),
-        ("a: " + "[" * 60 + "]" * 60, "holds more than 10000 values or is nested deeper"),
+        (
+            "a: " + "[" * 60 + "]" * 60,
+            "holds more than 10000 values or is nested deeper",
+        ),
         ("a: " + "[" * 5000, "is not valid YAML"),
         ("steps: " + "9" * 5000, "steps|not valid YAML"),
     ],
@@ -143,7 +155,10 @@ def test_a_variant_has_what_is_its_own_over_the_study():
     plain, wide = study(
         prompt={"width": 20, "size": 128},
         lr=5,
-        methods={"tvp": None, "wide": {"method": "evp", "prompt.width": 50, "sources": ["n"]}},
+        methods={
+            "tvp": None,
+            "wide": {"method": "evp", "prompt.width": 50, "sources": ["n"]},
+        },
     )
     assert (plain.settings.prompt.width, plain.settings.prompt.size) == (20, 128)
     assert (wide.settings.prompt.width, wide.settings.prompt.size) == (50, 128)
@@ -156,7 +171,10 @@ def test_nested_and_dotted_keys_say_the_same():
     dotted, nested = study(
         methods={
             "a": {"method": "tvp", "objective.feature_consistency.weight": 0.5},
-            "b": {"method": "tvp", "objective": {"feature_consistency": {"weight": 0.5}}},
+            "b": {
+                "method": "tvp",
+                "objective": {"feature_consistency": {"weight": 0.5}},
+            },
         }
     )
     assert dotted.settings == nested.settings
@@ -174,7 +192,10 @@ def test_forms_of_terms_reach_the_variants_that_count_them():
     )
     assert plain.settings.objective == {"preset": "paper"}
     assert full.settings.objective == forms
-    assert own.settings.objective["feature_consistency"] == {"form": "l2_mean_tokens", "weight": 1}
+    assert own.settings.objective["feature_consistency"] == {
+        "form": "l2_mean_tokens",
+        "weight": 1,
+    }
 
 
 def test_a_grid_crosses_every_variant():
@@ -194,7 +215,10 @@ def test_a_grid_crosses_every_variant():
 
 def test_a_grid_over_sources_gives_names_that_files_may_have():
     found = study(grid={"sources": [["a"], ["a", "you/b"]]})
-    assert [variant.name for variant in found] == ["tvp@sources=a", "tvp@sources=a+you-b"]
+    assert [variant.name for variant in found] == [
+        "tvp@sources=a",
+        "tvp@sources=a+you-b",
+    ]
 
 
 def learners(**settings):
@@ -207,7 +231,11 @@ def test_learners_have_the_training_of_all_and_their_own_over_it():
         training={"epochs": 3, "lr": 0.1},
     )
     options = {variant.name: variant.options for variant in found}
-    assert (options["l2p"]["epochs"], options["l2p"]["lr"], options["two"]["lr"]) == (3, 0.5, 0.1)
+    assert (options["l2p"]["epochs"], options["l2p"]["lr"], options["two"]["lr"]) == (
+        3,
+        0.5,
+        0.1,
+    )
     assert "epochs" not in options["ridge"]
 
 
@@ -218,7 +246,9 @@ def test_a_grid_over_learners_leaves_out_those_without_the_option():
 
 
 def test_a_learner_is_swept_over_those_options_alone_that_it_has():
-    found = learners(learners={"cls-vae": {}, "l2p": {}}, grid={"top_k": [1, 2], "epochs": [3, 4]})
+    found = learners(
+        learners={"cls-vae": {}, "l2p": {}}, grid={"top_k": [1, 2], "epochs": [3, 4]}
+    )
     assert [variant.name for variant in found] == [
         "cls-vae@epochs=3",
         "cls-vae@epochs=4",
@@ -232,10 +262,22 @@ def test_a_learner_is_swept_over_those_options_alone_that_it_has():
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"training": {"epochz": 3}}, r"Unknown key of training 'epochz'. Did you mean 'epochs'\?"),
-        ({"grid": {"top_q": [3]}}, r"Unknown key of grid 'top_q'. Did you mean 'top_k'\?"),
-        ({"learners": {"../x": {"learner": "l2p"}}}, "'../x' cannot be a variant's name"),
-        ({"reference": "l3p"}, "reference is 'l3p', which is none of the learners: l2p"),
+        (
+            {"training": {"epochz": 3}},
+            r"Unknown key of training 'epochz'. Did you mean 'epochs'\?",
+        ),
+        (
+            {"grid": {"top_q": [3]}},
+            r"Unknown key of grid 'top_q'. Did you mean 'top_k'\?",
+        ),
+        (
+            {"learners": {"../x": {"learner": "l2p"}}},
+            "'../x' cannot be a variant's name",
+        ),
+        (
+            {"reference": "l3p"},
+            "reference is 'l3p', which is none of the learners: l2p",
+        ),
         ({"stream": {"domains": ["a"]}}, "stream.domains names the tasks"),
     ],
 )

@@ -23,11 +23,15 @@ def eye():
 
 @pytest.fixture(scope="module")
 def stream():
-    return class_incremental(load_task("scenes-recognition", train=160, test=80), 4, seed=0)
+    return class_incremental(
+        load_task("scenes-recognition", train=160, test=80), 4, seed=0
+    )
 
 
 def matrix(learner, stream):
-    stages = [event for event in run_stream(learner, stream) if isinstance(event, Stage)]
+    stages = [
+        event for event in run_stream(learner, stream) if isinstance(event, Stage)
+    ]
     return AccuracyMatrix(np.stack([stage.accuracies for stage in stages]))
 
 
@@ -63,7 +67,9 @@ def test_class_means_are_counted_over_all_tasks(eye, stream):
 
 def test_a_pool_forgets_less_than_a_fine_tuned_head_and_prompts_learn(eye, stream):
     fine = matrix(build_learner("fine-tune", eye, 8, epochs=20), stream)
-    pool = matrix(build_learner("l2p", eye, 8, lr=0.02, epochs=4, augment=False), stream)
+    pool = matrix(
+        build_learner("l2p", eye, 8, lr=0.02, epochs=4, augment=False), stream
+    )
     assert fine.forgetting() > pool.forgetting() + 0.2
     assert pool.average_accuracy() > fine.average_accuracy() + 0.1
     assert pool.learning_accuracy() > 0.8
@@ -73,7 +79,9 @@ def drift(eye, stream, **weights):
     """How far the old classes' shares move on the second task's pictures, which is where LwF holds
     them.
     """
-    learner = build_learner("generator-pool", eye, 8, lr=0.02, epochs=4, augment=False, **weights)
+    learner = build_learner(
+        "generator-pool", eye, 8, lr=0.02, epochs=4, augment=False, **weights
+    )
     inputs = eye.inputs(stream.tasks[1].train, 0)
     old = list(stream.tasks[0].classes)
     shares = []
@@ -92,7 +100,9 @@ def test_a_distilled_generator_keeps_what_it_made_of_old_queries(eye, stream):
     moved = []
     for weight in (0.0, 1000.0):
         training = {"lr": 0.02, "epochs": 4, "augment": False}
-        learner = build_learner("generator-pool", eye, 8, **training, generator_distillation=weight)
+        learner = build_learner(
+            "generator-pool", eye, 8, **training, generator_distillation=weight
+        )
         old = eye.inputs(stream.tasks[0].test).query
         made = []
         for task in stream.tasks[:2]:

@@ -60,7 +60,9 @@ class World:
         rng = np.random.default_rng(0)
         seeds = 300 if self.spread else 1
         labels, bare, prompted = self.draw(rng, MANY // seeds, seeds)
-        return score(metric, bare, labels), np.mean([score(metric, p, labels) for p in prompted])
+        return score(metric, bare, labels), np.mean(
+            [score(metric, p, labels) for p in prompted]
+        )
 
 
 ALIKE = [World(0, 0.1), World(0, 0.5), World(0.5, 0.7), World(1.5, 0.7)]
@@ -79,14 +81,19 @@ def check(held: Callable[[np.random.Generator], tuple[bool, bool]]) -> None:
 @pytest.mark.parametrize("n", [10, 20, 50, 100])
 @pytest.mark.parametrize(("seeds", "world"), SEEDS, ids=str)
 @pytest.mark.parametrize("metric", METRICS)
-def test_metrics_and_their_differences(metric: str, seeds: int, world: World, n: int) -> None:
+def test_metrics_and_their_differences(
+    metric: str, seeds: int, world: World, n: int
+) -> None:
     without, truth = world.truth(metric)
 
     def held(rng: np.random.Generator) -> tuple[bool, bool]:
         labels, bare, prompted = world.draw(rng, n, seeds)
         alone = mean_over_seeds(metric, prompted, labels)
         gain = difference_over_seeds(metric, [bare], prompted, labels)
-        return alone.low <= truth <= alone.high, gain.low <= truth - without <= gain.high
+        return (
+            alone.low <= truth <= alone.high,
+            gain.low <= truth - without <= gain.high,
+        )
 
     check(held)
 
@@ -103,8 +110,12 @@ class Learner:
         self, rng: np.random.Generator, ease: np.ndarray, task: np.ndarray, tasks: int
     ) -> StreamHits:
         stage = np.arange(tasks)[:, None]
-        level = self.start + self.spread * rng.normal() - self.loss * (stage - task) / tasks
-        own = 0.5 * rng.normal(size=len(ease)) + 0.3 * rng.normal(size=(tasks, len(ease)))
+        level = (
+            self.start + self.spread * rng.normal() - self.loss * (stage - task) / tasks
+        )
+        own = 0.5 * rng.normal(size=len(ease)) + 0.3 * rng.normal(
+            size=(tasks, len(ease))
+        )
         right = level + 0.8 * ease + own > 0
         return StreamHits(right & (task <= stage), task)
 
@@ -116,12 +127,18 @@ UNSURE = Learner(1.0, 1.0, spread=0.3)
 
 
 def stream(
-    rng: np.random.Generator, n: int, tasks: int, seeds: int, learners: tuple[Learner, Learner]
+    rng: np.random.Generator,
+    n: int,
+    tasks: int,
+    seeds: int,
+    learners: tuple[Learner, Learner],
 ) -> tuple[list[StreamHits], list[StreamHits]]:
     """Of two learners on the same samples and orders."""
     ease = rng.normal(size=n)
     orders = [rng.permutation(np.arange(n) % tasks) for _ in range(seeds)]
-    first, second = ([one.hits(rng, ease, task, tasks) for task in orders] for one in learners)
+    first, second = (
+        [one.hits(rng, ease, task, tasks) for task in orders] for one in learners
+    )
     return first, second
 
 
@@ -148,6 +165,9 @@ def test_streams_and_their_differences(
         first, second = stream(rng, n, tasks, seeds, (a, b))
         alone = stream_estimate(quantity, second)
         gain = stream_difference(quantity, first, second)
-        return alone.low <= truth <= alone.high, gain.low <= truth - without <= gain.high
+        return (
+            alone.low <= truth <= alone.high,
+            gain.low <= truth - without <= gain.high,
+        )
 
     check(held)

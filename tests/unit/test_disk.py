@@ -117,7 +117,11 @@ def test_a_prompted_picture_is_flushed_before_it_counts_as_done(tmp_path, calls)
     prompt = VisualPrompt(Canvas(24, 4), np.zeros((3, 24, 24), np.float32))
     prompt_file(prompt, tmp_path / "a.png", tmp_path / "out" / "a.png")
     result = inode(tmp_path / "out" / "a.png")
-    assert calls[-3:] == [("flush", result), ("move", result), ("flush", inode(tmp_path / "out"))]
+    assert calls[-3:] == [
+        ("flush", result),
+        ("move", result),
+        ("flush", inode(tmp_path / "out")),
+    ]
 
 
 def refusing(code: int, folders: bool) -> Callable[[int], None]:
@@ -134,9 +138,16 @@ def refusing(code: int, folders: bool) -> Callable[[int], None]:
 
 @pytest.mark.parametrize(
     "code, folders",
-    [(errno.EINVAL, True), (errno.EACCES, True), (errno.EIO, True), (errno.ENOTSUP, False)],
+    [
+        (errno.EINVAL, True),
+        (errno.EACCES, True),
+        (errno.EIO, True),
+        (errno.ENOTSUP, False),
+    ],
 )
-def test_a_file_system_that_cannot_flush_saves_all_the_same(tmp_path, monkeypatch, code, folders):
+def test_a_file_system_that_cannot_flush_saves_all_the_same(
+    tmp_path, monkeypatch, code, folders
+):
     monkeypatch.setattr(os, "fsync", refusing(code, folders))
     run = Run.open(tmp_path / "run", {})
     run.write_results({"kind": "fit"})
@@ -147,7 +158,9 @@ def test_a_file_system_that_cannot_flush_saves_all_the_same(tmp_path, monkeypatc
     assert load_prompt(tmp_path / "prompt").width == 4
 
 
-def test_a_disk_that_turns_out_full_at_the_flush_leaves_the_previous_file(tmp_path, monkeypatch):
+def test_a_disk_that_turns_out_full_at_the_flush_leaves_the_previous_file(
+    tmp_path, monkeypatch
+):
     run = Run.open(tmp_path / "run", {})
     run.write_results({"value": 1})
     monkeypatch.setattr(os, "fsync", refusing(errno.ENOSPC, folders=False))

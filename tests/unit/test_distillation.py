@@ -22,7 +22,9 @@ def test_logit_distillation_is_the_paper_s_formula_in_loops():
     total = 0.0
     for s, t in zip(softened(student), softened(teacher)):
         total -= sum(old * math.log(new) for old, new in zip(t, s))
-    assert float(logit_distillation(student, teacher, 2.0)) == pytest.approx(total / 4, rel=1e-5)
+    assert float(logit_distillation(student, teacher, 2.0)) == pytest.approx(
+        total / 4, rel=1e-5
+    )
 
 
 def test_it_is_least_where_student_and_teacher_agree():

@@ -7,7 +7,14 @@ from filelock import FileLock
 
 from matboard.results import PlannedFit
 from matboard.runs import Run
-from matboard.studies.engine import FitUnit, InStep, Together, already_made, merge_logs, write_plan
+from matboard.studies.engine import (
+    FitUnit,
+    InStep,
+    Together,
+    already_made,
+    merge_logs,
+    write_plan,
+)
 from matboard.studies.progress import Progress
 
 
@@ -21,7 +28,9 @@ class Counting(FitUnit):
 
     @property
     def planned(self):
-        return PlannedFit(name=self.name, variant=self.name, method="count", seed=self.seed)
+        return PlannedFit(
+            name=self.name, variant=self.name, method="count", seed=self.seed
+        )
 
     def learn(self, run, checkpoint):
         yield Progress(self.name, 0, 3)
@@ -58,14 +67,18 @@ def test_two_workers_share_the_units_and_do_each_once(tmp_path):
         for _ in Together(tmp_path / "locks").run(units):
             pass
 
-    threads = [threading.Thread(target=work, args=(worker,)) for worker in ("one", "two")]
+    threads = [
+        threading.Thread(target=work, args=(worker,)) for worker in ("one", "two")
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(timeout=60)
     units = [Counting(tmp_path, name, {"name": name}) for name in names]
     assert all(unit.finished for unit in units)
-    assert all(len(unit.run.metrics()) == 3 for unit in units), "done twice, a log has doubles"
+    assert all(len(unit.run.metrics()) == 3 for unit in units), (
+        "done twice, a log has doubles"
+    )
 
 
 def test_a_unit_that_another_process_works_on_is_waited_for(tmp_path):
@@ -104,4 +117,7 @@ def test_a_study_knows_its_fits_and_what_it_was_made_from(tmp_path):
 
 @pytest.mark.parametrize("content", [{"a": float("inf")}, {"a": 2**70}])
 def test_any_json_content_has_an_address(tmp_path, content):
-    assert Counting(tmp_path, "a", content).address == Counting(tmp_path, "b", content).address
+    assert (
+        Counting(tmp_path, "a", content).address
+        == Counting(tmp_path, "b", content).address
+    )

@@ -51,7 +51,10 @@ def test_conditions_share_the_prompts_geometry():
 
 
 def test_every_geometry_has_baselines_of_its_own():
-    found = {one.name: one for one in shown({"thin": [prompt(0.3, 10)], "wide": [prompt(1, 50)]})}
+    found = {
+        one.name: one
+        for one in shown({"thin": [prompt(0.3, 10)], "wide": [prompt(1, 50)]})
+    }
     assert list(found) == [
         "full",
         "shrunk, border 10 of 224",
@@ -68,7 +71,9 @@ def test_every_geometry_has_baselines_of_its_own():
 
 
 def test_a_difference_is_taken_to_the_baseline_of_the_same_geometry(model, task):
-    table = evaluate({"thin": [prompt(0, 10)], "wide": [prompt(0, 80)]}, model, task).results()
+    table = evaluate(
+        {"thin": [prompt(0, 10)], "wide": [prompt(0, 80)]}, model, task
+    ).results()
     cells = {cell.condition: cell for cell in table.cells}
     for name, width in (("thin", 10), ("wide", 80)):
         own = cells[name].versus[f"shrunk, border {width} of 224"]
@@ -79,9 +84,13 @@ def test_a_difference_is_taken_to_the_baseline_of_the_same_geometry(model, task)
 
 def test_layouts_and_policies_are_geometries_too():
     canvas = Canvas(224, 0)
-    patch = VisualPrompt(canvas, np.zeros((3, 224, 224), np.float32), "patch", patch=Patch(40))
+    patch = VisualPrompt(
+        canvas, np.zeros((3, 224, 224), np.float32), "patch", patch=Patch(40)
+    )
     full = VisualPrompt(canvas, np.zeros((3, 224, 224), np.float32), "full")
-    squashed = VisualPrompt(Canvas(224, 30, "squash"), np.zeros((3, 224, 224), np.float32))
+    squashed = VisualPrompt(
+        Canvas(224, 30, "squash"), np.zeros((3, 224, 224), np.float32)
+    )
     found = shown({"a": [patch], "b": [full], "c": [squashed], "d": [prompt(0)]})
     assert [one.facts.geometry for one in found[-4:]] == [
         "patch 40 at 0, 0 of 224",
@@ -113,13 +122,18 @@ def test_the_level_a_border_was_learned_from_is_a_baseline_too(model, task):
     assert table.shown[3].facts.label == "flat border of level 0.25, before learning"
     cell = table.results().cells[-1]
     assert list(cell.versus) == ["full", "shrunk", "random", "flat"]
-    assert cell.versus["flat"].value == 0, "nothing was learned yet: it is the flat border"
+    assert cell.versus["flat"].value == 0, (
+        "nothing was learned yet: it is the flat border"
+    )
 
 
 def test_levels_of_one_geometry_have_a_flat_border_each():
     dark = PixelPrompt(Canvas(), level=0.25).to_artifact()
     grey = PixelPrompt(Canvas(), level=0.5).to_artifact()
-    found = {one.name: one for one in shown({"dark": [dark], "grey": [grey], "black": [prompt(0)]})}
+    found = {
+        one.name: one
+        for one in shown({"dark": [dark], "grey": [grey], "black": [prompt(0)]})
+    }
     assert found["dark"].facts.compared_with[-1] == "flat, level 0.25"
     assert found["grey"].facts.compared_with[-1] == "flat, level 0.5"
     assert found["black"].facts.compared_with == ("full", "shrunk", "random")
@@ -128,7 +142,10 @@ def test_levels_of_one_geometry_have_a_flat_border_each():
 def test_the_table_is_paired_and_says_who_shares_an_eye(model, task):
     other = load_model("tiny-visualglm")
     table = evaluate(
-        {"tvp": [prompt(0.2), prompt(0.7)]}, [model, other], task, sources=["tiny-blip2"]
+        {"tvp": [prompt(0.2), prompt(0.7)]},
+        [model, other],
+        task,
+        sources=["tiny-blip2"],
     )
     results = table.results()
     said = [(one.name, one.is_source, one.shares_encoder) for one in results.models]
@@ -162,7 +179,10 @@ def test_tasks_of_one_name_are_judged_apart(model, task):
     other = relabelled(task)
     alone = [evaluate(prompt(0.2), model, one).results() for one in (task, other)]
     both = evaluate(prompt(0.2), model, [task, other]).results()
-    assert [t.name for t in both.tasks] == ["scenes-recognition (1)", "scenes-recognition (2)"]
+    assert [t.name for t in both.tasks] == [
+        "scenes-recognition (1)",
+        "scenes-recognition (2)",
+    ]
     for place, single in enumerate(alone):
         own = [cell for cell in both.cells if cell.task == both.tasks[place].name]
         assert [cell.value for cell in own] == [cell.value for cell in single.cells]
@@ -171,7 +191,9 @@ def test_tasks_of_one_name_are_judged_apart(model, task):
 
 def test_the_same_task_or_model_twice_is_refused(model, task):
     again = dataclasses.replace(task, name="another name")
-    with pytest.raises(TaskError, match="'scenes-recognition' and 'another name' are the same"):
+    with pytest.raises(
+        TaskError, match="'scenes-recognition' and 'another name' are the same"
+    ):
         evaluate(prompt(0.2), model, [task, again])
     with pytest.raises(ModelError, match="'tiny-blip2' came twice"):
         evaluate(prompt(0.2), [model, model], task)
@@ -215,7 +237,12 @@ def test_a_replaced_picture_is_judged_anew(model, tmp_path, kind):
             folder.mkdir(parents=True)
             picture().save(folder / "0.png")
     lines = [
-        {"image": f"data/{p}/{n}/0.png", "answer": n, "split": p, "candidates": ["cat", "dog"]}
+        {
+            "image": f"data/{p}/{n}/0.png",
+            "answer": n,
+            "split": p,
+            "candidates": ["cat", "dog"],
+        }
         for p in ("train", "test")
         for n in ("cat", "dog")
     ]
@@ -249,7 +276,13 @@ def test_a_judged_unit_is_found_again_and_any_change_is_a_new_one(model, task):
     others = [
         Judged(model, task, ways[0], 0, "ranking"),
         Judged(model, task, shown({"tvp": [prompt(0.51)]})[-1], 0, "ranking"),
-        Judged(model, dataclasses.replace(task, test=task.test[:-1]), ways[-1], 0, "ranking"),
+        Judged(
+            model,
+            dataclasses.replace(task, test=task.test[:-1]),
+            ways[-1],
+            0,
+            "ranking",
+        ),
         Judged(model, task, ways[-1], 0, "generation"),
         Judged(model, task, ways[-1], 0, "ranking", "bfloat16"),
     ]
@@ -269,7 +302,9 @@ def test_samples_may_have_fewer_candidates_than_others(model, task, batch_size):
     first, *rest = task.test[:6]
     pair = tuple(dict.fromkeys([first.answer, *first.candidates]))[:2]
     fewer = dataclasses.replace(first, candidates=pair)
-    mixed = dataclasses.replace(task, test=(*rest[:2], fewer, fewer_too(fewer), *rest[2:]))
+    mixed = dataclasses.replace(
+        task, test=(*rest[:2], fewer, fewer_too(fewer), *rest[2:])
+    )
     unit = Judged(model, mixed, shown({"p": [prompt(0.0)]})[0], 0, "ranking")
     scored = judge(unit, ScoreStore(), batch_size)
     assert np.isneginf(scored.scores[2:4, 2:]).all()
@@ -291,8 +326,12 @@ class Parrot(Ranks, Generates):
     def generate(self, images, questions, *, max_new_tokens=16):
         return [self.word] * len(questions)
 
-    def candidate_log_likelihoods(self, images, questions, candidates, *, length_normalised=True):
-        rows = [[self.likelihoods.get(name, -9.0) for name in names] for names in candidates]
+    def candidate_log_likelihoods(
+        self, images, questions, candidates, *, length_normalised=True
+    ):
+        rows = [
+            [self.likelihoods.get(name, -9.0) for name in names] for names in candidates
+        ]
         return torch.tensor(rows)
 
 
@@ -301,7 +340,9 @@ def open_task(task, answers, accepted=(), candidates=()):
         dataclasses.replace(s, answer=answer, candidates=candidates, accepted=accepted)
         for s, answer in zip(task.test, answers)
     ]
-    return dataclasses.replace(task, test=tuple(samples), train=tuple(samples[:0]) or task.train)
+    return dataclasses.replace(
+        task, test=tuple(samples), train=tuple(samples[:0]) or task.train
+    )
 
 
 def value(model, task, scorer):
@@ -312,7 +353,9 @@ def value(model, task, scorer):
 def test_open_answers_are_judged_by_what_is_written(task):
     asked = open_task(task, ["a red ball", "ball", "a cube", "two"])
     assert value(Parrot("It is a red ball."), asked, "generation") == 0.5
-    with pytest.raises(TaskError, match=r"judge what models write \(scorers: generation\)"):
+    with pytest.raises(
+        TaskError, match=r"judge what models write \(scorers: generation\)"
+    ):
         value(Parrot("ball"), asked, "ranking")
 
 
@@ -329,7 +372,10 @@ def test_any_of_several_accepted_answers_is_right(task):
 def test_exact_ties_count_for_a_share_whatever_the_order_of_names(task):
     for names in (("aardvark", "zebra"), ("zebra", "aardvark")):
         asked = open_task(task, ["aardvark"] * 9 + ["zebra"], candidates=names)
-        assert value(Parrot("", {"aardvark": -3.0, "zebra": -3.0}), asked, "ranking") == 0.5
+        assert (
+            value(Parrot("", {"aardvark": -3.0, "zebra": -3.0}), asked, "ranking")
+            == 0.5
+        )
 
 
 def test_candidates_that_a_model_cannot_tell_apart_are_named(task):

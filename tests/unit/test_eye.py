@@ -31,7 +31,9 @@ def samples(count, loads):
     def picture(i):
         def load():
             loads.append(i)
-            pixels = np.random.default_rng(i).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+            pixels = np.random.default_rng(i).integers(
+                0, 256, (20, 30, 3), dtype=np.uint8
+            )
             return Image.fromarray(pixels)
 
         return load
@@ -85,18 +87,26 @@ def test_augmented_inputs_keep_the_clean_query_unless_asked(backbone):
     assert torch.equal(kept.query, clean.query)
     assert torch.equal(kept.images, own.images)
     assert not torch.equal(kept.images, clean.images)
-    assert torch.allclose(own.query, backbone.query(own.images.float() / 255), atol=1e-6)
+    assert torch.allclose(
+        own.query, backbone.query(own.images.float() / 255), atol=1e-6
+    )
 
 
 def test_crops_are_seeded_whole_pictures_at_most_and_flips_mirror():
     images = torch.randint(0, 256, (8, 3, 16, 16), dtype=torch.uint8)
-    whole = crop_and_flip(images, torch.Generator().manual_seed(0), area=(1.0, 1.0), ratio=1.0)
-    assert all(torch.equal(w, i) or torch.equal(w, i.flip(-1)) for w, i in zip(whole, images))
+    whole = crop_and_flip(
+        images, torch.Generator().manual_seed(0), area=(1.0, 1.0), ratio=1.0
+    )
+    assert all(
+        torch.equal(w, i) or torch.equal(w, i.flip(-1)) for w, i in zip(whole, images)
+    )
     assert {bool(torch.equal(w, i)) for w, i in zip(whole, images)} == {True, False}
     generator = torch.Generator().manual_seed(0)
     still = crop_and_flip(images, generator, area=(1.0, 1.0), ratio=1.0, mirror=False)
     assert torch.equal(still, images)
-    a, b, c = (crop_and_flip(images, torch.Generator().manual_seed(s)) for s in (1, 1, 2))
+    a, b, c = (
+        crop_and_flip(images, torch.Generator().manual_seed(s)) for s in (1, 1, 2)
+    )
     assert torch.equal(a, b) and not torch.equal(a, c)
 
 
@@ -106,5 +116,7 @@ def test_small_pictures_are_kept_small_and_enlarged_as_pillow_does(backbone):
     eye = FrozenEye(backbone)
     images = eye.images([Sample("small", lambda: small, "?", "a", ("a", "b"))])
     assert eye._images["small"].shape == (3, 6, 6)
-    official = np.asarray(small.resize((16, 16), Image.Resampling.BICUBIC)).transpose(2, 0, 1)
+    official = np.asarray(small.resize((16, 16), Image.Resampling.BICUBIC)).transpose(
+        2, 0, 1
+    )
     assert np.abs(images[0].numpy().astype(int) - official.astype(int)).max() <= 1

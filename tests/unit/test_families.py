@@ -40,7 +40,9 @@ TWIN = Family(models=NIGHT_JAR.models)
 
 def listing(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
     entries = {name: f"{__name__}:{name}" for name in names}
-    monkeypatch.setattr(families, "FAMILIES", Registry("family", {**FAMILIES, **entries}))
+    monkeypatch.setattr(
+        families, "FAMILIES", Registry("family", {**FAMILIES, **entries})
+    )
 
 
 def test_every_family_names_classes_that_transformers_has() -> None:
@@ -53,7 +55,9 @@ def test_every_family_names_classes_that_transformers_has() -> None:
         for kind in family.models:
             assert hasattr(transformers, kind)
             if family.where is None:
-                assert kind not in claimed, f"{name} and {claimed.get(kind)} claim {kind}"
+                assert kind not in claimed, (
+                    f"{name} and {claimed.get(kind)} claim {kind}"
+                )
                 claimed[kind] = name
 
 

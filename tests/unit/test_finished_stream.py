@@ -27,7 +27,9 @@ CONFIG = {
 def run_and_count(folder):
     """(how often any module of any network was called, the stages shown)."""
     calls = []
-    hook = register_module_forward_pre_hook(lambda module, _: calls.append(type(module).__name__))
+    hook = register_module_forward_pre_hook(
+        lambda module, _: calls.append(type(module).__name__)
+    )
     try:
         stages = {
             event.stage: event
@@ -47,7 +49,9 @@ def finished(tmp_path_factory):
 
 def files_of(folder):
     return {
-        path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()
+        path.relative_to(folder): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
     }
 
 
@@ -114,7 +118,11 @@ def test_a_picture_that_is_replaced_makes_other_fits(tmp_path):
         for name in ("ape", "bee", "cow", "dog"):
             for i in range(2):
                 draw(part, name, i)
-    asked = {**CONFIG, "task": {"name": str(tmp_path / "data")}, "learners": {"ridge": {}}}
+    asked = {
+        **CONFIG,
+        "task": {"name": str(tmp_path / "data")},
+        "learners": {"ridge": {}},
+    }
     config = parse(ContinualConfig, asked, "test")
     list(continual(config, tmp_path / "run"))
     first = set((tmp_path / "run/fits").iterdir())

@@ -55,7 +55,9 @@ def task():
     return load_task("scenes-recognition/noise", train=32, test=16)
 
 
-def learn(models, task, steps, *, objective=TVP, prompt=None, optimiser=None, **options):
+def learn(
+    models, task, steps, *, objective=TVP, prompt=None, optimiser=None, **options
+):
     options = {"batch_size": 4, "processes": Processes(), **options}
     return Fit(
         prompt or PixelPrompt(Canvas()),
@@ -107,7 +109,8 @@ OPTIMISERS = {
 @pytest.mark.parametrize("name", OPTIMISERS)
 def test_resume_is_exact(model, guide, task, name):
     whole, half, rest = (
-        learn([model], task, 6, guide=guide, optimiser=OPTIMISERS[name]()) for _ in range(3)
+        learn([model], task, 6, guide=guide, optimiser=OPTIMISERS[name]())
+        for _ in range(3)
     )
     list(whole)
     for _ in range(3):
@@ -137,14 +140,20 @@ def test_only_the_prompt_changes(model, guide, task):
 @pytest.mark.parametrize(
     ("value_range", "resolution"), [("clamped", None), ("sigmoid", None), ("free", 20)]
 )
-def test_a_step_is_what_autograd_through_the_prompt_gives(model, task, value_range, resolution):
+def test_a_step_is_what_autograd_through_the_prompt_gives(
+    model, task, value_range, resolution
+):
     prompt = PixelPrompt(Canvas(), range=value_range, resolution=resolution)
     rate = 1e-2
     start = prompt.delta.detach().clone()
     optimiser = GradientDescent(Schedule(rate, 1))
-    fitting = learn([model], task, 1, objective=Objective(), prompt=prompt, optimiser=optimiser)
+    fitting = learn(
+        [model], task, 1, objective=Objective(), prompt=prompt, optimiser=optimiser
+    )
     batch = fitting.batches.at(0)
-    loss = model.answer_loss(prompt(batch.images), batch.questions, batch.answers).mean()
+    loss = model.answer_loss(
+        prompt(batch.images), batch.questions, batch.answers
+    ).mean()
     (gradient,) = torch.autograd.grad(loss, prompt.delta)
     expected = start - rate * gradient
     if value_range == "clamped":
@@ -173,7 +182,10 @@ def test_an_ensemble_is_the_mean_of_its_models(model, other, task):
 
 
 def test_the_codes_forms_learn_too(model, guide, task):
-    weights = {"feature_consistency": {"weight": 0.005}, "semantic_enrichment": {"weight": 0.001}}
+    weights = {
+        "feature_consistency": {"weight": 0.005},
+        "semantic_enrichment": {"weight": 0.001},
+    }
     code = terms.objective({"preset": "authors-code", **weights})
     first, second = learn([model], task, 2, objective=code, guide=guide)
     # an empty border is the code's reference itself
@@ -293,7 +305,9 @@ def test_a_term_of_the_canvas_pulls_as_far_as_it_can(model, task):
     assert (prompt.delta[border] == 1).all()
 
 
-def test_terms_over_candidates_and_over_features_pull_beside_the_others(model, guide, task):
+def test_terms_over_candidates_and_over_features_pull_beside_the_others(
+    model, guide, task
+):
     both = Objective(*TVP.terms, Contrast(weight=0.5), Energy(weight=1e-4))
     step = next(learn([model], task, 1, objective=both, guide=guide))
     assert list(step.losses) == [
@@ -337,13 +351,26 @@ class OnlyLearnable(Learnable):
 
 
 def test_what_cannot_be_learned_is_refused(model, task):
-    with pytest.raises(ConfigError, match="has semantic enrichment, but no guide was given"):
+    with pytest.raises(
+        ConfigError, match="has semantic enrichment, but no guide was given"
+    ):
         learn([model], task, 1)
-    with pytest.raises(ConfigError, match="A batch of 5 cannot be shared by 2 processes"):
-        learn([model], task, 1, objective=Objective(), batch_size=5, processes=Processes(0, 2))
+    with pytest.raises(
+        ConfigError, match="A batch of 5 cannot be shared by 2 processes"
+    ):
+        learn(
+            [model],
+            task,
+            1,
+            objective=Objective(),
+            batch_size=5,
+            processes=Processes(0, 2),
+        )
     with pytest.raises(ConfigError, match="No source model"):
         learn([], task, 1, objective=Objective())
-    with pytest.raises(ConfigError, match="Two source models are called 'tiny-minigpt4'"):
+    with pytest.raises(
+        ConfigError, match="Two source models are called 'tiny-minigpt4'"
+    ):
         learn([model, model], task, 1, objective=Objective())
 
 
@@ -352,19 +379,25 @@ def test_a_model_that_lacks_what_a_term_needs_is_refused(task):
     said = r"cannot show its visual features, which feature consistency needs"
     with pytest.raises(ModelError, match=said):
         learn([OnlyLearnable()], task, 1, objective=consistency)
-    with pytest.raises(ModelError, match=r"cannot rank candidate answers, which contrast needs"):
+    with pytest.raises(
+        ModelError, match=r"cannot rank candidate answers, which contrast needs"
+    ):
         learn([OnlyLearnable()], task, 1, objective=Objective(Contrast(weight=1.0)))
 
 
 def test_a_tap_that_a_model_does_not_have_is_refused_before_the_first_step(model, task):
     consistency = Objective(FeatureConsistency(weight=1.0, tap="qformr"))
-    with pytest.raises(UnknownName, match=r"Unknown tap of tiny-minigpt4 'qformr'\. Did you mean"):
+    with pytest.raises(
+        UnknownName, match=r"Unknown tap of tiny-minigpt4 'qformr'\. Did you mean"
+    ):
         learn([model], task, 1, objective=consistency)
 
 
 def test_samples_without_candidates_are_refused_where_a_term_compares_them(model, task):
     bare = replace(task, train=(replace(task.train[0], candidates=()), *task.train[1:]))
-    with pytest.raises(TaskError, match=r"has no candidates, which contrast compares; give"):
+    with pytest.raises(
+        TaskError, match=r"has no candidates, which contrast compares; give"
+    ):
         learn([model], bare, 1, objective=Objective(Contrast(weight=1.0)))
 
 
@@ -377,7 +410,9 @@ def test_a_model_that_cannot_be_learned_on_is_refused_before_the_first_step(
         learn([model], task, 1, objective=Objective())
     monkeypatch.undo()
     monkeypatch.setitem(vars(guide.preprocess), "refusal", "Its twin differs.")
-    with pytest.raises(PreprocessingMismatch, match=r"No prompt can be learned on .*tiny-guide"):
+    with pytest.raises(
+        PreprocessingMismatch, match=r"No prompt can be learned on .*tiny-guide"
+    ):
         learn([model], task, 1, guide=guide)
     # a guide that is not asked may be anything
     learn([model], task, 1, objective=Objective(), guide=guide).run()
@@ -386,6 +421,8 @@ def test_a_model_that_cannot_be_learned_on_is_refused_before_the_first_step(
 def test_the_short_form(model, task):
     prompt = PixelPrompt(Canvas())
     optimiser = NormalisedGradient(Schedule(1.0, 2))
-    steps = fit(prompt, model, task, objective=Objective(), optimiser=optimiser, batch_size=2)
+    steps = fit(
+        prompt, model, task, objective=Objective(), optimiser=optimiser, batch_size=2
+    )
     assert len(steps) == 2
     assert [step.index for step in steps] == [1, 2]

@@ -72,7 +72,10 @@ def same(state, other):
         return False
     if state.tensors.keys() != other.tensors.keys():
         return False
-    return all(torch.equal(tensor, other.tensors[name]) for name, tensor in state.tensors.items())
+    return all(
+        torch.equal(tensor, other.tensors[name])
+        for name, tensor in state.tensors.items()
+    )
 
 
 def check_every_line(place, at_least):
@@ -135,7 +138,9 @@ def test_a_state_is_a_copy():
     state = fitting.state()
     kept = {name: tensor.clone() for name, tensor in state.tensors.items()}
     next(fitting)
-    assert all(torch.equal(state.tensors[name], tensor) for name, tensor in kept.items())
+    assert all(
+        torch.equal(state.tensors[name], tensor) for name, tensor in kept.items()
+    )
 
 
 # -- states of other fits
@@ -152,7 +157,9 @@ def test_the_state_of_another_fit_is_refused():
     broadcastable = fit_module.FitState(1, {"delta": torch.zeros(3, 1, 1)})
     with pytest.raises(RunError, match=r"its tensors are \{'delta': \(3, 1, 1\)\}"):
         plain_fit(STEPS).load_state(broadcastable)
-    with pytest.raises(RunError, match=r"it is at step 1 of a fit of 0|at step 3 of a fit of 2"):
+    with pytest.raises(
+        RunError, match=r"it is at step 1 of a fit of 0|at step 3 of a fit of 2"
+    ):
         plain_fit(2, optimiser=GradientDescent(Schedule(1.0, 2))).load_state(after(3))
 
 
@@ -160,7 +167,9 @@ def test_the_state_of_another_fit_is_refused():
 
 
 def test_a_fit_that_is_thrown_away_unstarted_warns():
-    with pytest.warns(RuntimeWarning, match=r"its prompt has learned nothing\. Iterate it"):
+    with pytest.warns(
+        RuntimeWarning, match=r"its prompt has learned nothing\. Iterate it"
+    ):
         plain_fit(STEPS)
         gc.collect()
 
@@ -201,7 +210,9 @@ def test_a_fit_whose_every_step_was_skipped_is_an_error_at_its_end():
 
 
 def test_one_step_that_counts_is_enough():
-    fitting = plain_fit(STEPS, models=[Broken()], optimiser=NormalisedGradient(Schedule(1, STEPS)))
+    fitting = plain_fit(
+        STEPS, models=[Broken()], optimiser=NormalisedGradient(Schedule(1, STEPS))
+    )
     next(fitting)
     fitting.models[0].__class__ = PlainModel
     assert [step.skipped for step in fitting.run()] == [1, 1]

@@ -49,7 +49,12 @@ def learn(count, **options):
         processes = Processes() if count == 1 else Thread(index, meeting)
         models = [PlainModel(0), PlainModel(1)]
         fitting = plain_fit(
-            5, models=models, batch_size=8, diagnose_every=2, processes=processes, **options
+            5,
+            models=models,
+            batch_size=8,
+            diagnose_every=2,
+            processes=processes,
+            **options,
         )
         steps = fitting.run()
         facts = [(s.loss, s.losses, s.gradient_norms, s.per_model) for s in steps]
@@ -59,7 +64,9 @@ def learn(count, **options):
         return list(pool.map(one, range(count)))
 
 
-@pytest.mark.parametrize("objective", [terms.objective({}), CODE], ids=["paper", "code"])
+@pytest.mark.parametrize(
+    "objective", [terms.objective({}), CODE], ids=["paper", "code"]
+)
 @pytest.mark.parametrize("count", [2, 4])
 def test_with_parts_any_number_of_processes_learns_the_same_bits(count, objective):
     options = {"micro_batch": 2, "objective": objective}
@@ -82,7 +89,9 @@ def test_a_mean_over_tokens_is_one_over_all_processes():
             assert mine[0] == pytest.approx(theirs[0], rel=1e-4)
 
 
-@pytest.mark.parametrize("objective", [terms.objective({}), CODE], ids=["paper", "code"])
+@pytest.mark.parametrize(
+    "objective", [terms.objective({}), CODE], ids=["paper", "code"]
+)
 def test_parts_change_nothing_but_rounding(objective):
     ((facts, learned),) = learn(1, objective=objective)
     ((in_parts, others),) = learn(1, objective=objective, micro_batch=1)
@@ -102,9 +111,15 @@ def test_sums_are_taken_in_the_order_of_the_batch():
 
 
 def test_parts_that_do_not_fit_are_refused():
-    with pytest.raises(ConfigError, match=r"share of 4 samples cannot be cut into parts of 3"):
+    with pytest.raises(
+        ConfigError, match=r"share of 4 samples cannot be cut into parts of 3"
+    ):
         plain_fit(micro_batch=3)
-    with pytest.raises(ConfigError, match=r"cannot be cut into parts of 0; make micro_batch"):
+    with pytest.raises(
+        ConfigError, match=r"cannot be cut into parts of 0; make micro_batch"
+    ):
         plain_fit(micro_batch=0)
-    with pytest.raises(ConfigError, match=r"A batch of 0 cannot be shared by 1 processes"):
+    with pytest.raises(
+        ConfigError, match=r"A batch of 0 cannot be shared by 1 processes"
+    ):
         plain_fit(batch_size=0)

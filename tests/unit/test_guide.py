@@ -29,9 +29,13 @@ PICTURES = [probe(28, 28), probe(28, 28).rotate(90)]
 
 def tokenizer() -> Any:
     words = ["<pad>", "<eos>", "<unk>", "this", "is", "a", "photo", "of", "cat", "dog"]
-    made = Tokenizer(WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unk>"))
+    made = Tokenizer(
+        WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unk>")
+    )
     made.pre_tokenizer = pre_tokenizers.Whitespace()
-    made.post_processor = TemplateProcessing(single="$A <eos>", special_tokens=[("<eos>", 1)])
+    made.post_processor = TemplateProcessing(
+        single="$A <eos>", special_tokens=[("<eos>", 1)]
+    )
     return hf.PreTrainedTokenizerFast(
         tokenizer_object=made, pad_token="<pad>", eos_token="<eos>", unk_token="<unk>"
     )
@@ -52,7 +56,10 @@ def parts(kind: str) -> tuple[Any, Any]:
         model = hf.SiglipModel(hf.SiglipConfig(**config))
         return model, hf.SiglipImageProcessorPil(size={"height": 28, "width": 28})
     if kind == "siglip2":
-        flat = {"vision_config": {**SHAPE, "num_patches": 16, "patch_size": 7}, "text_config": text}
+        flat = {
+            "vision_config": {**SHAPE, "num_patches": 16, "patch_size": 7},
+            "text_config": text,
+        }
         return hf.Siglip2Model(hf.Siglip2Config(**flat)), hf.Siglip2ImageProcessorPil(
             patch_size=7, max_num_patches=16
         )
@@ -75,7 +82,10 @@ def test_cosines_are_the_models_own_logits(kind: str) -> None:
     logits = model(**texts, **processor(PICTURES, return_tensors="pt")).logits_per_image
     bias = float(getattr(model, "logit_bias", 0.0))
     ours = (
-        guide.logit_scale * guide.image_features(PICTURES) @ guide.text_features(CAPTIONS).T + bias
+        guide.logit_scale
+        * guide.image_features(PICTURES)
+        @ guide.text_features(CAPTIONS).T
+        + bias
     )
     torch.testing.assert_close(ours, logits)
 
@@ -107,7 +117,9 @@ def test_a_guide_whose_processor_differs_loads_with_a_warning(
     monkeypatch.setattr(check, "TOLERANCE", 0.01)
     for part in (*parts("clip"), tokenizer()):
         part.save_pretrained(tmp_path)
-    with pytest.warns(UserWarning, match="^No prompt can be learned with .* refuse to train"):
+    with pytest.warns(
+        UserWarning, match="^No prompt can be learned with .* refuse to train"
+    ):
         guide = load_guide(str(tmp_path), device="cpu")
     assert guide.refusal is not None and guide.image_features(PICTURES).isfinite().all()
 

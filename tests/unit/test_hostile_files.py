@@ -33,7 +33,11 @@ def check(case: hostile.Case, folder: Path) -> str | None:
             sample.load()
         assert len(task.fingerprint) == 64
     except MatboardError as error:
-        if "\n" in str(error) or not str(error).endswith((".", "?")) or len(str(error)) > 1500:
+        if (
+            "\n" in str(error)
+            or not str(error).endswith((".", "?"))
+            or len(str(error)) > 1500
+        ):
             return f"{case.name}: no sentence: {str(error)[:300]!r}"
     except BaseException as error:
         return f"{case.name}: {type(error).__name__}: {str(error)[:200]}"
@@ -80,5 +84,7 @@ def test_damaged_files_exhaustively(tmp_path, seed):
 
 
 def test_the_corpus_is_the_same_every_time():
-    once, again = (list(itertools.islice(hostile.damaged(2, seed=0), 30)) for _ in range(2))
+    once, again = (
+        list(itertools.islice(hostile.damaged(2, seed=0), 30)) for _ in range(2)
+    )
     assert once == again

@@ -72,7 +72,10 @@ FIELDS = (
     "warning",
     "anything",
 )
-INNER = {"canvas": ("size", "width", "policy", "depth"), "patch": ("side", "top", "left")}
+INNER = {
+    "canvas": ("size", "width", "policy", "depth"),
+    "patch": ("side", "top", "left"),
+}
 
 
 def tensor(**changes: Any) -> np.ndarray:
@@ -111,7 +114,10 @@ def descriptions() -> Iterator[tuple[str, dict[str, Any]]]:
             yield f"{field} {name}", {field: value}
         for inner in INNER.get(field, ()):
             for name, value in NASTY.items():
-                yield f"{field}.{inner} {name}", {field: {"size": 24, "width": 4, inner: value}}
+                yield (
+                    f"{field}.{inner} {name}",
+                    {field: {"size": 24, "width": 4, inner: value}},
+                )
     scores = {"model": "m", "task": "t", "n": 5, "value": 0.5}
     for field in (*scores, "low", "untouched", "more"):
         for name, value in NASTY.items():
@@ -188,7 +194,9 @@ def test_flipped_and_missing_bytes_are_noticed_or_harmless(saved, tmp_path):
     assert not use(saved, tmp_path / "again")
 
 
-@pytest.mark.parametrize("dtype", ["uint8", "int64", "bool", "complex64", "float16", "float64"])
+@pytest.mark.parametrize(
+    "dtype", ["uint8", "int64", "bool", "complex64", "float16", "float64"]
+)
 def test_only_floats_are_pixels(saved, tmp_path, dtype):
     save_file({"perturbation": tensor(dtype=dtype)}, saved / TENSOR)
     edit(saved)
@@ -219,7 +227,9 @@ def test_complex_values_are_refused_from_python_too():
 def test_pipes_and_large_files_are_not_read(saved, tmp_path, name):
     (saved / name).unlink()
     os.mkfifo(saved / name)
-    assert f"{name} cannot be read (a pipe, socket or device" in use(saved, tmp_path / "again")
+    assert f"{name} cannot be read (a pipe, socket or device" in use(
+        saved, tmp_path / "again"
+    )
     (saved / name).unlink()
     with (saved / name).open("wb") as sparse:
         sparse.truncate(10**10)
@@ -228,7 +238,9 @@ def test_pipes_and_large_files_are_not_read(saved, tmp_path, name):
 
 def test_a_published_prompt_that_is_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "a.pth")
-    assert "a pipe, socket or device, not a regular file" in use(tmp_path / "a.pth", tmp_path)
+    assert "a pipe, socket or device, not a regular file" in use(
+        tmp_path / "a.pth", tmp_path
+    )
     assert "Is a directory" in use(_folder(tmp_path / "b.pth"), tmp_path)
 
 
@@ -250,13 +262,25 @@ def values() -> torch.Tensor:
     "content, sentence",
     [
         (torch.zeros(1).expand(3, 29_000, 29_000), r"strides are \(0, 0, 0\)"),
-        (torch.zeros(3, 8, 8, dtype=torch.complex64), "are a ComplexFloatStorage; expected one of"),
+        (
+            torch.zeros(3, 8, 8, dtype=torch.complex64),
+            "are a ComplexFloatStorage; expected one of",
+        ),
         (torch.zeros(3, 8, 8, dtype=torch.bfloat16), "are a BFloat16Storage"),
         (torch.zeros(3, 8, 8, dtype=torch.int64), "are a LongStorage"),
-        (torch.zeros(3, 8, 8).to_sparse(), "_rebuild_sparse_tensor, which no prompt needs"),
-        (torch.zeros(3, 8, 8, device="meta"), "_rebuild_meta_tensor_no_storage, which no"),
+        (
+            torch.zeros(3, 8, 8).to_sparse(),
+            "_rebuild_sparse_tensor, which no prompt needs",
+        ),
+        (
+            torch.zeros(3, 8, 8, device="meta"),
+            "_rebuild_meta_tensor_no_storage, which no",
+        ),
         (torch.zeros(3, 0, 0), r"shape \(3, 0, 0\); expected \(3, size, size\)"),
-        (torch.nn.Linear(1, 1), "asks for torch.nn.modules.linear.Linear, which no prompt needs"),
+        (
+            torch.nn.Linear(1, 1),
+            "asks for torch.nn.modules.linear.Linear, which no prompt needs",
+        ),
     ],
 )
 def test_torch_files_that_hold_something_else(tmp_path, content, sentence):
@@ -290,7 +314,9 @@ def test_old_and_broken_torch_files(tmp_path):
         file.write_bytes(broken[: rng.choice([len(broken), rng.integers(len(broken))])])
         use(file, tmp_path / "again")
     file.write_bytes(b"")
-    assert "a.pth is not a file {'perturbation': tensor}" in use(file, tmp_path / "again")
+    assert "a.pth is not a file {'perturbation': tensor}" in use(
+        file, tmp_path / "again"
+    )
 
 
 class Hostile:
@@ -311,7 +337,11 @@ def archive(path: Path, pickled: bytes, method: int = zipfile.ZIP_STORED) -> Pat
         (pickle.dumps(Hostile()), zipfile.ZIP_STORED, "pathlib.Path|getattr"),
         (pickle.dumps({"perturbation": 3}), zipfile.ZIP_STORED, "no dense tensor"),
         (pickle.dumps({"a": 3}), zipfile.ZIP_DEFLATED, "is compressed, or larger than"),
-        (b"\x80\x02N" + b"r\xff\xff\xff\x7f" + b".", zipfile.ZIP_STORED, "counts to 2147483647"),
+        (
+            b"\x80\x02N" + b"r\xff\xff\xff\x7f" + b".",
+            zipfile.ZIP_STORED,
+            "counts to 2147483647",
+        ),
         (b"x" * 100, zipfile.ZIP_STORED, "is not a file"),
         (b"0" * 70_000, zipfile.ZIP_STORED, "larger than 65536 bytes"),
     ],

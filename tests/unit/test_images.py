@@ -35,7 +35,10 @@ def bomb(width: int, height: int) -> bytes:
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return (
-            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+            struct.pack(">I", len(data))
+            + kind
+            + data
+            + struct.pack(">I", zlib.crc32(kind + data))
         )
 
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
@@ -63,11 +66,17 @@ def test_decodes_every_format_of_the_list(format, tmp_path):
 def test_16_bit_greyscale_keeps_its_brightness():
     values = np.array([[0, 257, 32896, 65535]], dtype=np.uint16)
     picture = decode(encoded(Image.fromarray(values)))
-    assert [pixel(picture, x) for x in range(4)] == [(v, v, v) for v in (0, 1, 128, 255)]
+    assert [pixel(picture, x) for x in range(4)] == [
+        (v, v, v) for v in (0, 1, 128, 255)
+    ]
 
 
 def test_pgm_with_16_bits_keeps_its_brightness():
-    assert pixel(decode(b"P5 2 1 65535\n" + struct.pack(">HH", 65535, 32896))) == (255, 255, 255)
+    assert pixel(decode(b"P5 2 1 65535\n" + struct.pack(">HH", 65535, 32896))) == (
+        255,
+        255,
+        255,
+    )
 
 
 def test_cmyk_becomes_rgb():
@@ -100,7 +109,10 @@ def test_palette_with_and_without_transparency():
     picture = Image.new("P", (2, 1))
     picture.putpalette([255, 0, 0, 0, 255, 0])
     picture.putpixel((1, 0), 1)
-    assert [pixel(decode(encoded(picture)), x) for x in (0, 1)] == [(255, 0, 0), (0, 255, 0)]
+    assert [pixel(decode(encoded(picture)), x) for x in (0, 1)] == [
+        (255, 0, 0),
+        (0, 255, 0),
+    ]
     assert [pixel(decode(encoded(picture, transparency=0)), x) for x in (0, 1)] == [
         (255, 255, 255),
         (0, 255, 0),
@@ -128,7 +140,11 @@ def test_animated_gives_the_first_frame(format):
     frames = [Image.new("RGB", (4, 4), color) for color in ("red", "blue")]
     options = {"lossless": True} if format == "WEBP" else {}
     assert pixel(
-        decode(encoded(frames[0], format, save_all=True, append_images=frames[1:], **options))
+        decode(
+            encoded(
+                frames[0], format, save_all=True, append_images=frames[1:], **options
+            )
+        )
     ) == (255, 0, 0)
 
 
@@ -145,7 +161,8 @@ def test_truncated_jpeg_sentence(tmp_path):
     content = encoded(noise(64, 64), "JPEG")
     (tmp_path / "a.jpg").write_bytes(content[:-200])
     with pytest.raises(
-        ImageError, match=r"a\.jpg is a broken JPEG file: .*truncated.* Expected a whole one\."
+        ImageError,
+        match=r"a\.jpg is a broken JPEG file: .*truncated.* Expected a whole one\.",
     ):
         decode(tmp_path / "a.jpg")
 
@@ -156,7 +173,9 @@ def test_huge_pictures_are_refused_before_they_are_decoded():
         match=rf"has 9000×10000 pixels; at most {MAX_PIXELS} are allowed\. Shrink it first\.",
     ):
         decode(bomb(9000, 10000))
-    with pytest.raises(ImageError, match=rf"declares more than {2 * MAX_PIXELS} pixels"):
+    with pytest.raises(
+        ImageError, match=rf"declares more than {2 * MAX_PIXELS} pixels"
+    ):
         decode(bomb(60000, 60000))
     with pytest.raises(ImageError, match=r"has 20×10 pixels; at most 100 are allowed"):
         decode(Image.new("RGB", (20, 10)), max_pixels=100)
@@ -164,11 +183,15 @@ def test_huge_pictures_are_refused_before_they_are_decoded():
 
 def test_what_is_no_picture_is_refused(tmp_path):
     (tmp_path / "notes.png").write_text("not a picture")
-    with pytest.raises(ImageError, match=r"notes\.png is not a picture; expected one of PNG, JPEG"):
+    with pytest.raises(
+        ImageError, match=r"notes\.png is not a picture; expected one of PNG, JPEG"
+    ):
         decode(tmp_path / "notes.png")
     with pytest.raises(ImageError, match=r"The picture \(0 bytes\) is not a picture"):
         decode(b"")
-    with pytest.raises(ImageError, match=r"gone\.png cannot be read: no such file or directory\."):
+    with pytest.raises(
+        ImageError, match=r"gone\.png cannot be read: no such file or directory\."
+    ):
         decode(tmp_path / "gone.png")
     with pytest.raises(ImageError, match=r"cannot be read: is a directory\."):
         decode(tmp_path)
@@ -191,7 +214,9 @@ def test_pixels_without_a_range_are_refused():
 def test_pipes_and_devices_are_refused_unopened(tmp_path):
     os.mkfifo(tmp_path / "endless.png")
     for file in (tmp_path / "endless.png", Path("/dev/zero")):
-        with pytest.raises(ImageError, match=r"cannot be read: a pipe, socket or device, not a"):
+        with pytest.raises(
+            ImageError, match=r"cannot be read: a pipe, socket or device, not a"
+        ):
             decode(file)
 
 
@@ -201,8 +226,12 @@ def test_damaged_exif_data_leaves_the_picture_as_it_is_stored(tmp_path):
     exif[0x010F] = "maker"
     content = bytearray(encoded(Image.new("RGB", (20, 10), "red"), "JPEG", exif=exif))
     assert decode(bytes(content)).size == (10, 20)
-    entry = content.index(struct.pack(">HH", 0x0112, 3))  # tag, type 3: a number of 16 bits
-    content[entry + 2 : entry + 4] = struct.pack(">H", 5)  # type 5: a fraction, at an odd place
+    entry = content.index(
+        struct.pack(">HH", 0x0112, 3)
+    )  # tag, type 3: a number of 16 bits
+    content[entry + 2 : entry + 4] = struct.pack(
+        ">H", 5
+    )  # type 5: a fraction, at an odd place
     assert decode(bytes(content)).size == (20, 10)
 
 
@@ -211,7 +240,9 @@ def test_whatever_a_decoder_raises_names_the_picture(monkeypatch):
         raise AttributeError("'IFDRational' object has no attribute 'encode'")
 
     monkeypatch.setattr(Image, "open", broken)
-    with pytest.raises(ImageError, match=r"picture 3 cannot be read: 'IFDRational' object has no"):
+    with pytest.raises(
+        ImageError, match=r"picture 3 cannot be read: 'IFDRational' object has no"
+    ):
         decode(b"", name="picture 3")
 
 
@@ -243,6 +274,7 @@ def test_to_picture_clamps_and_rounds_to_the_nearest_level():
     array = np.array([-0.5, 1.5, 0.4 / 255, 0.6 / 255])[None, None].repeat(3, 0)
     assert [pixel(to_picture(array), x)[0] for x in range(4)] == [0, 255, 0, 1]
     with pytest.raises(
-        ImageError, match=r"shape \(4, 4, 3\) is not a picture; expected \(3, height, width\)"
+        ImageError,
+        match=r"shape \(4, 4, 3\) is not a picture; expected \(3, height, width\)",
     ):
         to_picture(np.zeros((4, 4, 3)))

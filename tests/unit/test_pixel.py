@@ -29,7 +29,12 @@ def build(
 ) -> PixelPrompt:
     width, patch = GEOMETRIES[layout]
     return PixelPrompt(
-        Canvas(33, width, policy), layout, range, patch, resolution, generator() if random else None
+        Canvas(33, width, policy),
+        layout,
+        range,
+        patch,
+        resolution,
+        generator() if random else None,
     )
 
 
@@ -44,7 +49,12 @@ def noise(width: int, height: int) -> Image.Image:
 )
 @pytest.mark.parametrize(
     "picture, policy",
-    [((40, 40), "crop"), ((61, 37), "crop"), ((20, 47), "squash"), ((61, 37), "letterbox")],
+    [
+        ((40, 40), "crop"),
+        ((61, 37), "crop"),
+        ((20, 47), "squash"),
+        ((61, 37), "letterbox"),
+    ],
 )
 def test_what_trained_is_what_is_applied(layout, range, resolution, picture, policy):
     prompt = build(layout, range, resolution, policy)
@@ -77,7 +87,9 @@ def naive_composed(prompt: PixelPrompt, inner: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("layout", GEOMETRIES)
 def test_composition_is_the_papers(layout):
     prompt = build(layout)
-    images = torch.rand(1, 3, prompt.canvas.inner, prompt.canvas.inner, generator=generator(3))
+    images = torch.rand(
+        1, 3, prompt.canvas.inner, prompt.canvas.inner, generator=generator(3)
+    )
     ours = prompt(images)[0].detach().numpy()
     assert np.abs(ours - naive_composed(prompt, images[0].numpy())).max() < 1e-6
 
@@ -98,7 +110,9 @@ def test_zero_outside_its_region_and_random_within_its_range(layout, range):
 @pytest.mark.parametrize("layout", GEOMETRIES)
 def test_starts_from_zero_as_in_the_paper(layout):
     prompt = build(layout, random=False)
-    images = torch.rand(2, 3, prompt.canvas.inner, prompt.canvas.inner, generator=generator())
+    images = torch.rand(
+        2, 3, prompt.canvas.inner, prompt.canvas.inner, generator=generator()
+    )
     assert torch.equal(prompt(images), prompt.place(images))
     assert [name for name, _ in prompt.named_parameters()] == ["delta"]
 
@@ -109,9 +123,15 @@ def test_starts_from_a_level_when_told(range):
     artefact = prompt.to_artifact()
     expected = np.where(artefact.region, 0.5, 0.0)[None].repeat(3, axis=0)
     np.testing.assert_allclose(artefact.perturbation, expected, atol=1e-6)
-    np.testing.assert_allclose(artefact.perturbation, artefact.flat(0.5).perturbation, atol=1e-6)
+    np.testing.assert_allclose(
+        artefact.perturbation, artefact.flat(0.5).perturbation, atol=1e-6
+    )
     assert artefact.config["level"] == 0.5
-    assert artefact.flat(0.5).apply(Image.new("RGB", (23, 23))).getpixel((0, 0)) == (128, 128, 128)
+    assert artefact.flat(0.5).apply(Image.new("RGB", (23, 23))).getpixel((0, 0)) == (
+        128,
+        128,
+        128,
+    )
 
 
 def test_free_leaves_the_range_and_the_others_do_not():
@@ -154,7 +174,12 @@ def test_low_resolution_is_constant_where_the_small_prompt_is():
 
 
 def test_gradient_reaches_every_pixel_of_the_picture():
-    images = torch.rand(1, 3, 40, 30, generator=generator()).mul(0.8).add(0.1).requires_grad_()
+    images = (
+        torch.rand(1, 3, 40, 30, generator=generator())
+        .mul(0.8)
+        .add(0.1)
+        .requires_grad_()
+    )
     build("border", policy="squash")(images).square().sum().backward()
     assert (images.grad != 0).all()
 
@@ -204,7 +229,9 @@ def test_a_diverged_prompt_cannot_be_saved():
 
 
 def test_wrong_words_and_numbers():
-    with pytest.raises(UnknownName, match=r"Unknown value range 'clamp'\. Did you mean 'clamped'"):
+    with pytest.raises(
+        UnknownName, match=r"Unknown value range 'clamp'\. Did you mean 'clamped'"
+    ):
         PixelPrompt(range="clamp")
     with pytest.raises(ConfigError, match="A resolution of 34 came; expected 1 to 33"):
         build("full", resolution=34)

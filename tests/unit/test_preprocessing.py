@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 import torch
 import transformers as hf
-from transformers.models.llava_next.image_processing_pil_llava_next import get_patch_output_size
+from transformers.models.llava_next.image_processing_pil_llava_next import (
+    get_patch_output_size,
+)
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
 from transformers.models.smolvlm import image_processing_pil_smolvlm as smolvlm
 
@@ -32,14 +34,20 @@ from matboard.models.processors.preprocessor import Preprocessor
 PROCESSORS: list[tuple[str, dict[str, Any]]] = [
     ("Blip", {}),
     ("CLIP", {}),
-    ("CLIP", {"size": {"shortest_edge": 336}, "crop_size": {"height": 336, "width": 336}}),
+    (
+        "CLIP",
+        {"size": {"shortest_edge": 336}, "crop_size": {"height": 336, "width": 336}},
+    ),
     ("CLIP", {"crop_size": {"height": 301, "width": 180}}),
     ("Siglip", {}),
     ("ViT", {}),
     ("Bit", {"do_normalize": False}),
     ("DeiT", {"do_rescale": False, "do_normalize": False}),
     ("Gemma3", {}),
-    ("LlavaNext", {"size": {"shortest_edge": 336}, "crop_size": {"height": 336, "width": 336}}),
+    (
+        "LlavaNext",
+        {"size": {"shortest_edge": 336}, "crop_size": {"height": 336, "width": 336}},
+    ),
     ("LlavaOnevision", {}),
     ("Qwen2VL", {}),
     ("Qwen2VL", {"size": {"shortest_edge": 300 * 300, "longest_edge": 400 * 400}}),
@@ -54,7 +62,9 @@ def processor_of(family: str, settings: dict[str, Any]) -> Any:
 
 
 @pytest.mark.parametrize(("family", "settings"), PROCESSORS)
-def test_they_agree_with_the_official_processors(family: str, settings: dict[str, Any]) -> None:
+def test_they_agree_with_the_official_processors(
+    family: str, settings: dict[str, Any]
+) -> None:
     processor = processor_of(family, settings)
     made = DifferentiableProcessor(processor, layout_of(processor))
     for size in ((224, 224), (90, 200), (301, 130)):
@@ -79,7 +89,9 @@ def test_what_differs_on_a_prompted_canvas_alone_is_said() -> None:
     processor = Sharper()
     said = deviation(faithful(processor, WHOLE), processor)
     assert said is not None
-    assert re.search(r"version of Sharper differs from it by \d+\.\d levels of 255", said)
+    assert re.search(
+        r"version of Sharper differs from it by \d+\.\d levels of 255", said
+    )
     assert Preprocessor(processor).deviation == said
 
 
@@ -90,7 +102,9 @@ def test_every_pixel_of_a_square_canvas_gets_a_gradient(
     noise = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     canvas = (noise * 0.5 + 0.25).requires_grad_()
     processor = processor_of(family, settings)
-    values = DifferentiableProcessor(processor, layout_of(processor))(canvas)["pixel_values"]
+    values = DifferentiableProcessor(processor, layout_of(processor))(canvas)[
+        "pixel_values"
+    ]
     weights = torch.randn(values.shape, generator=torch.Generator().manual_seed(1))
     (values * weights).sum().backward()
     assert canvas.grad is not None and (canvas.grad != 0).all()
@@ -113,7 +127,9 @@ def test_sizes_are_those_of_the_official_geometry() -> None:
 
 
 def test_a_processor_nobody_mirrored_is_refused() -> None:
-    sentence = "version of Glm4vImageProcessorPil differs from it in form on a smooth picture"
+    sentence = (
+        "version of Glm4vImageProcessorPil differs from it in form on a smooth picture"
+    )
     with pytest.raises(PreprocessingMismatch, match=sentence):
         faithful(hf.Glm4vImageProcessorPil(), WHOLE)
 
@@ -133,7 +149,9 @@ def test_a_processor_that_does_something_else_is_refused_by_its_values() -> None
 def test_settings_are_replaced_in_a_copy() -> None:
     processor = hf.GotOcr2ImageProcessorPil()
     changed = Preprocessor(processor, layout_of(processor), {"crop_to_patches": True})
-    assert changed.processor.crop_to_patches is True and processor.crop_to_patches is False
+    assert (
+        changed.processor.crop_to_patches is True and processor.crop_to_patches is False
+    )
     assert len(changed([probe(300, 900)])["pixel_values"]) > 1
 
 

@@ -39,8 +39,14 @@ PROCESSORS: dict[str, tuple[str, dict[str, Any]]] = {
         "Idefics2",
         {"size": {"shortest_edge": 28, "longest_edge": 56}, "do_image_splitting": True},
     ),
-    "idefics2 fixed": ("Idefics2", {"size": {"height": 70, "width": 42}, "do_pad": False}),
-    "idefics2 not resized": ("Idefics2", {"do_resize": False, "do_image_splitting": True}),
+    "idefics2 fixed": (
+        "Idefics2",
+        {"size": {"height": 70, "width": 42}, "do_pad": False},
+    ),
+    "idefics2 not resized": (
+        "Idefics2",
+        {"do_resize": False, "do_image_splitting": True},
+    ),
     "pixtral": ("Pixtral", {}),
     "pixtral small": (
         "Pixtral",
@@ -48,7 +54,10 @@ PROCESSORS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "pixtral oblong": (
         "Pixtral",
-        {"size": {"height": 60, "width": 90}, "patch_size": {"height": 10, "width": 15}},
+        {
+            "size": {"height": 60, "width": 90},
+            "patch_size": {"height": 10, "width": 15},
+        },
     ),
     "pixtral cropped": (
         "Pixtral",
@@ -57,7 +66,11 @@ PROCESSORS: dict[str, tuple[str, dict[str, Any]]] = {
     "convnext": ("ConvNext", {}),
     "convnext below 384": (
         "ConvNext",
-        {"size": {"shortest_edge": 224}, "crop_pct": 0.95, "resample": Image.Resampling.BILINEAR},
+        {
+            "size": {"shortest_edge": 224},
+            "crop_pct": 0.95,
+            "resample": Image.Resampling.BILINEAR,
+        },
     ),
     "convnext cropped": (
         "ConvNext",
@@ -81,8 +94,14 @@ PROCESSORS: dict[str, tuple[str, dict[str, Any]]] = {
         {"do_normalize": False, "do_center_crop": True},
     ),
     "mllama": ("Mllama", {}),
-    "mllama small": ("Mllama", {"size": {"height": 56, "width": 56}, "max_image_tiles": 6}),
-    "mllama one tile": ("Mllama", {"size": {"height": 448, "width": 448}, "max_image_tiles": 1}),
+    "mllama small": (
+        "Mllama",
+        {"size": {"height": 56, "width": 56}, "max_image_tiles": 6},
+    ),
+    "mllama one tile": (
+        "Mllama",
+        {"size": {"height": 448, "width": 448}, "max_image_tiles": 1},
+    ),
     "siglip2": ("Siglip2", {}),
     "siglip2 small": ("Siglip2", {"patch_size": 7, "max_num_patches": 20}),
 }
@@ -94,7 +113,9 @@ def processor_of(name: str) -> Any:
 
 
 @pytest.mark.parametrize("name", PROCESSORS)
-def test_they_agree_with_the_official_processors_also_on_prompted_canvases(name: str) -> None:
+def test_they_agree_with_the_official_processors_also_on_prompted_canvases(
+    name: str,
+) -> None:
     processor = processor_of(name)
     made = faithful(processor, layout_of(processor))
     for size in SIZES:
@@ -105,7 +126,10 @@ def test_they_agree_with_the_official_processors_also_on_prompted_canvases(name:
 @pytest.mark.parametrize("name", PROCESSORS)
 def test_they_name_count_and_type_as_the_official_processors(name: str) -> None:
     processor = processor_of(name)
-    pictures = [probe(90, 200), probe(90, 200).transpose(Image.Transpose.FLIP_LEFT_RIGHT)]
+    pictures = [
+        probe(90, 200),
+        probe(90, 200).transpose(Image.Transpose.FLIP_LEFT_RIGHT),
+    ]
     layout = layout_of(processor)
     official = official_inputs(processor, layout, pictures)
     ours = Preprocessor(processor, layout)(to_tensor(pictures))
@@ -124,10 +148,13 @@ def test_they_name_count_and_type_as_the_official_processors(name: str) -> None:
 )
 def test_every_pixel_of_a_square_canvas_gets_a_gradient(name: str) -> None:
     canvas = (
-        torch.rand(1, 3, 56, 56, generator=torch.Generator().manual_seed(0)) * 0.5 + 0.25
+        torch.rand(1, 3, 56, 56, generator=torch.Generator().manual_seed(0)) * 0.5
+        + 0.25
     ).requires_grad_()
     processor = processor_of(name)
-    values = DifferentiableProcessor(processor, layout_of(processor))(canvas)["pixel_values"]
+    values = DifferentiableProcessor(processor, layout_of(processor))(canvas)[
+        "pixel_values"
+    ]
     (
         values * torch.randn(values.shape, generator=torch.Generator().manual_seed(1))
     ).sum().backward()
@@ -139,9 +166,11 @@ def test_sizes_are_those_of_the_official_geometry() -> None:
     for height, width in rng.integers(5, 1500, (200, 2)).tolist():
         empty = np.broadcast_to(np.zeros(1, np.uint8), (3, height, width))
         edges = SizeDict(shortest_edge=378, longest_edge=980)
-        assert geometry.between(height, width, 378, 980) == idefics2.get_resize_output_image_size(
-            empty, edges
-        )
+        assert geometry.between(
+            height, width, 378, 980
+        ) == idefics2.get_resize_output_image_size(empty, edges)
         for most, patch in (((1024, 1024), (16, 16)), ((300, 700), (14, 20))):
-            theirs = pixtral.get_resize_output_image_size(empty, most, patch, "channels_first")
+            theirs = pixtral.get_resize_output_image_size(
+                empty, most, patch, "channels_first"
+            )
             assert geometry.whole_patches(height, width, most, patch) == theirs

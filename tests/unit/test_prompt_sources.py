@@ -8,7 +8,13 @@ import torch.nn.functional as F  # noqa: N812
 from torch.distributions import Normal, kl_divergence
 
 from matboard.errors import ConfigError
-from matboard.prompts.generators import ClsVAE, Gaussian, GeneratorPool, ImageVAE, ResidualGenerator
+from matboard.prompts.generators import (
+    ClsVAE,
+    Gaussian,
+    GeneratorPool,
+    ImageVAE,
+    ResidualGenerator,
+)
 from matboard.prompts.image_tokens import ImagePrompts, begun, reshape_side
 from matboard.prompts.pool import PromptPool, Selector, majority, uniform
 
@@ -42,7 +48,9 @@ def test_selection_and_pull_are_the_paper_s_in_loops():
         nearest = sorted(range(7), key=lambda m: -similarity[m])[:3]
         assert made.chosen[i].tolist() == nearest
         assert torch.allclose(made.similarity[i], torch.tensor(similarity), atol=1e-6)
-        assert torch.equal(made.tokens[i], torch.cat([pool.prompts[m] for m in nearest]))
+        assert torch.equal(
+            made.tokens[i], torch.cat([pool.prompts[m] for m in nearest])
+        )
         pulls.append(sum(1 - similarity[m] for m in nearest))
     assert float(made.losses["pull"]) == pytest.approx(sum(pulls) / 6, abs=1e-6)
 
@@ -69,7 +77,10 @@ def test_soft_weights_are_coda_s_in_loops():
     query = queries()
     made = pool(query, blank())
     for i in range(6):
-        alpha = [cosine(query[i] * pool.attention[m], pool.selector.keys[m]) for m in range(5)]
+        alpha = [
+            cosine(query[i] * pool.attention[m], pool.selector.keys[m])
+            for m in range(5)
+        ]
         mixed = sum(a * p for a, p in zip(alpha, pool.prompts))
         assert torch.allclose(made.tokens[i], mixed, atol=1e-5)
     assert made.tokens.shape == (6, 2, DIM) and not made.losses
@@ -79,7 +90,9 @@ def test_pool_starts_inside_its_bounds_and_refuses_an_impossible_top_k():
     drawn = uniform((1000,), (0.0, 0.01), 3)
     assert drawn.min() >= 0 and drawn.max() < 0.01
     assert float(drawn.mean()) == pytest.approx(0.005, abs=5e-4)
-    with pytest.raises(ConfigError, match=r"top_k is 6, but the pool holds 5 .*; expected 1 to 5"):
+    with pytest.raises(
+        ConfigError, match=r"top_k is 6, but the pool holds 5 .*; expected 1 to 5"
+    ):
         PromptPool(5, 2, DIM, 6)
 
 
@@ -132,17 +145,27 @@ def test_controls_keep_the_scale_or_the_values_but_not_the_picture():
     pictures = torch.rand(5, 3, 32, 32) * torch.rand(5, 3, 1, 1)
     matched = begun(pictures, "matched", 0)
     shuffled = begun(pictures, "shuffled", 0)
-    assert torch.allclose(matched.mean(dim=(2, 3)), pictures.mean(dim=(2, 3)), atol=0.03)
+    assert torch.allclose(
+        matched.mean(dim=(2, 3)), pictures.mean(dim=(2, 3)), atol=0.03
+    )
     assert torch.allclose(matched.std(dim=(2, 3)), pictures.std(dim=(2, 3)), atol=0.03)
     assert not torch.equal(shuffled, pictures)
-    assert torch.equal(shuffled.flatten(2).sort().values, pictures.flatten(2).sort().values)
-    assert colours(shuffled[0]) == colours(pictures[0]), "whole pixels move, not channels"
+    assert torch.equal(
+        shuffled.flatten(2).sort().values, pictures.flatten(2).sort().values
+    )
+    assert colours(shuffled[0]) == colours(pictures[0]), (
+        "whole pixels move, not channels"
+    )
 
 
 def test_shapes_that_do_not_fit_are_sentences():
-    with pytest.raises(ConfigError, match="160 values, which are no multiple of 3 channels"):
+    with pytest.raises(
+        ConfigError, match="160 values, which are no multiple of 3 channels"
+    ):
         reshape_side(10, 16)
-    with pytest.raises(ConfigError, match="27 values, which cannot be laid out as tokens of 12"):
+    with pytest.raises(
+        ConfigError, match="27 values, which cannot be laid out as tokens of 12"
+    ):
         ImagePrompts(None, 4, DIM, 2, (3, 3), route="reshape")
     assert reshape_side(5, 768) == (32, 40)
 

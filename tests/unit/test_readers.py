@@ -41,7 +41,9 @@ def pack(path: Path, labels: list[int], classes: list[str], **more: list) -> Non
         "data": np.frombuffer(b"".join(blobs), dtype=np.uint8),
         "offsets": np.cumsum([0, *map(len, blobs)]),
         "labels": np.array(labels, dtype=np.int32),
-        "names": np.array([f"{classes[label]}/{i}.png" for i, label in enumerate(labels)]),
+        "names": np.array(
+            [f"{classes[label]}/{i}.png" for i, label in enumerate(labels)]
+        ),
         "classes": np.array(classes),
     }
     np.savez(path, **arrays | {key: np.array(value) for key, value in more.items()})
@@ -49,7 +51,9 @@ def pack(path: Path, labels: list[int], classes: list[str], **more: list) -> Non
 
 def write_jsonl(path: Path, *lines: object) -> Path:
     path.write_text(
-        "\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines),
+        "\n".join(
+            line if isinstance(line, str) else json.dumps(line) for line in lines
+        ),
         encoding="utf-8",
     )
     return path
@@ -88,8 +92,14 @@ def test_class_folders_alone_are_split_by_lot_and_said_so(tmp_path: Path) -> Non
     assert task.notes == (
         "There is no test part: 4 of 20 pictures were drawn as one (seed 1, balanced).",
     )
-    assert sorted(ids(task)) == sorted({f"{c}/{i}.png" for c in ("cat", "dog") for i in range(10)})
-    assert ids(task) == ids(load_task(str(tmp_path), seed=1)) != ids(load_task(tmp_path, seed=2))
+    assert sorted(ids(task)) == sorted(
+        {f"{c}/{i}.png" for c in ("cat", "dog") for i in range(10)}
+    )
+    assert (
+        ids(task)
+        == ids(load_task(str(tmp_path), seed=1))
+        != ids(load_task(tmp_path, seed=2))
+    )
 
 
 def test_of_two_test_folders_one_is_taken_and_said_so(tmp_path: Path) -> None:
@@ -122,9 +132,13 @@ def test_a_part_of_which_nothing_can_be_read_is_refused(tmp_path: Path) -> None:
     put(tmp_path / "test", {"cat": 2, "dog": 2})
     for broken in (tmp_path / "test").rglob("*.png"):
         broken.write_bytes(b"broken")
-    with pytest.raises(TaskError, match=r"None of the 4 test pictures of task '.*' can be read"):
+    with pytest.raises(
+        TaskError, match=r"None of the 4 test pictures of task '.*' can be read"
+    ):
         load_task(tmp_path)
-    with pytest.raises(TaskError, match=r"None of the 4 test pictures of task '.*' can be read"):
+    with pytest.raises(
+        TaskError, match=r"None of the 4 test pictures of task '.*' can be read"
+    ):
         load_task(tmp_path, test=1)
 
 
@@ -134,7 +148,9 @@ def test_a_note_names_few_of_many_skipped_files(tmp_path: Path) -> None:
         (tmp_path / "cat" / f"{number:02}.txt").touch()
     task = load_task(tmp_path)
     assert len(task.skipped) == 30
-    assert re.search(r"Skipped 30 of the 34 files .*cat/19\.txt and 10 more\.", task.notes[-1])
+    assert re.search(
+        r"Skipped 30 of the 34 files .*cat/19\.txt and 10 more\.", task.notes[-1]
+    )
 
 
 def test_limits_are_balanced(tmp_path: Path) -> None:
@@ -144,7 +160,9 @@ def test_limits_are_balanced(tmp_path: Path) -> None:
     assert len(task.test) == 4
 
 
-def test_as_many_are_had_as_were_asked_for_though_some_cannot_be_read(tmp_path: Path) -> None:
+def test_as_many_are_had_as_were_asked_for_though_some_cannot_be_read(
+    tmp_path: Path,
+) -> None:
     put(tmp_path / "train", {"cat": 20, "dog": 20})
     put(tmp_path / "test", {"cat": 20, "dog": 20})
     for number in range(0, 20, 2):
@@ -169,7 +187,9 @@ def test_a_split_is_drawn_from_pictures_that_can_be_read(tmp_path: Path) -> None
         "There is no test part: 3 of 15 pictures were drawn as one (seed 1, balanced).",
         task.notes[1],
     )
-    assert task.notes[1].startswith("Skipped 5 of the 20 files looked at: cat/0.png, cat/1.png,")
+    assert task.notes[1].startswith(
+        "Skipped 5 of the 20 files looked at: cat/0.png, cat/1.png,"
+    )
     some = load_task(tmp_path, seed=1, test=2)
     assert {s.id for s in some.test} < {s.id for s in task.test}
 
@@ -178,12 +198,21 @@ def test_a_pipe_is_listed_and_never_opened(tmp_path: Path) -> None:
     put(tmp_path, {"cat": 2, "dog": 2})
     os.mkfifo(tmp_path / "cat/endless.png")
     (tmp_path / "dog/gone.png").symlink_to(tmp_path / "nowhere.png")
-    assert [s.id for s in load_task(tmp_path).skipped] == ["cat/endless.png", "dog/gone.png"]
+    assert [s.id for s in load_task(tmp_path).skipped] == [
+        "cat/endless.png",
+        "dog/gone.png",
+    ]
     os.mkfifo(tmp_path / "endless.jsonl")
-    with pytest.raises(TaskError, match=r"endless.jsonl cannot be read: a pipe, socket or device"):
+    with pytest.raises(
+        TaskError, match=r"endless.jsonl cannot be read: a pipe, socket or device"
+    ):
         load_task(tmp_path / "endless.jsonl")
-    lines = [{"image": name, "answer": "cat"} for name in ("cat/endless.png", "/dev/zero")]
-    with pytest.raises(TaskError, match=r"None of the 2 pictures can be read\. .* a pipe, socket"):
+    lines = [
+        {"image": name, "answer": "cat"} for name in ("cat/endless.png", "/dev/zero")
+    ]
+    with pytest.raises(
+        TaskError, match=r"None of the 2 pictures can be read\. .* a pipe, socket"
+    ):
         load_task(write_jsonl(tmp_path / "a.jsonl", *lines))
 
 
@@ -208,7 +237,8 @@ def test_folders_that_are_no_task_say_what_was_expected(tmp_path: Path) -> None:
     put(tmp_path / "train", {"cat": 1})
     (tmp_path / "train/dog").mkdir()
     with pytest.raises(
-        TaskError, match=r"Class folder .*dog holds no picture \(.*\.png.*\); fill or remove it"
+        TaskError,
+        match=r"Class folder .*dog holds no picture \(.*\.png.*\); fill or remove it",
     ):
         load_task(tmp_path)
     (tmp_path / "a.zip").write_bytes(b"")
@@ -275,7 +305,12 @@ def test_jsonl_defaults(pictures: Path) -> None:
 
 def test_jsonl_open_answers(pictures: Path) -> None:
     lines = [
-        {"image": f"{i}.png", "question": "What?", "answer": f"thing {i}", "candidates": []}
+        {
+            "image": f"{i}.png",
+            "question": "What?",
+            "answer": f"thing {i}",
+            "candidates": [],
+        }
         for i in range(2)
     ]
     task = load_task(write_jsonl(pictures / "a.jsonl", *lines))
@@ -291,7 +326,9 @@ def test_questions_about_one_picture_stay_together(pictures: Path) -> None:
     ]
     for seed in range(5):
         task = load_task(write_jsonl(pictures / "a.jsonl", *lines), seed=seed)
-        train, test = ({s.id.split("#")[0] for s in part} for part in (task.train, task.test))
+        train, test = (
+            {s.id.split("#")[0] for s in part} for part in (task.train, task.test)
+        )
         assert not train & test
         assert len(task.test) == 4
 
@@ -302,12 +339,18 @@ CAT = {"image": "0.png", "answer": "cat"}
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [
-        ("{image: 1}", r"a.jsonl, line 2: is not JSON \(.* at column 2\); write one object a line"),
+        (
+            "{image: 1}",
+            r"a.jsonl, line 2: is not JSON \(.* at column 2\); write one object a line",
+        ),
         ([1], "line 2: is list, not an object with the fields image and answer"),
         ({"answer": "cat"}, "line 2: image must be text, but is None"),
         ({"image": "1.png"}, "line 2: answer must be text, but is None"),
         ({**CAT, "answer": True}, "line 2: answer must be text, but is True"),
-        ({**CAT, "candidates": "cat"}, "line 2: candidates must be a list of texts, but is 'cat'"),
+        (
+            {**CAT, "candidates": "cat"},
+            "line 2: candidates must be a list of texts, but is 'cat'",
+        ),
         (
             {**CAT, "candidates": ["cat", "cat"]},
             "line 2: Sample '0.png#2' has the candidate 'cat' more than once",
@@ -326,27 +369,57 @@ CAT = {"image": "0.png", "answer": "cat"}
         ),
         ({**CAT, "split": "dev"}, "line 2: split is 'dev'; expected train or test"),
         ({**CAT, "split": "train"}, "line 1: states no split, but other samples do"),
-        ({**CAT, "answers": []}, "line 2: answers is empty; write what counts as right"),
-        ({**CAT, "answers": "cat"}, "line 2: answers must be a list of texts, but is 'cat'"),
-        ({**CAT, "answers": [None]}, "line 2: one of its answers must be text, but is None"),
-        ({**CAT, "answer": float("inf")}, "line 2: answer must be text or a finite number"),
-        ('{"image": "0.png", "image": "1.png"}', "line 2: has the field 'image' more than once"),
+        (
+            {**CAT, "answers": []},
+            "line 2: answers is empty; write what counts as right",
+        ),
+        (
+            {**CAT, "answers": "cat"},
+            "line 2: answers must be a list of texts, but is 'cat'",
+        ),
+        (
+            {**CAT, "answers": [None]},
+            "line 2: one of its answers must be text, but is None",
+        ),
+        (
+            {**CAT, "answer": float("inf")},
+            "line 2: answer must be text or a finite number",
+        ),
+        (
+            '{"image": "0.png", "image": "1.png"}',
+            "line 2: has the field 'image' more than once",
+        ),
         ("[" * 100_000, "line 2: is nested too deep"),
-        ('{"answer": 1' + "0" * 5000 + "}", r"line 2: Exceeds the limit .*; write it as text"),
-        ('{"image": "0.png", "answer": "\\ud800"}', "line 2: answer has characters that are no"),
-        ('"' + "x" * 2**20 + '"', "line 2: has more than 1048576 bytes; write one object a line"),
+        (
+            '{"answer": 1' + "0" * 5000 + "}",
+            r"line 2: Exceeds the limit .*; write it as text",
+        ),
+        (
+            '{"image": "0.png", "answer": "\\ud800"}',
+            "line 2: answer has characters that are no",
+        ),
+        (
+            '"' + "x" * 2**20 + '"',
+            "line 2: has more than 1048576 bytes; write one object a line",
+        ),
     ],
 )
 def test_a_wrong_line_is_named(pictures: Path, line: object, sentence: str) -> None:
     with pytest.raises(TaskError, match=sentence):
-        load_task(write_jsonl(pictures / "a.jsonl", {**CAT, "candidates": ["cat", "dog"]}, line))
+        load_task(
+            write_jsonl(
+                pictures / "a.jsonl", {**CAT, "candidates": ["cat", "dog"]}, line
+            )
+        )
 
 
 def test_jsonl_as_a_whole(pictures: Path) -> None:
     with pytest.raises(TaskError, match="Task 'a' holds no pictures"):
         load_task(write_jsonl(pictures / "a.jsonl"))
     (pictures / "a.jsonl").write_bytes(b"\xff\xfe{")
-    with pytest.raises(TaskError, match=r"a.jsonl is not UTF-8 text: line 1, .*invalid start byte"):
+    with pytest.raises(
+        TaskError, match=r"a.jsonl is not UTF-8 text: line 1, .*invalid start byte"
+    ):
         load_task(pictures / "a.jsonl")
     lines = [
         {**CAT, "answer": a, "split": p, "id": f"{a}{p}"}
@@ -364,10 +437,17 @@ def test_jsonl_as_a_whole(pictures: Path) -> None:
 def test_several_answers_may_be_right(pictures: Path) -> None:
     lines = [
         {"image": "0.png", "question": "What?", "answers": ["tv", "television", "tv"]},
-        {"image": "1.png", "question": "What?", "answer": "cup", "answers": ["mug", "cup"]},
+        {
+            "image": "1.png",
+            "question": "What?",
+            "answer": "cup",
+            "answers": ["mug", "cup"],
+        },
         {"image": "2.png", "question": "What?", "answers": ["sofa"], "candidates": []},
     ]
-    split = [{**line, "split": part} for line, part in zip(lines, ("train", "test", "test"))]
+    split = [
+        {**line, "split": part} for line, part in zip(lines, ("train", "test", "test"))
+    ]
     task = load_task(write_jsonl(pictures / "a.jsonl", *split))
     tv, cup, sofa = (*task.train, *task.test)
     assert tv.answer == "tv"
@@ -384,7 +464,9 @@ def test_several_answers_may_be_right(pictures: Path) -> None:
 
 
 def test_packed_train_and_test(tmp_path: Path) -> None:
-    pack(tmp_path / "train.npz", [0, 1, 1], ["goldfish, Carassius auratus", "sea_horse"])
+    pack(
+        tmp_path / "train.npz", [0, 1, 1], ["goldfish, Carassius auratus", "sea_horse"]
+    )
     pack(tmp_path / "val.npz", [1, 0], ["goldfish, Carassius auratus", "sea_horse"])
     task = load_task(tmp_path)
     assert [s.answer for s in task.train] == ["goldfish", "sea horse", "sea horse"]
@@ -424,24 +506,53 @@ ASKED = {"question": ["?", "?"], "answer": ["a", "b"], "question_image": [0, 1]}
 @pytest.mark.parametrize(
     ("changed", "sentence"),
     [
-        ({"offsets": None}, "it has no array 'offsets', only classes, data, labels, names"),
+        (
+            {"offsets": None},
+            "it has no array 'offsets', only classes, data, labels, names",
+        ),
         ({"names": ["only one"]}, "its arrays disagree: 2 labels, 1 names, 3 offsets"),
-        ({**ASKED, "question_image": [0, 2]}, "question 1: asks about picture 2, but there are 2"),
-        ({**ASKED, "question_image": [0]}, "question_image must all be there, of one length"),
+        (
+            {**ASKED, "question_image": [0, 2]},
+            "question 1: asks about picture 2, but there are 2",
+        ),
+        (
+            {**ASKED, "question_image": [0]},
+            "question_image must all be there, of one length",
+        ),
         ({"question": ["?"]}, "question_image must all be there, of one length"),
         ({"labels": [0, -1]}, "picture 1: label -1 names none of the 2 classes"),
-        ({"labels": [[0, 1], [0, 1]]}, r"its array 'labels' has the shape \(2, 2\), one dimension"),
-        ({"labels": 3}, r"its array 'labels' has the shape \(\), one dimension is expected"),
-        ({"labels": [0.0, 1.0]}, "its array 'labels' is of the type float64, which it cannot be"),
+        (
+            {"labels": [[0, 1], [0, 1]]},
+            r"its array 'labels' has the shape \(2, 2\), one dimension",
+        ),
+        (
+            {"labels": 3},
+            r"its array 'labels' has the shape \(\), one dimension is expected",
+        ),
+        (
+            {"labels": [0.0, 1.0]},
+            "its array 'labels' is of the type float64, which it cannot be",
+        ),
         ({"names": np.array([{}, {}])}, "its array 'names' is of the type object"),
-        ({"data": np.zeros(9)}, "its array 'data' is of the type float64, which it cannot be"),
-        ({"offsets": [0, 5, 3]}, "its offsets do not rise from 0 to the .* bytes of its data"),
+        (
+            {"data": np.zeros(9)},
+            "its array 'data' is of the type float64, which it cannot be",
+        ),
+        (
+            {"offsets": [0, 5, 3]},
+            "its offsets do not rise from 0 to the .* bytes of its data",
+        ),
         ({"offsets": [-9, 0, 3]}, "its offsets do not rise from 0"),
-        ({"offsets": np.array([0, 1, 2**63], np.uint64)}, "its offsets do not rise from 0"),
+        (
+            {"offsets": np.array([0, 1, 2**63], np.uint64)},
+            "its offsets do not rise from 0",
+        ),
         ({"classes": ["a", chr(0xD800)]}, "class has characters that are no text"),
     ],
 )
-def test_packed_files_that_are_wrong(tmp_path: Path, changed: dict, sentence: str) -> None:
+def test_packed_files_that_are_wrong(
+    tmp_path: Path, changed: dict, sentence: str
+) -> None:
     with pytest.raises(TaskError, match=sentence):
         load_task(repack(tmp_path / "a.npz", **changed))
 
@@ -455,15 +566,21 @@ def test_packed_names_that_are_numbers_are_taken_as_text(tmp_path: Path) -> None
 def test_a_packed_file_that_is_none(tmp_path: Path) -> None:
     file = repack(tmp_path / "a.npz")
     file.write_bytes(file.read_bytes()[:-50])
-    with pytest.raises(TaskError, match=r"a.npz cannot be read as a packed picture set: File is"):
+    with pytest.raises(
+        TaskError, match=r"a.npz cannot be read as a packed picture set: File is"
+    ):
         load_task(file)
     with file.open("wb") as handle:
         np.save(handle, np.zeros(3))
-    with pytest.raises(TaskError, match=r"a.npz cannot be read as a packed picture set: File is"):
+    with pytest.raises(
+        TaskError, match=r"a.npz cannot be read as a packed picture set: File is"
+    ):
         load_task(file)
 
 
-def test_a_packed_file_that_claims_more_than_it_holds_is_refused_unread(tmp_path: Path) -> None:
+def test_a_packed_file_that_claims_more_than_it_holds_is_refused_unread(
+    tmp_path: Path,
+) -> None:
     file = repack(tmp_path / "a.npz")
     header = io.BytesIO()
     claims = {"descr": "|u1", "fortran_order": False, "shape": (20 * 2**30,)}
@@ -473,7 +590,9 @@ def test_a_packed_file_that_claims_more_than_it_holds_is_refused_unread(tmp_path
     with zipfile.ZipFile(file, "w") as archive:
         for name, content in members.items():
             archive.writestr(name, header.getvalue() if name == "data.npy" else content)
-    with pytest.raises(TaskError, match="its array 'data' claims 21474836480 entries, more than"):
+    with pytest.raises(
+        TaskError, match="its array 'data' claims 21474836480 entries, more than"
+    ):
         load_task(file)
 
 
@@ -484,7 +603,9 @@ def test_a_packed_file_that_unpacks_to_far_more_is_refused_unread(
     file = repack(tmp_path / "a.npz")
     with np.load(file) as arrays:
         np.savez_compressed(file, **dict(arrays) | {"data": np.zeros(2**21, np.uint8)})
-    with pytest.raises(TaskError, match=r"unpacked it would have 209.* bytes, at most 1048576 are"):
+    with pytest.raises(
+        TaskError, match=r"unpacked it would have 209.* bytes, at most 1048576 are"
+    ):
         load_task(file)
 
 
@@ -509,12 +630,19 @@ def test_parquet_with_bytes_paths_and_stored_class_names(tmp_path: Path) -> None
     (tmp_path / "b.png").write_bytes(png(size=9))
     written = pa.table(
         {
-            "image": [{"bytes": png(size=4), "path": "a.png"}, {"bytes": None, "path": "b.png"}],
+            "image": [
+                {"bytes": png(size=4), "path": "a.png"},
+                {"bytes": None, "path": "b.png"},
+            ],
             "label": [1, 0],
         }
     )
     features = {
-        "info": {"features": {"label": {"names": ["sea_horse", "cat"], "_type": "ClassLabel"}}}
+        "info": {
+            "features": {
+                "label": {"names": ["sea_horse", "cat"], "_type": "ClassLabel"}
+            }
+        }
     }
     for part in ("train", "test"):
         pq.write_table(
@@ -555,7 +683,8 @@ def test_parquet_with_questions(tmp_path: Path) -> None:
 
 def test_parquet_that_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(
-        TaskError, match="has no picture column: expected image or img, found photo, label"
+        TaskError,
+        match="has no picture column: expected image or img, found photo, label",
     ):
         load_task(table(tmp_path / "a.parquet", photo=[png()], label=[0]))
     with pytest.raises(
@@ -577,7 +706,18 @@ def test_parquet_that_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 # Named data sets
 # ------------------------------------------------------------------------------------------------
 
-CIFAR10 = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+CIFAR10 = [
+    "airplane",
+    "automobile",
+    "bird",
+    "cat",
+    "deer",
+    "dog",
+    "frog",
+    "horse",
+    "ship",
+    "truck",
+]
 
 
 def test_named_sets_from_packed_files(tmp_path: Path) -> None:
@@ -611,7 +751,9 @@ def test_named_sets_from_class_folders(tmp_path: Path, place: str) -> None:
         load_task("cifar10", data_dir=tmp_path)
 
 
-def test_named_sets_from_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_named_sets_from_the_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """From the Hub's cache, laid out as a download leaves it."""
     cache = tmp_path / "datasets--uoft-cs--cifar100"
     for part, label in (("train", 0), ("test", 99)):
@@ -647,7 +789,8 @@ def test_a_named_set_that_is_nowhere_says_where_it_was_sought(
     ):
         load_task("cifar10")
     with pytest.raises(
-        TaskError, match=r"and no data folder was given. Pass data_dir, or set MATBOARD_DATA"
+        TaskError,
+        match=r"and no data folder was given. Pass data_dir, or set MATBOARD_DATA",
     ):
         load_task("cifar10")
     with pytest.raises(

@@ -17,7 +17,9 @@ FILES = sorted(RECORDED.rglob("results.json")) + sorted(RECORDED.rglob("plan.jso
 FILES += sorted(RECORDED.rglob("selection.json"))
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(RECORDED)))
+@pytest.mark.parametrize(
+    "path", FILES, ids=lambda path: str(path.relative_to(RECORDED))
+)
 def test_a_recorded_file_is_what_its_model_writes(path: Path) -> None:
     content = json.loads(path.read_text(encoding="utf-8"))
     assert read(path).as_json() == content, "run python tests/recorded/record.py"
@@ -33,12 +35,22 @@ def test_recorded_lines_are_what_their_model_writes() -> None:
 
 
 def test_what_is_recorded_is_small_and_says_nothing_of_a_machine() -> None:
-    files = [path for path in RECORDED.rglob("*") if path.is_file() and path.suffix != ".py"]
+    files = [
+        path for path in RECORDED.rglob("*") if path.is_file() and path.suffix != ".py"
+    ]
     assert sum(path.stat().st_size for path in files) < 300 * 1024
-    assert {path.suffix for path in files} <= {".json", ".jsonl", ".yaml", ".csv", ".png"}
+    assert {path.suffix for path in files} <= {
+        ".json",
+        ".jsonl",
+        ".yaml",
+        ".csv",
+        ".png",
+    }
     for path in files:
         if path.suffix != ".png":
-            assert not any(f"/{place}/" in path.read_text("utf-8") for place in ("tmp", "home"))
+            assert not any(
+                f"/{place}/" in path.read_text("utf-8") for place in ("tmp", "home")
+            )
 
 
 @pytest.mark.slow
@@ -55,14 +67,21 @@ def test_a_fresh_run_has_the_same_shape(tmp_path: Path) -> None:
         fresh = tmp_path / "kept" / recorded.name
         assert files_of(fresh) == files_of(recorded)
         for name in ("results.json", "plan.json"):
-            shapes = [shape_of(json.loads((run / name).read_text())) for run in (fresh, recorded)]
+            shapes = [
+                shape_of(json.loads((run / name).read_text()))
+                for run in (fresh, recorded)
+            ]
             assert shapes[0] == shapes[1]
 
 
 def files_of(folder: Path) -> set[str]:
     """With each fit's name in place of its folder's, which bears an address."""
     names = {fit.folder: fit.name for fit in read_folder(folder).fits}
-    files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    files = {
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
     for address, name in names.items():
         files = {file.replace(address, name) for file in files}
     return files

@@ -27,7 +27,9 @@ def install(folder: Path, package: str, *lines: str) -> None:
     """Lay a distribution with entry points into a folder, as pip would."""
     info = folder / f"{package.replace('-', '_')}-1.0.dist-info"
     info.mkdir(parents=True)
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+    (info / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n"
+    )
     (info / "entry_points.txt").write_text(f"[{GROUP}]\n" + "\n".join(lines) + "\n")
 
 
@@ -55,8 +57,12 @@ def test_an_unknown_name_gets_a_suggestion_and_the_list():
         THINGS["fractoin"]
 
 
-def test_another_package_adds_a_name_and_nothing_is_imported_until_it_is_asked_for(outside):
-    (outside / "bolts_of_ours.py").write_text("def bolt(*, width: float = 1.0): return width\n")
+def test_another_package_adds_a_name_and_nothing_is_imported_until_it_is_asked_for(
+    outside,
+):
+    (outside / "bolts_of_ours.py").write_text(
+        "def bolt(*, width: float = 1.0): return width\n"
+    )
     install(outside, "bolts-package", "bolt = bolts_of_ours:bolt")
     things = opened()
     assert list(things) == ["path", "bolt"]
@@ -81,7 +87,9 @@ def test_a_name_claimed_twice_names_both_packages(outside):
 def test_two_other_packages_with_one_name_are_refused_too(outside):
     install(outside, "a-bolts", "bolt = a:bolt")
     install(outside, "b-bolts", "bolt = b:bolt")
-    with pytest.raises(ConfigError, match="packages a-bolts and b-bolts both bring a thing"):
+    with pytest.raises(
+        ConfigError, match="packages a-bolts and b-bolts both bring a thing"
+    ):
         opened().load("path")
 
 
@@ -91,7 +99,11 @@ def test_two_other_packages_with_one_name_are_refused_too(outside):
         ("", "no_such_bolts:bolt", "No module named 'no_such_bolts'"),
         ("x = 1", "half_bolts:bolt", "module 'half_bolts' has no attribute 'bolt'"),
         ("def bolt(:", "half_bolts:bolt", "invalid syntax"),
-        ("import no_such_library", "half_bolts:bolt", "No module named 'no_such_library'"),
+        (
+            "import no_such_library",
+            "half_bolts:bolt",
+            "No module named 'no_such_library'",
+        ),
     ],
 )
 def test_a_broken_entry_names_its_package(outside, monkeypatch, code, target, reason):
@@ -106,11 +118,15 @@ def test_a_broken_entry_names_its_package(outside, monkeypatch, code, target, re
 def test_a_library_that_is_not_installed_is_said_by_its_install_command(monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
     monkeypatch.delitem(sys.modules, "onnx.helper", raising=False)
-    with pytest.raises(MissingExtra, match=r"needs onnx, .* pip install 'matboard\[zoo\]'"):
+    with pytest.raises(
+        MissingExtra, match=r"needs onnx, .* pip install 'matboard\[zoo\]'"
+    ):
         Registry("thing", {"helper": "onnx.helper:make_node"}).load("helper")
 
 
-def build(eye: object, *, width: int = 1, share: Annotated[float, Field(ge=0)] = 0.5) -> None:
+def build(
+    eye: object, *, width: int = 1, share: Annotated[float, Field(ge=0)] = 0.5
+) -> None:
     """Something with options; what is positional is none."""
 
 
@@ -133,10 +149,22 @@ def test_options_become_what_their_types_say():
             {"widht": 1},
             r"Unknown option of thing 'x' 'things\.x\.widht'\. Did you mean 'things\.x\.width'\?",
         ),
-        ({"width": 1.5}, r"Option 'things\.x\.width' of thing 'x': .* \(came: 1\.5\)\."),
-        ({"share": -1}, r"Option 'things\.x\.share' of thing 'x': .*greater than or equal to 0"),
-        ({"share": float("inf")}, r"Option 'things\.x\.share' of thing 'x': .*finite number"),
-        ({"share": float("nan")}, r"Option 'things\.x\.share' of thing 'x': .*finite number"),
+        (
+            {"width": 1.5},
+            r"Option 'things\.x\.width' of thing 'x': .* \(came: 1\.5\)\.",
+        ),
+        (
+            {"share": -1},
+            r"Option 'things\.x\.share' of thing 'x': .*greater than or equal to 0",
+        ),
+        (
+            {"share": float("inf")},
+            r"Option 'things\.x\.share' of thing 'x': .*finite number",
+        ),
+        (
+            {"share": float("nan")},
+            r"Option 'things\.x\.share' of thing 'x': .*finite number",
+        ),
     ],
 )
 def test_a_wrong_option_is_named_in_full(asked, sentence):

@@ -23,7 +23,9 @@ from matboard.runs import Run
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return write_report(TRANSFER, tmp_path_factory.mktemp("pages") / "page.html").read_text()
+    return write_report(
+        TRANSFER, tmp_path_factory.mktemp("pages") / "page.html"
+    ).read_text()
 
 
 @pytest.fixture
@@ -51,7 +53,9 @@ def test_page_shows_every_part(page: str) -> None:
     results = transfer_results()
     words = text_of(page)
     assert "<h1>Two widths, recorded</h1>" in page
-    pictures = len(results.prompts) + 2 * 2  # each prompt, and two examples' pictures once
+    pictures = (
+        len(results.prompts) + 2 * 2
+    )  # each prompt, and two examples' pictures once
     assert page.count('<img src="data:image/png;base64,') == pictures
     assert page.count('aria-label="Paired differences') == 4 * 2  # references × scorers
     assert re.findall(r"<h3>((?:VP|TVP|wide), seed \d)</h3>", page) == [
@@ -78,11 +82,18 @@ def test_columns_stand_under_their_geometry(page: str) -> None:
     assert heads[-3:] == [("1", ""), ("4", "border 6 of 48"), ("3", "border 12 of 48")]
 
 
-def test_the_page_compares_with_the_best_baseline_and_can_be_switched(page: str) -> None:
+def test_the_page_compares_with_the_best_baseline_and_can_be_switched(
+    page: str,
+) -> None:
     choices = re.findall(
         r'<input type="radio" name="reference" id="against-(\w+)"( checked)?', page
     )
-    assert choices == [("best", " checked"), ("full", ""), ("shrunk", ""), ("random", "")]
+    assert choices == [
+        ("best", " checked"),
+        ("full", ""),
+        ("shrunk", ""),
+        ("random", ""),
+    ]
     for reference, _ in choices[1:]:
         assert f"main:has(#against-{reference}:checked) td.heat" in page
         assert f"main:has(#against-{reference}:checked) .by.{reference}" in page
@@ -94,13 +105,18 @@ def test_figures_take_their_colours_from_the_page(page: str) -> None:
     figures = re.findall(r'<svg role="img".*?</svg>', page, flags=re.DOTALL)
     drawn = "".join(figures)
     assert "var(--m2)" in drawn
-    assert set(re.findall(r"(?:fill|stroke): (#\w+)", drawn)) <= {"#ffffff"}  # hidden backgrounds
+    assert set(re.findall(r"(?:fill|stroke): (#\w+)", drawn)) <= {
+        "#ffffff"
+    }  # hidden backgrounds
 
 
 def test_answers_are_marked_as_the_writer_judged_them(copy: Path) -> None:
     results = transfer_results()
     first = results.examples[0]
-    said = [shown.model_copy(update={"said": "odd words", "right": True}) for shown in first.shown]
+    said = [
+        shown.model_copy(update={"said": "odd words", "right": True})
+        for shown in first.shown
+    ]
     odd = first.model_copy(update={"shown": tuple(said)})
     write(copy, results.model_copy(update={"examples": (odd,)}))
     assert "✓ odd words ✓ odd words" in text_of(write_report(copy).read_text())
@@ -124,9 +140,13 @@ def test_what_users_wrote_is_escaped(copy: Path) -> None:
 def test_a_prompt_that_lacks_a_term_says_so(copy: Path) -> None:
     results = transfer_results()
     facts = results.prompts[0]
-    facts = facts.model_copy(update={"skipped_terms": ("semantic_enrichment",), "notes": ("Odd.",)})
+    facts = facts.model_copy(
+        update={"skipped_terms": ("semantic_enrichment",), "notes": ("Odd.",)}
+    )
     write(copy, results.model_copy(update={"prompts": (facts,)}))
-    assert "Learned without semantic enrichment. Odd." in text_of(write_report(copy).read_text())
+    assert "Learned without semantic enrichment. Odd." in text_of(
+        write_report(copy).read_text()
+    )
 
 
 def test_cells_that_failed_or_have_too_few_samples_are_said(copy: Path) -> None:
@@ -139,13 +159,21 @@ def test_cells_that_failed_or_have_too_few_samples_are_said(copy: Path) -> None:
     words = text_of(page)
     assert "too few samples" in words
     assert "TVP, the best of them, is measured on too few pictures" not in words
-    assert "against the best baseline of each model, VP is measured on too few pictures" in words
+    assert (
+        "against the best baseline of each model, VP is measured on too few pictures"
+        in words
+    )
     assert '<i class="by' not in page  # nothing is marked
-    assert "tiny-visualglm · scenes-reasoning/clutter: The model ran out of memory." in words
+    assert (
+        "tiny-visualglm · scenes-reasoning/clutter: The model ran out of memory."
+        in words
+    )
     assert '<th scope="col">too few</th>' in page
 
 
-@pytest.mark.parametrize("left", [("models", "cells", "examples"), ("tasks", "cells", "examples")])
+@pytest.mark.parametrize(
+    "left", [("models", "cells", "examples"), ("tasks", "cells", "examples")]
+)
 def test_an_empty_table_has_a_page(copy: Path, left: tuple[str, ...]) -> None:
     """``evaluate --models ""`` once left a table whose report was a traceback."""
     write(copy, transfer_results().model_copy(update=dict.fromkeys(left, ())))
@@ -184,7 +212,9 @@ def test_an_unfinished_study_shows_its_fits_as_far_as_they_are(copy: Path) -> No
     assert "wide, seed 1" not in words
     assert "task loss" in words
     rows = read_folder(copy).steps
-    assert {row.run for row in rows} == {fit.name for fit in read_folder(copy).fits[:-1]}
+    assert {row.run for row in rows} == {
+        fit.name for fit in read_folder(copy).fits[:-1]
+    }
 
 
 def test_a_single_fit_has_a_page(copy: Path) -> None:
@@ -197,7 +227,10 @@ def test_a_single_fit_has_a_page(copy: Path) -> None:
 WRONG = [
     ("{", "cannot be read ("),
     ('{"schema": 3}', "follow schema 3, and this matboard reads schema 2."),
-    ('{"kind": "transfer", "cells": []}', "were written by matboard 0.1.0 in another form"),
+    (
+        '{"kind": "transfer", "cells": []}',
+        "were written by matboard 0.1.0 in another form",
+    ),
 ]
 
 
@@ -213,9 +246,17 @@ def test_results_that_cannot_be_read_are_refused_in_a_sentence(
 
 
 def test_an_old_log_is_refused_in_a_sentence(tmp_path: Path) -> None:
-    line = {"run": "tvp-s0", "step": 1, "loss": 2.5, "task_loss": 2.3, "gradient_norm": {}}
+    line = {
+        "run": "tvp-s0",
+        "step": 1,
+        "loss": 2.5,
+        "task_loss": 2.3,
+        "gradient_norm": {},
+    }
     (tmp_path / "metrics.jsonl").write_text(json.dumps(line) + "\n")
-    with pytest.raises(RunError, match=r"^metrics.jsonl holds a line that this matboard does not"):
+    with pytest.raises(
+        RunError, match=r"^metrics.jsonl holds a line that this matboard does not"
+    ):
         write_report(tmp_path)
 
 
@@ -269,7 +310,9 @@ def test_fits_in_a_store_beside_the_run_are_shown(copy: Path) -> None:
 
 
 @pytest.mark.parametrize("folder", [TRANSFER, STREAM])
-def test_the_report_never_loads_torch_and_loads_the_rest_late(folder: Path, tmp_path: Path) -> None:
+def test_the_report_never_loads_torch_and_loads_the_rest_late(
+    folder: Path, tmp_path: Path
+) -> None:
     code = (
         "import sys, pathlib, matboard.report as r\n"
         "assert not {'matplotlib', 'jinja2', 'rich'} & set(sys.modules), 'at import'\n"

@@ -60,7 +60,9 @@ def test_a_curve_of_noise_is_as_steady_at_its_end_as_in_its_middle() -> None:
     rng = np.random.default_rng(0)
     middle, end = [], []
     for _ in range(200):
-        means = [each.mean for each in binned(list(enumerate(rng.normal(size=115).tolist())))]
+        means = [
+            each.mean for each in binned(list(enumerate(rng.normal(size=115).tolist())))
+        ]
         middle.append(np.std(means[20:35]))
         end.append(np.std(means[-15:]))
     assert np.mean(end) == pytest.approx(np.mean(middle), rel=0.1)
@@ -82,14 +84,20 @@ def test_the_panels_of_one_fit() -> None:
 
 
 def test_two_source_models_have_curves_of_their_own() -> None:
-    row = StepRow(step=1, loss=1.0, per_model={"a": {"task_loss": 1.0}, "b": {"task_loss": 2.0}})
+    row = StepRow(
+        step=1, loss=1.0, per_model={"a": {"task_loss": 1.0}, "b": {"task_loss": 2.0}}
+    )
     panel = panels_of_one([row])[-1]
     assert panel.title == "task loss, each model"
     assert [line.label for line in panel.lines] == ["a", "b"]
 
 
 def test_a_study_has_a_line_a_variant_over_all_its_seeds() -> None:
-    logged = {"vp": steps(2), "evp": [], "tvp": [*steps(2, "a", 2.0), *steps(2, "b", 4.0)]}
+    logged = {
+        "vp": steps(2),
+        "evp": [],
+        "tvp": [*steps(2, "a", 2.0), *steps(2, "b", 4.0)],
+    }
     panels = panel_each_quantity(logged)
     task = next(panel for panel in panels if panel.title == "task loss")
     assert [(line.label, line.colour, line.points) for line in task.lines] == [
@@ -103,7 +111,9 @@ def test_a_stream_shows_the_terms_of_its_loss() -> None:
     labels = ["whole loss", "task loss", "feature consistency (FCA)"]
     assert [line.label for line in panel.lines] == labels
     single = [StepRow(step=1, loss=1.0, losses={"task_loss": 1.0})]
-    assert [line.label for line in panel_of_losses("ridge", single).lines] == ["whole loss"]
+    assert [line.label for line in panel_of_losses("ridge", single).lines] == [
+        "whole loss"
+    ]
 
 
 def test_panels_are_drawn_in_the_pages_colours() -> None:

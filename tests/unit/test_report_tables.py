@@ -57,7 +57,9 @@ def test_rows_are_models_by_group_and_columns_conditions() -> None:
 
 def test_baselines_stand_before_the_methods_of_their_geometry() -> None:
     table = arrange(make_transfer(shown=TWO_GEOMETRIES), "ranking")
-    assert [(part.geometry, [c.name for c in part.conditions]) for part in table.columns] == [
+    assert [
+        (part.geometry, [c.name for c in part.conditions]) for part in table.columns
+    ] == [
         (None, ["full"]),
         (GEOMETRY, ["shrunk", "random", "tvp"]),
         (WIDE, ["shrunk@50", "random@50", "wide"]),
@@ -81,7 +83,10 @@ def test_means_leave_out_pairs_that_miss_a_condition() -> None:
         values = [cells[*pair, condition.name].value or 0.0 for pair in pairs]
         assert mean.value == pytest.approx(sum(values) / 5)
         if condition.role == "method":
-            full = [cells[*pair, condition.name].versus["full"].value or 0.0 for pair in pairs]
+            full = [
+                cells[*pair, condition.name].versus["full"].value or 0.0
+                for pair in pairs
+            ]
             assert mean.differences["full"] == pytest.approx(sum(full) / 5)
 
 
@@ -102,7 +107,9 @@ def test_csv_holds_every_number_unrounded() -> None:
             assert row["best_baseline"] == (comparison.best(cell) or "")
 
 
-def test_the_terminal_marks_against_the_best_baseline_and_takes_names_literally() -> None:
+def test_the_terminal_marks_against_the_best_baseline_and_takes_names_literally() -> (
+    None
+):
     text = printed(renamed(make_transfer(), "tiny-blip2", "[red]odd[/red]"))
     assert "[red]odd[/red]" in text
     header = next(line for line in text.splitlines() if "shrunk" in line)
@@ -119,8 +126,14 @@ def test_the_terminal_marks_against_the_best_baseline_and_takes_names_literally(
 
 
 def renamed(results: TransferResults, old: str, new: str) -> TransferResults:
-    models = [m.model_copy(update={"name": new}) if m.name == old else m for m in results.models]
-    cells = [c.model_copy(update={"model": new}) if c.model == old else c for c in results.cells]
+    models = [
+        m.model_copy(update={"name": new}) if m.name == old else m
+        for m in results.models
+    ]
+    cells = [
+        c.model_copy(update={"model": new}) if c.model == old else c
+        for c in results.cells
+    ]
     return results.model_copy(update={"models": tuple(models), "cells": tuple(cells)})
 
 
@@ -140,8 +153,12 @@ def test_each_geometry_has_a_table_of_its_own_in_the_terminal() -> None:
 
 def test_many_methods_are_broken_into_several_tables() -> None:
     names = [f"lr{place}" for place in range(7)]
-    results = make_transfer(shown=[FULL, *baselines(), *(method(name) for name in names)])
-    headers = [line.split() for line in printed(results).splitlines() if "shrunk" in line]
+    results = make_transfer(
+        shown=[FULL, *baselines(), *(method(name) for name in names)]
+    )
+    headers = [
+        line.split() for line in printed(results).splitlines() if "shrunk" in line
+    ]
     assert [header[4:] for header in headers] == [names[:3], names[3:6], names[6:]]
 
 
@@ -152,7 +169,12 @@ def test_too_few_samples_and_failures_are_said() -> None:
     results = make_transfer()
     cells = list(results.cells)
     cells[0] = cells[0].model_copy(
-        update={"value": None, "low": None, "high": None, "failed": "It ran out of memory."}
+        update={
+            "value": None,
+            "low": None,
+            "high": None,
+            "failed": "It ran out of memory.",
+        }
     )
     text = printed(results.model_copy(update={"cells": tuple(cells)}))
     assert "failed" in text
@@ -163,7 +185,9 @@ def test_too_few_samples_and_failures_are_said() -> None:
 
 def test_an_empty_table_is_said() -> None:
     empty = TransferResults(conditions=(FULL, *baselines()))
-    assert printed(empty).strip() == "Nothing was measured: there is no model, or no task."
+    assert (
+        printed(empty).strip() == "Nothing was measured: there is no model, or no task."
+    )
     assert len(transfer_table_csv(empty).splitlines()) == 1
 
 
@@ -195,12 +219,20 @@ def test_a_difference_without_an_interval_is_undecided() -> None:
 def test_a_condition_that_no_cell_names_has_no_column() -> None:
     results = make_transfer()
     more = Condition(name="late", label="LATE", role="method", geometry=GEOMETRY)
-    more_columns = results.model_copy(update={"conditions": (*results.conditions, more)})
+    more_columns = results.model_copy(
+        update={"conditions": (*results.conditions, more)}
+    )
     assert "late" not in [c.name for c in arrange(more_columns, "ranking").conditions]
 
 
 def test_numbers_in_words() -> None:
-    numbers = [fixed(0.61249), fixed(None), signed(-0.02), signed(0.02, 2), signed(None)]
+    numbers = [
+        fixed(0.61249),
+        fixed(None),
+        signed(-0.02),
+        signed(0.02, 2),
+        signed(None),
+    ]
     assert numbers == ["0.612", "–", "−0.020", "+0.02", "–"]
     sizes = [size(count) for count in (456, 12_340, 456_789, 1.2e9)]
     assert sizes == ["456 B", "12.3 kB", "457 kB", "1.2 GB"]

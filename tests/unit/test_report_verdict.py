@@ -42,15 +42,27 @@ def one_task(
     values = {"full": 0.5, "shrunk": 0.4, "random": 0.3} | (values or {})
     cells = []
     for model, differences in versus.items():
-        place = {"model": model, "task": tasks()[0].name, "metric": "accuracy", "n": 100}
-        cells += [Cell(condition=name, value=value, **place) for name, value in values.items()]
+        place = {
+            "model": model,
+            "task": tasks()[0].name,
+            "metric": "accuracy",
+            "n": 100,
+        }
+        cells += [
+            Cell(condition=name, value=value, **place) for name, value in values.items()
+        ]
         cells.append(Cell(condition="tvp", value=0.6, versus=differences, **place))
     known = [
-        Model(name=name, encoder=encoders[name], shares_encoder=encoders[name] == "source")
+        Model(
+            name=name, encoder=encoders[name], shares_encoder=encoders[name] == "source"
+        )
         for name in versus
     ]
     return TransferResults(
-        models=tuple(known), tasks=tasks()[:1], conditions=tuple(shown), cells=tuple(cells)
+        models=tuple(known),
+        tasks=tasks()[:1],
+        conditions=tuple(shown),
+        cells=tuple(cells),
     )
 
 
@@ -87,7 +99,9 @@ def test_tallies_agree_with_counting_by_hand(seed: int) -> None:
     comparison = Comparison(results, "ranking")
     groups = {model.name: model.group for model in results.models}
     for line in score_card(comparison):
-        reference = next(r for r in comparison.references if line.against.startswith(WORDS[r]))
+        reference = next(
+            r for r in comparison.references if line.against.startswith(WORDS[r])
+        )
         for group in GROUPS:
             found = [
                 comparison.against(cell, reference)
@@ -99,7 +113,9 @@ def test_tallies_agree_with_counting_by_hand(seed: int) -> None:
             decisions = [d.decision for d in found if d is not None]
             tally = line.tallies[group]
             counted = [tally.better, tally.worse, tally.undecided]
-            assert counted == [decisions.count(d) for d in ("better", "worse", "undecided")]
+            assert counted == [
+                decisions.count(d) for d in ("better", "worse", "undecided")
+            ]
 
 
 WORDS = {
@@ -117,7 +133,12 @@ def test_models_that_share_an_encoder_count_once() -> None:
     comparison = Comparison(results, "ranking")
     tvp = results.methods[0]
     models = by_model(comparison, tvp, TARGETS, "best")
-    assert (models.better, models.worse, models.undecided, models.too_few) == (2, 1, 1, 1)
+    assert (models.better, models.worse, models.undecided, models.too_few) == (
+        2,
+        1,
+        1,
+        1,
+    )
     eyes = by_encoder(comparison, tvp, TARGETS, "best")
     assert (eyes.better, eyes.worse, eyes.undecided, eyes.too_few) == (1, 1, 0, 1)
     assert eyes.error == pytest.approx(0.025 * 3 / 2)  # two of three: Markov
@@ -130,7 +151,9 @@ def test_beyond_chance_is_a_binomial_tail() -> None:
         assert tally.beyond_chance(3) == (better > 0 and tail < 0.05 / 3)
 
 
-def test_nothing_that_is_drawn_equal_is_beyond_chance_more_often_than_promised() -> None:
+def test_nothing_that_is_drawn_equal_is_beyond_chance_more_often_than_promised() -> (
+    None
+):
     found = 0
     for seed in range(40):
         shown = [FULL, *baselines(), method("vp"), method("tvp")]
@@ -150,17 +173,26 @@ def test_below_three_seeds_nothing_is_claimed_beyond_these_pictures() -> None:
             " and of no method: against the best baseline of each model, TVP is better in all 9"
             " pairs of a target model and a task."
         )
-        assert f"Every prompt was learned with {seeds} {noun}: below 3" in " ".join(found.lines)
-    assert verdict(one_task(versus, encoders)).lead == "TVP helps target models beyond chance."
+        assert f"Every prompt was learned with {seeds} {noun}: below 3" in " ".join(
+            found.lines
+        )
+    assert (
+        verdict(one_task(versus, encoders)).lead
+        == "TVP helps target models beyond chance."
+    )
 
 
 def test_many_models_of_one_encoder_are_one_witness() -> None:
     encoders = {f"m{place}": "source" for place in range(9)}
     results = one_task({name: {"full": BETTER} for name in encoders}, encoders)
     lead = verdict(results).lead
-    tally = by_encoder(Comparison(results, "ranking"), results.methods[0], TARGETS, "best")
+    tally = by_encoder(
+        Comparison(results, "ranking"), results.methods[0], TARGETS, "best"
+    )
     assert tally.total == 1
-    assert not tally.beyond_chance(2)  # two methods looked at, and one witness is not enough
+    assert not tally.beyond_chance(
+        2
+    )  # two methods looked at, and one witness is not enough
     assert lead == (
         "TVP helps target models beyond chance. No model with another encoder than the source’s"
         " was measured."
@@ -196,9 +228,12 @@ def test_the_verdict_of_a_drawn_table() -> None:
         " share the source’s encoder, not for others."
     )
     encoders, models, source, caution = found.lines
-    assert encoders.startswith("Models that share a vision encoder are not independent. Counted")
+    assert encoders.startswith(
+        "Models that share a vision encoder are not independent. Counted"
+    )
     assert (
-        "better in 3, worse in 1, undecided in 5 of 9 pairs against the best baseline" in encoders
+        "better in 3, worse in 1, undecided in 5 of 9 pairs against the best baseline"
+        in encoders
     )
     assert models.startswith(
         "Counted by model and task, against the best baseline of each model TVP is better in all 9"
@@ -208,7 +243,10 @@ def test_the_verdict_of_a_drawn_table() -> None:
         "On the source itself, against its best baseline, TVP is better in all 3 pairs. These"
         " counts are by ranking; when scored by generation it is "
     )
-    assert caution == "Of 162 comparisons at 95 %, about 8 would look decided by chance alone."
+    assert (
+        caution
+        == "Of 162 comparisons at 95 %, about 8 would look decided by chance alone."
+    )
 
 
 def test_methods_with_fewer_seeds_are_named_and_not_judged() -> None:
@@ -227,7 +265,9 @@ def test_there_may_be_nothing_to_judge() -> None:
     alone = results.model_copy(
         update={
             "models": results.models[:1],
-            "cells": tuple(c for c in results.cells if c.model == results.models[0].name),
+            "cells": tuple(
+                c for c in results.cells if c.model == results.models[0].name
+            ),
         }
     )
     assert verdict(alone).lead == (

@@ -11,7 +11,14 @@ from pydantic import ValidationError
 
 from matboard.errors import RunError
 from matboard.metrics import Estimate
-from matboard.results import Difference, Interval, StepRow, json_schemas, read, read_step
+from matboard.results import (
+    Difference,
+    Interval,
+    StepRow,
+    json_schemas,
+    read,
+    read_step,
+)
 from matboard.results.stream import Learner, weight_paths
 from matboard.results.transfer import Cell, Condition, Model, TransferResults
 
@@ -19,12 +26,23 @@ ANEW = "Run the same command with another --out to make them anew."
 
 
 def table(**more: Any) -> TransferResults:
-    cell = {"model": "m", "task": "t", "condition": "full", "metric": "accuracy", "n": 3}
+    cell = {
+        "model": "m",
+        "task": "t",
+        "condition": "full",
+        "metric": "accuracy",
+        "n": 3,
+    }
     content: dict[str, Any] = {
         "models": ({"name": "m"},),
         "tasks": ({"name": "t", "metric": "accuracy", "n": 3},),
         "conditions": (
-            {"name": "full", "label": "untouched", "role": "baseline", "baseline": "full"},
+            {
+                "name": "full",
+                "label": "untouched",
+                "role": "baseline",
+                "baseline": "full",
+            },
         ),
         "cells": (cell,),
     }
@@ -34,7 +52,12 @@ def table(**more: Any) -> TransferResults:
 def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
     written = table(seconds=1.5, notes=("a note",))
     (tmp_path / "results.json").write_text(json.dumps(written.as_json()))
-    assert read(tmp_path) == read(tmp_path / "results.json") == read(written.as_json()) == written
+    assert (
+        read(tmp_path)
+        == read(tmp_path / "results.json")
+        == read(written.as_json())
+        == written
+    )
     assert written.as_json()["schema"] == 2
 
 
@@ -66,7 +89,9 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("content", "sentence"), WRONG)
-def test_any_other_form_is_refused_in_a_sentence(content: dict[str, Any], sentence: str) -> None:
+def test_any_other_form_is_refused_in_a_sentence(
+    content: dict[str, Any], sentence: str
+) -> None:
     with pytest.raises(RunError) as error:
         read(content)
     assert str(error.value) == "These results" + sentence
@@ -82,7 +107,9 @@ def test_any_other_form_is_refused_in_a_sentence(content: dict[str, Any], senten
         ('{"schema": 1}', "were written by matboard 0.1.0"),
     ],
 )
-def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, text: str | None, words: str) -> None:
+def test_a_file_that_cannot_be_read_is_named(
+    tmp_path: Path, text: str | None, words: str
+) -> None:
     path = tmp_path / "results.json"
     if text is not None:
         path.write_text(text)
@@ -108,7 +135,9 @@ UNFIT = [
 
 
 @pytest.mark.parametrize(("more", "words"), UNFIT)
-def test_a_writer_cannot_write_what_does_not_fit_together(more: Any, words: str) -> None:
+def test_a_writer_cannot_write_what_does_not_fit_together(
+    more: Any, words: str
+) -> None:
     with pytest.raises(ValidationError, match=words):
         table(**more)
 
@@ -147,7 +176,9 @@ def test_numbers_that_are_not_finite_are_none() -> None:
 
 
 def test_targets_whose_encoder_nobody_knows_are_a_group_of_their_own() -> None:
-    groups = [Model(name="m", shares_encoder=shares).group for shares in (True, False, None)]
+    groups = [
+        Model(name="m", shares_encoder=shares).group for shares in (True, False, None)
+    ]
     assert groups == ["same", "other", "unknown"]
 
 
@@ -156,7 +187,9 @@ def test_a_line_of_the_log_says_only_what_there_is() -> None:
     line = {"run": "tvp-s0", "step": 3, "loss": 0.5, "losses": {"task_loss": 0.5}}
     assert row.as_line() == line
     assert read_step(line) == row
-    with pytest.raises(RunError, match=r"^metrics.jsonl holds a line .*\(task_loss: Extra"):
+    with pytest.raises(
+        RunError, match=r"^metrics.jsonl holds a line .*\(task_loss: Extra"
+    ):
         read_step({"step": 1, "loss": 0.5, "task_loss": 0.5})
 
 
@@ -174,11 +207,15 @@ def test_a_path_joins_learners_that_differ_in_the_weight_alone() -> None:
         ],
         "distillation",
     )
-    points = [[(point.weight, point.learner) for point in path.points] for path in found]
+    points = [
+        [(point.weight, point.learner) for point in path.points] for path in found
+    ]
     assert points == [[(0.0, "none"), (0.5, "half")]]
 
 
 def test_the_schemas_in_docs_are_current() -> None:
     folder = Path(__file__).parents[2] / "docs/schema"
-    written = {path.stem: json.loads(path.read_text("utf-8")) for path in folder.glob("*.json")}
+    written = {
+        path.stem: json.loads(path.read_text("utf-8")) for path in folder.glob("*.json")
+    }
     assert written == json_schemas(), "run python tests/recorded/schema.py"

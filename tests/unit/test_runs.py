@@ -14,7 +14,8 @@ def test_a_run_is_created_and_taken_up_again(tmp_path):
     run = Run.open(tmp_path / "run", {"steps": 3, "prompt": {"width": 30}})
     assert run.config() == {"steps": 3, "prompt": {"width": 30}}
     assert (
-        json.loads(run.path("environment.json").read_text())["packages"]["numpy"] == np.__version__
+        json.loads(run.path("environment.json").read_text())["packages"]["numpy"]
+        == np.__version__
     )
     assert not run.finished
     again = Run.open(tmp_path / "run", {"steps": 3, "prompt": {"width": 30}})
@@ -25,7 +26,8 @@ def test_a_run_is_created_and_taken_up_again(tmp_path):
 def test_another_configuration_is_refused_and_named(tmp_path):
     Run.open(tmp_path / "run", {"steps": 3, "prompt": {"width": 30}})
     with pytest.raises(
-        RunError, match=r"holds a run with another configuration \(prompt.width differ\)"
+        RunError,
+        match=r"holds a run with another configuration \(prompt.width differ\)",
     ):
         Run.open(tmp_path / "run", {"steps": 3, "prompt": {"width": 20}})
 
@@ -42,7 +44,9 @@ def test_checkpoint_round_trip_drops_later_log_lines(tmp_path):
     for step in range(1, 6):
         run.log({"step": step, "loss": 1 / step})
     run.save_checkpoint(
-        Checkpoint(3, {"delta": np.arange(6, dtype=np.float32).reshape(2, 3)}, {"skipped": 1})
+        Checkpoint(
+            3, {"delta": np.arange(6, dtype=np.float32).reshape(2, 3)}, {"skipped": 1}
+        )
     )
     back = run.resume()
     assert back.step == 3 and back.values == {"skipped": 1}

@@ -25,16 +25,22 @@ def pixels(sample):
 @pytest.mark.parametrize(("kind", "shift"), ALL)
 def test_a_task_is_a_function_of_its_seed(kind, shift):
     once, again, other = (
-        scenes.build(kind, shift or None, train=3, test=3, seed=seed) for seed in (0, 0, 1)
+        scenes.build(kind, shift or None, train=3, test=3, seed=seed)
+        for seed in (0, 0, 1)
     )
     for a, b, c in zip(
-        once.train + once.test, again.train + again.test, other.train + other.test, strict=True
+        once.train + once.test,
+        again.train + again.test,
+        other.train + other.test,
+        strict=True,
     ):
         assert a.id == b.id
         assert a.question == b.question
         assert a.answer == b.answer
         assert a.caption == b.caption
-        assert np.array_equal(pixels(a), pixels(b)) and not np.array_equal(pixels(a), pixels(c))
+        assert np.array_equal(pixels(a), pixels(b)) and not np.array_equal(
+            pixels(a), pixels(c)
+        )
 
 
 def test_a_sample_does_not_depend_on_how_many_there_are():
@@ -52,7 +58,8 @@ def test_answers_are_balanced_and_candidates_hold_them(kind):
     assert len(set(Counter(s.answer for s in task.train).values())) == 1
     assert {s.answer for s in task.train} == set(task.train[0].candidates)
     assert all(
-        s.group == s.answer and s.candidates[s.label] == s.answer for s in task.train + task.test
+        s.group == s.answer and s.candidates[s.label] == s.answer
+        for s in task.train + task.test
     )
 
 
@@ -60,7 +67,8 @@ def test_answers_are_balanced_and_candidates_hold_them(kind):
 def test_no_picture_is_in_two_parts_nor_in_the_zoo(kind):
     task = scenes.build(kind, train=60, test=60)
     zoo = [
-        scenes.draw(scenes.compose(kind, 0, scenes.RANGES["zoo"] + i)).tobytes() for i in range(60)
+        scenes.draw(scenes.compose(kind, 0, scenes.RANGES["zoo"] + i)).tobytes()
+        for i in range(60)
     ]
     drawn = [s.load().tobytes() for s in task.train + task.test] + zoo
     assert len(set(drawn)) == len(drawn)
@@ -75,7 +83,9 @@ def test_the_answer_is_what_the_things_say(kind):
         elif kind == "counting":
             truth = scenes.NUMBERS[len(scene.things) - 1]
         elif kind == "presence":
-            truth = "yes" if scene.subjects[0] in {t.shape for t in scene.things} else "no"
+            truth = (
+                "yes" if scene.subjects[0] in {t.shape for t in scene.things} else "no"
+            )
         else:
             truth = "yes" if len({t.colour for t in scene.things}) == 1 else "no"
         assert scene.answer == truth
@@ -86,7 +96,8 @@ def test_things_stay_inside_and_apart():
         for index in range(30):
             things = scenes.compose(kind, 0, index).things
             assert all(
-                t.radius < t.x < 1 - t.radius and t.radius < t.y < 1 - t.radius for t in things
+                t.radius < t.x < 1 - t.radius and t.radius < t.y < 1 - t.radius
+                for t in things
             )
             assert all(
                 np.hypot(a.x - b.x, a.y - b.y) > a.radius + b.radius
@@ -108,7 +119,9 @@ def test_a_shape_has_its_colour_inside_and_the_ground_outside(shape):
     assert np.abs(picture[inside == 255] - scenes.COLOURS[thing.colour]).max() <= 21
     assert np.ptp(picture[inside == 0], axis=0).max() == 0
     assert (
-        0.15 * np.pi * thing.radius**2 < (inside / 255).mean() < np.pi * (1.1 * thing.radius) ** 2
+        0.15 * np.pi * thing.radius**2
+        < (inside / 255).mean()
+        < np.pi * (1.1 * thing.radius) ** 2
     )
 
 
@@ -136,15 +149,22 @@ def test_what_is_asked_and_shown():
         recognition.question == "What is the shape?"
         and recognition.caption == "this is a photo of a cyan circle"
     )
-    assert presence.question == "Is there a star?" and presence.candidates == ("no", "yes")
+    assert presence.question == "Is there a star?" and presence.candidates == (
+        "no",
+        "yes",
+    )
     assert (
-        reasoning.question == "Do the two shapes have the same colour?" and reasoning.answer == "no"
+        reasoning.question == "Do the two shapes have the same colour?"
+        and reasoning.answer == "no"
     )
     assert (
         scenes.build("counting", train=2, test=1, size=96).train[1].caption
         == "this is a photo of two shapes"
     )
-    assert scenes.build("counting", train=2, test=1, size=96).train[1].load().size == (96, 96)
+    assert scenes.build("counting", train=2, test=1, size=96).train[1].load().size == (
+        96,
+        96,
+    )
     assert [scenes.build(kind, train=1, test=1).metric for kind in scenes.KINDS] == [
         "accuracy",
         "accuracy",
@@ -159,7 +179,8 @@ def test_errors_say_what_to_do():
     ):
         scenes.build("count")
     with pytest.raises(
-        UnknownName, match=r"Unknown shift of scenes 'texture'. Did you mean 'textures'\?"
+        UnknownName,
+        match=r"Unknown shift of scenes 'texture'. Did you mean 'textures'\?",
     ):
         scenes.build("counting", "texture")
     with pytest.raises(

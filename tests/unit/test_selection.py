@@ -31,7 +31,11 @@ def draw(seed: int, n: int = 200, bond: float = 0.0) -> tuple[Any, ...]:
 def test_agrees_with_loops_over_samples(seed: int) -> None:
     chosen, similarity, labels, classes = draw(seed, bond=0.5)
     found = selection(chosen, similarity, labels, classes, permutations=9)
-    pairs = [(int(label), int(prompt)) for label, row in zip(labels, chosen) for prompt in row]
+    pairs = [
+        (int(label), int(prompt))
+        for label, row in zip(labels, chosen)
+        for prompt in row
+    ]
     for c in range(len(classes)):
         mine = [i for i in range(len(labels)) if labels[i] == c]
         row = [sum(m in chosen[i] for i in mine) / len(mine) for m in range(6)]
@@ -71,7 +75,9 @@ def test_a_case_computed_by_hand() -> None:
 
 def test_a_vote_of_the_whole_batch_shows_no_relation() -> None:
     _, similarity, labels, classes = draw(0)
-    found = selection(np.tile([4, 1], (200, 1)), similarity, labels, classes, permutations=99)
+    found = selection(
+        np.tile([4, 1], (200, 1)), similarity, labels, classes, permutations=99
+    )
     assert (found.mutual_information, found.p_value) == (0, 1)
     assert found.usage_entropy == 1
     assert found.dead == (0, 2, 3, 5)
@@ -89,13 +95,16 @@ def check_p_values(p_values: list[float]) -> None:
 
 
 def test_independence_is_rejected_about_as_often_as_promised() -> None:
-    found = [selection(*draw(seed, n=60), permutations=99, seed=seed) for seed in range(200)]
+    found = [
+        selection(*draw(seed, n=60), permutations=99, seed=seed) for seed in range(200)
+    ]
     check_p_values([one.p_value for one in found])
 
 
 def test_same_seed_same_p() -> None:
     first, again, other = (
-        selection(*draw(1, bond=0.2), permutations=99, seed=seed).p_value for seed in (3, 3, 4)
+        selection(*draw(1, bond=0.2), permutations=99, seed=seed).p_value
+        for seed in (3, 3, 4)
     )
     assert first == again != other
 
@@ -103,7 +112,9 @@ def test_same_seed_same_p() -> None:
 def test_a_class_without_samples_has_no_numbers_and_counts_for_nothing() -> None:
     chosen, similarity, labels, classes = draw(0)
     found = selection(chosen, similarity, labels, [*classes, "ghost"], permutations=9)
-    assert np.isnan([*found.frequency[-1], *found.similarity[-1], found.class_entropy[-1]]).all()
+    assert np.isnan(
+        [*found.frequency[-1], *found.similarity[-1], found.class_entropy[-1]]
+    ).all()
     assert found.samples[-1] == 0
     without = selection(chosen, similarity, labels, classes, permutations=9)
     assert found.mutual_information == pytest.approx(without.mutual_information)
@@ -121,7 +132,9 @@ def draw_orders(
     found = []
     for _ in range(orders):
         similarity = alike * common + (1 - alike) * rng.normal(size=common.shape)
-        found.append((np.argsort(-similarity, axis=1)[:, :2], similarity, labels, classes))
+        found.append(
+            (np.argsort(-similarity, axis=1)[:, :2], similarity, labels, classes)
+        )
     return found
 
 
@@ -154,7 +167,9 @@ def test_orders_are_pooled_as_loops_would(seed: int, bond: float) -> None:
     shuffled = [mean(rng.permutation(40)) for _ in range(29)]
     assert found.mutual_information == pytest.approx(statistic)
     assert found.by_chance == pytest.approx(sum(shuffled) / 29)
-    assert found.p_value == (1 + sum(value >= statistic - 1e-9 for value in shuffled)) / 30
+    assert (
+        found.p_value == (1 + sum(value >= statistic - 1e-9 for value in shuffled)) / 30
+    )
     assert found.permutations == 29
 
 
@@ -166,7 +181,9 @@ def test_an_order_pooled_with_itself_tells_nothing_new() -> None:
     assert thrice.mutual_information == pytest.approx(one.mutual_information)
 
 
-def test_pooled_orders_that_choose_alike_are_rejected_about_as_often_as_promised() -> None:
+def test_pooled_orders_that_choose_alike_are_rejected_about_as_often_as_promised() -> (
+    None
+):
     p_values = []
     for seed in range(200):
         found = [selection(*order, permutations=39) for order in draw_orders(seed)]
@@ -192,12 +209,18 @@ def test_selections_that_do_not_pair_up_are_not_pooled() -> None:
     del content["shuffled"]
     bare = Selection.from_json(content)
     assert bare.p_value == one.p_value
-    with pytest.raises(InputError, match="No selection came, but at least one is needed"):
+    with pytest.raises(
+        InputError, match="No selection came, but at least one is needed"
+    ):
         pooled([])
-    with pytest.raises(InputError, match=r"saved without its shuffles, .*; make it again"):
+    with pytest.raises(
+        InputError, match=r"saved without its shuffles, .*; make it again"
+    ):
         pooled([one, bare])
     other = selection(*draw(1), permutations=9)
-    with pytest.raises(InputError, match="differ in their classes, samples or permutations"):
+    with pytest.raises(
+        InputError, match="differ in their classes, samples or permutations"
+    ):
         pooled([one, other])
 
 
@@ -216,26 +239,40 @@ GOOD = {
     "labels": [0, 1],
     "classes": ["a", "b"],
 }
-SHAPES = "2 labels need chosen prompts n × k and similarities n × M, but their shapes are "
+SHAPES = (
+    "2 labels need chosen prompts n × k and similarities n × M, but their shapes are "
+)
 NOTHING = "A selection needs labels of shape n and at least one class: "
 WRONG = [
     ({"chosen": [0, 1]}, SHAPES + "(2,) and (2, 3)."),
     ({"similarity": [[0.0] * 3]}, SHAPES + "(2, 2) and (1, 3)."),
-    ({"chosen": [[0, 1], [1, 3]]}, "A chosen prompt is an index from 0 to 2, but one is 3."),
-    ({"chosen": [[0, 1], [1, -1]]}, "A chosen prompt is an index from 0 to 2, but one is -1."),
+    (
+        {"chosen": [[0, 1], [1, 3]]},
+        "A chosen prompt is an index from 0 to 2, but one is 3.",
+    ),
+    (
+        {"chosen": [[0, 1], [1, -1]]},
+        "A chosen prompt is an index from 0 to 2, but one is -1.",
+    ),
     (
         {"chosen": [[0.0, 1], [1, 2]]},
         "A chosen prompt is an index, so of an integer type, but this one is float64.",
     ),
     ({"labels": [0, 2]}, "A label is an index from 0 to 1, but one is 2."),
-    ({"chosen": [[0, 1], [1, 1]]}, "Every sample chooses at least one prompt, and none twice."),
+    (
+        {"chosen": [[0, 1], [1, 1]]},
+        "Every sample chooses at least one prompt, and none twice.",
+    ),
     ({"labels": []}, NOTHING + "labels have shape (0,), classes are 2."),
     ({"classes": []}, NOTHING + "labels have shape (2,), classes are 0."),
     (
         {"similarity": [[0.0, 0.0, math.nan]] * 2},
         "Similarities are finite numbers, but one is not.",
     ),
-    ({"permutations": 0}, "A permutation test needs at least one permutation, but 0 came."),
+    (
+        {"permutations": 0},
+        "A permutation test needs at least one permutation, but 0 came.",
+    ),
 ]
 
 
@@ -251,9 +288,15 @@ def test_wrong_input_is_named(change: dict[str, Any], sentence: str) -> None:
 def test_a_broken_file_is_named() -> None:
     chosen, similarity, labels, classes = draw(0)
     content = selection(chosen, similarity, labels, classes, permutations=9).as_json()
-    with pytest.raises(InputError, match=r"^This is not a saved selection: 'usage' is missing\.$"):
-        Selection.from_json({name: value for name, value in content.items() if name != "usage"})
-    with pytest.raises(InputError, match=r"its arrays do not fit 7 classes × 5 prompts\.$"):
+    with pytest.raises(
+        InputError, match=r"^This is not a saved selection: 'usage' is missing\.$"
+    ):
+        Selection.from_json(
+            {name: value for name, value in content.items() if name != "usage"}
+        )
+    with pytest.raises(
+        InputError, match=r"its arrays do not fit 7 classes × 5 prompts\.$"
+    ):
         Selection.from_json(content | {"prompts": 5})
     with pytest.raises(InputError, match=r"it holds 2 of 9 shuffles\.$"):
         Selection.from_json(content | {"shuffled": [0.1, 0.2]})

@@ -32,13 +32,17 @@ def test_a_file_in_a_folders_place_is_said(monkeypatch, tmp_path):
     file = tmp_path / "models"
     file.touch()
     monkeypatch.setenv("MATBOARD_CACHE", str(file))
-    with pytest.raises(ConfigError, match=r"MATBOARD_CACHE is '.*models', which is a file;"):
+    with pytest.raises(
+        ConfigError, match=r"MATBOARD_CACHE is '.*models', which is a file;"
+    ):
         settings.cache_dir()
 
 
 def test_the_home_folder_of_nobody_is_said(monkeypatch):
     monkeypatch.setenv("MATBOARD_DATA", "~no-such-user-anywhere/data")
-    with pytest.raises(ConfigError, match=r"MATBOARD_DATA is .* there is no such home folder"):
+    with pytest.raises(
+        ConfigError, match=r"MATBOARD_DATA is .* there is no such home folder"
+    ):
         settings.data_dir()
 
 
@@ -59,7 +63,9 @@ def test_either_variable_forbids_the_servers(monkeypatch):
 
 def test_a_word_that_is_neither_yes_nor_no_is_said(monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "ture")
-    with pytest.raises(ConfigError, match=r"HF_HUB_OFFLINE is 'ture'; expected 1 .* or 0"):
+    with pytest.raises(
+        ConfigError, match=r"HF_HUB_OFFLINE is 'ture'; expected 1 .* or 0"
+    ):
         settings.offline()
 
 
@@ -77,5 +83,7 @@ def test_python_finds_built_models_where_the_environment_says(monkeypatch, tmp_p
 
 
 def test_no_other_file_reads_the_environment():
-    readers = [file.name for file in SRC.rglob("*.py") if "os.environ" in file.read_text()]
+    readers = [
+        file.name for file in SRC.rglob("*.py") if "os.environ" in file.read_text()
+    ]
     assert readers == ["settings.py"]

@@ -84,7 +84,10 @@ def test_domain_incremental_keeps_labels_and_tells_samples_apart():
         (lambda: domain_incremental([]), "at least one task"),
         (
             lambda: class_incremental(
-                replace(task(), train=(replace(task().train[0], candidates=()), *task().train[1:])),
+                replace(
+                    task(),
+                    train=(replace(task().train[0], candidates=()), *task().train[1:]),
+                ),
                 2,
             ),
             "letters is no classification task",

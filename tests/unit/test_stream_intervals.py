@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 
 from matboard.errors import InputError
-from matboard.metrics import AccuracyMatrix, StreamHits, stream_difference, stream_estimate
+from matboard.metrics import (
+    AccuracyMatrix,
+    StreamHits,
+    stream_difference,
+    stream_estimate,
+)
 
 READ = {
     "accuracy": AccuracyMatrix.average_accuracy,
@@ -33,7 +38,9 @@ def matrix(h):
 def test_values_are_the_accuracy_matrix_s(quantity):
     seeds = [hits(s) for s in range(3)]
     found = stream_estimate(quantity, seeds)
-    assert found.value == pytest.approx(np.mean([READ[quantity](matrix(h)) for h in seeds]))
+    assert found.value == pytest.approx(
+        np.mean([READ[quantity](matrix(h)) for h in seeds])
+    )
     assert found.low < found.value < found.high and found.n == 120
     assert found == stream_estimate(quantity, seeds)
 
@@ -47,7 +54,9 @@ def test_many_samples_give_what_the_bootstrap_gives(quantity):
     for _ in range(500):
         parts = [np.flatnonzero(seed.task == j) for j in range(4)]
         chosen = np.concatenate([rng.choice(part, len(part)) for part in parts])
-        values.append(READ[quantity](matrix(StreamHits(seed.hits[:, chosen], seed.task[chosen]))))
+        values.append(
+            READ[quantity](matrix(StreamHits(seed.hits[:, chosen], seed.task[chosen])))
+        )
     found = stream_estimate(quantity, [seed])
     middle = np.quantile(values, [0.025, 0.975])
     assert found.high - found.low == pytest.approx(middle[1] - middle[0], rel=0.2)

@@ -19,7 +19,12 @@ from matboard.metrics import AccuracyMatrix
 from matboard.metrics.accuracy_matrix import FORGETTINGS
 from matboard.report import continual_table_csv, continual_table_text, write_report
 from matboard.report.run_folder import read_folder
-from matboard.report.stream.beside import by_task, mean_matrices, read_selection, selections
+from matboard.report.stream.beside import (
+    by_task,
+    mean_matrices,
+    read_selection,
+    selections,
+)
 from matboard.report.stream.heat_map import Scale, heat_map, scale_over
 from matboard.report.stream.page import DEFINITIONS, runs_of
 from matboard.results import StreamResults
@@ -32,7 +37,9 @@ POOLS = NAMES[:4]
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return write_report(STREAM, tmp_path_factory.mktemp("pages") / "page.html").read_text()
+    return write_report(
+        STREAM, tmp_path_factory.mktemp("pages") / "page.html"
+    ).read_text()
 
 
 @pytest.fixture
@@ -41,7 +48,9 @@ def copy(tmp_path: Path) -> Path:
 
 
 def fit_of(folder: Path, name: str) -> Path:
-    return folder / next(fit.folder for fit in read_folder(folder).fits if fit.name == name)
+    return folder / next(
+        fit.folder for fit in read_folder(folder).fits if fit.name == name
+    )
 
 
 def write(folder: Path, results: StreamResults) -> None:
@@ -62,10 +71,17 @@ def test_page_needs_no_network_and_runs_no_script(page: str) -> None:
 def test_page_shows_every_part(page: str) -> None:
     words = text_of(page)
     assert "<h1>Two tasks, recorded</h1>" in page
-    assert page.count('class="missing"') == page.count('class="missing">Read with care') == 1
+    assert (
+        page.count('class="missing"')
+        == page.count('class="missing">Read with care')
+        == 1
+    )
     assert re.findall(r'aria-label="Accuracy matrix of ([\w-]+)"', page) == NAMES
     assert page.count('<img src="data:image/png;base64,') == 4
-    for map_of in ("How often each class chose each prompt", "Mean similarity of each class to"):
+    for map_of in (
+        "How often each class chose each prompt",
+        "Mean similarity of each class to",
+    ):
         assert page.count(map_of) == len(POOLS)
     assert 'aria-label="Accuracy and forgetting of every learner"' in page
     learned = [name for name in NAMES if name != "ridge"]
@@ -131,7 +147,9 @@ def test_matrices_are_means_over_seeds() -> None:
     run = read_folder(STREAM)
     for mean in mean_matrices(run, results.learners, results.outcomes):
         mine = [o.matrix for o in results.outcomes if o.learner == mean.learner.name]
-        expected = np.mean([AccuracyMatrix.from_csv(STREAM / name).values for name in mine], axis=0)
+        expected = np.mean(
+            [AccuracyMatrix.from_csv(STREAM / name).values for name in mine], axis=0
+        )
         assert mean.values is not None
         np.testing.assert_allclose(mean.values, expected)
         assert (mean.seeds, mean.differ, mean.missing) == (2, True, ())
@@ -147,23 +165,34 @@ def test_every_seed_has_its_bits_and_its_p(page: str) -> None:
             (f"seed {seed}", one.mutual_information, one.shuffled.mean(), one.p_value)
             for seed, one in enumerate(found)
         ]
-        lines.append(("all seeds", both.mutual_information, both.by_chance, both.p_value))
+        lines.append(
+            ("all seeds", both.mutual_information, both.by_chance, both.p_value)
+        )
         said = [
-            f"{who} {bits:.3f} bits {chance:.3f} bits {p:.3g}" for who, bits, chance, p in lines
+            f"{who} {bits:.3f} bits {chance:.3f} bits {p:.3g}"
+            for who, bits, chance, p in lines
         ]
-        part = text_of(page[page.index(f"<summary><b>{learner}</b>") :]).replace("−", "-")
+        part = text_of(page[page.index(f"<summary><b>{learner}</b>") :]).replace(
+            "−", "-"
+        )
         assert " ".join(said) in part
     assert runs_of([0, 1, 4, 7, 8, 9]) == "0–1, 4, 7–9"
 
 
 def test_seeds_that_cannot_be_tested_together_are_told_apart(copy: Path) -> None:
-    p = [read_selection(fit_of(copy, f"l2p-s{seed}") / "selection.json").p_value for seed in (0, 1)]
+    p = [
+        read_selection(fit_of(copy, f"l2p-s{seed}") / "selection.json").p_value
+        for seed in (0, 1)
+    ]
     saved = fit_of(copy, "l2p-s1") / "selection.json"
     saved.write_text(json.dumps(json.loads(saved.read_text()) | {"shuffled": []}))
     words = text_of(write_report(copy).read_text())
     each = f"p = {p[0]:.3g} with seed 0 and {p[1]:.3g} with seed 1."
     assert f"Each seed is tested by itself: {each}" in words
-    assert "The seeds are not tested together: A selection was saved without its shuffles" in words
+    assert (
+        "The seeds are not tested together: A selection was saved without its shuffles"
+        in words
+    )
 
 
 def test_classes_stand_in_the_order_of_the_stream() -> None:
@@ -174,7 +203,10 @@ def test_classes_stand_in_the_order_of_the_stream() -> None:
         met = [name for task in second[0].tasks for name in task.classes]
         assert [classes[place] for place in view.order] == met
         assert view.starts == (0, 4)
-    tasks = [MetTask(name="1", classes=("c", "a, b")), MetTask(name="2", classes=("d",))]
+    tasks = [
+        MetTask(name="1", classes=("c", "a, b")),
+        MetTask(name="2", classes=("d",)),
+    ]
     assert by_task(["a, b", "c", "d"], tasks) == ((1, 0, 2), (0, 2))
     assert by_task(["a, b", "c"], tasks) == ((0, 1), ())
 
@@ -223,7 +255,9 @@ def test_an_unfinished_stream_shows_what_its_finished_fits_left(copy: Path) -> N
     words = text_of(page)
     begun = "11 of 12 fits are finished and 1 fit has not begun."
     assert f"No verdict yet. This run is unfinished: {begun}" in words
-    resume = "this command goes on at the task it was learning: matboard continual &#39;my"
+    resume = (
+        "this command goes on at the task it was learning: matboard continual &#39;my"
+    )
     assert resume in words
     for name in NAMES:
         assert f"{name} {'1 seed' if name == 'ridge' else '2 seeds'}" in words
@@ -240,7 +274,9 @@ def test_an_unreadable_checkpoint_is_named(copy: Path) -> None:
     (fit / "results.json").unlink()
     (fit / "checkpoint.safetensors").write_text("{")
     words = text_of(write_report(copy).read_text())
-    assert "11 of 12 fits are finished and l2p (seed 1) has learned 0 of 2 tasks." in words
+    assert (
+        "11 of 12 fits are finished and l2p (seed 1) has learned 0 of 2 tasks." in words
+    )
     assert "checkpoint.safetensors cannot be read (" in words
 
 
@@ -249,7 +285,9 @@ def test_results_without_numbers_have_a_page(copy: Path) -> None:
     empty = stream_results().model_copy(update=nothing | {"control": None, "paths": ()})
     write(copy, empty)
     words = text_of(write_report(copy).read_text())
-    assert "No learner was measured to the end, so there is nothing to judge yet." in words
+    assert (
+        "No learner was measured to the end, so there is nothing to judge yet." in words
+    )
     assert "No learner has both an accuracy and a forgetting." in words
 
 
@@ -279,7 +317,11 @@ def test_too_few_samples_are_said(copy: Path) -> None:
 
 def test_files_outside_the_run_are_not_read(copy: Path) -> None:
     (copy.parent / "other.csv").write_text("trained up to,a\na,0.5\n")
-    outside = {"matrix": "../other.csv", "selection": "/etc/hostname", "pictures": ("../x.png",)}
+    outside = {
+        "matrix": "../other.csv",
+        "selection": "/etc/hostname",
+        "pictures": ("../x.png",),
+    }
     results = stream_results()
     outcome = results.outcomes[0].model_copy(update=outside)
     write(copy, results.model_copy(update={"outcomes": (outcome,)}))
@@ -322,7 +364,9 @@ def test_terminal_table_fits_and_marks_what_is_decided() -> None:
 
 def test_the_terminal_takes_names_literally() -> None:
     results = stream_results()
-    odd = json.loads(json.dumps(results.as_json()).replace('"images"', '"[red]odd[/red]"'))
+    odd = json.loads(
+        json.dumps(results.as_json()).replace('"images"', '"[red]odd[/red]"')
+    )
     assert "[red]odd[/red]" in printed(StreamResults.model_validate(odd))
 
 
@@ -336,7 +380,9 @@ def test_csv_holds_every_number_unrounded() -> None:
         high = "" if against is None else str(against.forgetting.high)
         assert row["versus_l2p_forgetting_high"] == high
         mine = [o for o in results.outcomes if o.learner == row["learner"]]
-        assert [float(seed) for seed in row["seeds"].split()] == [o.accuracy for o in mine]
+        assert [float(seed) for seed in row["seeds"].split()] == [
+            o.accuracy for o in mine
+        ]
         coda = np.mean([outcome.forgetting["coda"] for outcome in mine])
         assert float(row["forgetting_coda"]) == pytest.approx(coda)
 

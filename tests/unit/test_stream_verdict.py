@@ -140,7 +140,13 @@ def test_below_three_seeds_nothing_is_said_of_a_method(seeds: int) -> None:
     kinds: dict[str, Kind] = {"ref": "prompt", "ridge": "control"}
     over = {"ref": against(Difference(value=0.1, n=4))}
     found = verdict(
-        small(kinds, {"ref": 0.9, "ridge": 0.8}, seeds, over=over, flags={"ref": (MAJORITY,)})
+        small(
+            kinds,
+            {"ref": 0.9, "ridge": 0.8},
+            seeds,
+            over=over,
+            flags={"ref": (MAJORITY,)},
+        )
     )
     noun = "seed" if seeds == 1 else "seeds"
     assert found.lead == (

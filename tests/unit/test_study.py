@@ -60,13 +60,17 @@ def test_variants_of_two_geometries_stand_in_one_table(finished):
     assert facts["wide"].geometry == "border 50 of 224"
     assert (finished / facts["wide"].folder / "prompt.safetensors").exists()
     shipped = (finished / "prompt/prompt.safetensors").read_bytes()
-    assert shipped == (finished / facts["wide"].folder / "prompt.safetensors").read_bytes()
+    assert (
+        shipped == (finished / facts["wide"].folder / "prompt.safetensors").read_bytes()
+    )
 
 
 def test_the_card_of_a_learned_border_tells_its_scores(finished):
     results = read(finished)
     assert isinstance(results, TransferResults)
-    cell = results.by_place("ranking")["tiny-minigpt4", "scenes-recognition/noise", "wide"]
+    cell = results.by_place("ranking")[
+        "tiny-minigpt4", "scenes-recognition/noise", "wide"
+    ]
     card = (finished / "prompt/README.md").read_text()
     assert f"{cell.value:.3f}" in card and "12" in card
     told = load_prompt(finished / "prompts/wide-s0").config["scores"]
@@ -82,7 +86,11 @@ def files_of(folder):
 def test_a_finished_study_is_left_as_it_is(finished):
     before = files_of(finished)
     stages = [(event.stage, event.detail) for event in run(finished)]
-    assert stages == [("learn vp-s0", "found"), ("learn wide-s0", "found"), ("judge", "found")]
+    assert stages == [
+        ("learn vp-s0", "found"),
+        ("learn wide-s0", "found"),
+        ("judge", "found"),
+    ]
     assert files_of(finished) == before
 
 
@@ -94,10 +102,15 @@ def test_a_study_finds_what_another_has_learned_in_a_shared_store(tmp_path):
     again = run(
         tmp_path / "b",
         store,
-        methods={"evp": {"prompt.width": 50}, "narrow": {"method": "vp", "prompt.width": 10}},
+        methods={
+            "evp": {"prompt.width": 50},
+            "narrow": {"method": "vp", "prompt.width": 10},
+        },
         evaluate={"examples": 1, "models": ["tiny-blip2"]},
     )
-    assert [event.stage for event in again if event.detail == "found"] == ["learn evp-s0"]
+    assert [event.stage for event in again if event.detail == "found"] == [
+        "learn evp-s0"
+    ]
     results = read(tmp_path / "b")
     before = read(tmp_path / "a")
     assert isinstance(results, TransferResults) and isinstance(before, TransferResults)
@@ -106,7 +119,9 @@ def test_a_study_finds_what_another_has_learned_in_a_shared_store(tmp_path):
     assert ours.value == theirs.value
     new = len(list((store / "scores").iterdir())) - scores
     assert new == 3 + 7, "three of the first model were new, seven of the second"
-    assert np.array_equal(perturbation(store, "wide-s0"), perturbation(store, "wide-s0"))
+    assert np.array_equal(
+        perturbation(store, "wide-s0"), perturbation(store, "wide-s0")
+    )
 
 
 @pytest.mark.parametrize(
@@ -114,7 +129,10 @@ def test_a_study_finds_what_another_has_learned_in_a_shared_store(tmp_path):
     [
         ({"prompt": {"width": 112}}, "border"),
         ({"methods": {"evp": {"prompt.width": 112}}}, "border"),
-        ({"guide": None, "methods": {"tvp": {}}}, "needs a guide, but the study names none"),
+        (
+            {"guide": None, "methods": {"tvp": {}}},
+            "needs a guide, but the study names none",
+        ),
         ({"guide": "tiny-guidee"}, "tiny-guidee"),
         ({"sources": ["tiny-minigpt5"]}, "Did you mean 'tiny-minigpt4'"),
         ({"evaluate": {"models": ["tiny-nothing"]}}, "tiny-nothing"),
@@ -123,7 +141,9 @@ def test_a_study_finds_what_another_has_learned_in_a_shared_store(tmp_path):
         ({"methods": {"full": {"method": "vp"}}}, "cannot be called 'full'"),
     ],
 )
-def test_what_cannot_be_had_is_said_before_a_folder_is_made(tmp_path, changed, sentence):
+def test_what_cannot_be_had_is_said_before_a_folder_is_made(
+    tmp_path, changed, sentence
+):
     with pytest.raises(MatboardError, match=sentence):
         run(tmp_path / "run", **changed)
     assert not (tmp_path / "run").exists()
@@ -170,12 +190,16 @@ def test_a_term_that_hardly_counts_is_noted(tmp_path):
 
 
 def test_a_broken_checkpoint_stops_and_says_what_to_do(tmp_path):
-    events = study(parse(StudyConfig, {**SMALL, "checkpoint_every": 1}, "test"), tmp_path / "run")
+    events = study(
+        parse(StudyConfig, {**SMALL, "checkpoint_every": 1}, "test"), tmp_path / "run"
+    )
     next(event for event in events if event.done == 2)
     events.close()
     (checkpoint,) = (tmp_path / "run/fits").glob("*/checkpoint.safetensors")
     checkpoint.write_bytes(checkpoint.read_bytes()[:-4] + b"abcd")
-    with pytest.raises(MatboardError, match=r"is damaged\. Delete it to start this run again"):
+    with pytest.raises(
+        MatboardError, match=r"is damaged\. Delete it to start this run again"
+    ):
         run(tmp_path / "run", checkpoint_every=1)
     checkpoint.unlink()
     run(tmp_path / "run", checkpoint_every=1)

@@ -53,8 +53,14 @@ def task(train: int = 12, test: int = 4) -> Task:
             "Sample 'a' has an empty question; write one, or leave it out to ask the default",
         ),
         ({"answer": ""}, "has an empty answer; write one, or remove the sample"),
-        ({"candidates": ("cat",)}, "has one candidate, 'cat'; ranking needs at least two"),
-        ({"candidates": ("cat", "")}, "has an empty candidate at position 2; remove it"),
+        (
+            {"candidates": ("cat",)},
+            "has one candidate, 'cat'; ranking needs at least two",
+        ),
+        (
+            {"candidates": ("cat", "")},
+            "has an empty candidate at position 2; remove it",
+        ),
         (
             {"candidates": ("cat", "dog", "cat")},
             "has the candidate 'cat' more than once; candidates must differ",
@@ -73,14 +79,20 @@ def test_a_wrong_sample_is_refused(changed: dict, sentence: str) -> None:
 
 def test_labels_and_open_answers() -> None:
     assert [sample("a", "cat").label, sample("b", "dog").label] == [0, 1]
-    with pytest.raises(TaskError, match="Sample 'c' has an open answer and so no label"):
+    with pytest.raises(
+        TaskError, match="Sample 'c' has an open answer and so no label"
+    ):
         _ = sample("c", candidates=()).label
 
 
 def test_a_wrong_task_is_refused() -> None:
-    with pytest.raises(TaskError, match="Task 'pets' has no test samples; it needs at least one"):
+    with pytest.raises(
+        TaskError, match="Task 'pets' has no test samples; it needs at least one"
+    ):
         task(test=0)
-    with pytest.raises(TaskError, match="2 samples of the id 'train/1'; results are stored by id"):
+    with pytest.raises(
+        TaskError, match="2 samples of the id 'train/1'; results are stored by id"
+    ):
         replace(task(), test=(sample("train/1"),))
     three = sample("odd", candidates=("cat", "dog", "cow"))
     with pytest.raises(
@@ -102,8 +114,14 @@ def test_validation_comes_from_train_only_and_is_balanced() -> None:
     assert kept | out == {sample.id for sample in whole.train}
     assert not kept & out
     assert Counter(s.answer for s in held.test) == {"cat": 6, "dog": 6}
-    assert whole.validation_split(0.4, seed=1)[1] == held != whole.validation_split(0.4, seed=2)[1]
-    with pytest.raises(TaskError, match="has 1 training samples: holding out 1 leaves none"):
+    assert (
+        whole.validation_split(0.4, seed=1)[1]
+        == held
+        != whole.validation_split(0.4, seed=2)[1]
+    )
+    with pytest.raises(
+        TaskError, match="has 1 training samples: holding out 1 leaves none"
+    ):
         task(train=1).validation_split(0.5, seed=0)
 
 
@@ -130,7 +148,9 @@ def test_balanced_indices_take_turns() -> None:
     )
     assert sorted(balanced_indices(groups, 1000, seed=0)) == list(range(73))
     firsts = {groups[balanced_indices(groups, 1, seed)[0]] for seed in range(20)}
-    assert firsts == {"a", "b", "c"}, "what is left over must not always go to the same group"
+    assert firsts == {"a", "b", "c"}, (
+        "what is left over must not always go to the same group"
+    )
 
 
 def test_the_fingerprint_knows_what_was_asked() -> None:
@@ -138,7 +158,9 @@ def test_the_fingerprint_knows_what_was_asked() -> None:
     assert one.fingerprint == task().fingerprint
     assert len(one.fingerprint) == 64
     swapped = replace(one, train=one.test, test=one.train)
-    reworded = replace(one, test=(replace(one.test[0], question="What is it?"), *one.test[1:]))
+    reworded = replace(
+        one, test=(replace(one.test[0], question="What is it?"), *one.test[1:])
+    )
     first, *others = one.test
     turned = replace(first, candidates=("dog", "cat"))
     reordered = replace(one, test=(turned, *others))
@@ -151,12 +173,15 @@ def filed(folder: Path, content: bytes = b"a picture") -> Task:
     (folder / "picture").write_bytes(content)
     whole = task()
     parts = [
-        tuple(replace(s, file=folder / "picture") for s in p) for p in (whole.train, whole.test)
+        tuple(replace(s, file=folder / "picture") for s in p)
+        for p in (whole.train, whole.test)
     ]
     return replace(whole, train=parts[0], test=parts[1])
 
 
-def test_the_fingerprint_knows_what_the_pictures_are_not_where_they_lie(tmp_path) -> None:
+def test_the_fingerprint_knows_what_the_pictures_are_not_where_they_lie(
+    tmp_path,
+) -> None:
     first = filed(tmp_path / "a").fingerprint
     assert filed(tmp_path / "b").fingerprint == first
     assert filed(tmp_path / "a", b"another one").fingerprint != first
@@ -173,7 +198,10 @@ def test_each_part_has_a_fingerprint_of_its_own() -> None:
     assert fewer.train_fingerprint != one.train_fingerprint
     assert fewer.fingerprint != one.fingerprint
     accepting = replace(one.test[0], accepted=("dog",))
-    assert replace(one, test=(accepting, *one.test[1:])).test_fingerprint != one.test_fingerprint
+    assert (
+        replace(one, test=(accepting, *one.test[1:])).test_fingerprint
+        != one.test_fingerprint
+    )
 
 
 def test_of_a_large_file_blocks_are_read(tmp_path, monkeypatch) -> None:
@@ -195,7 +223,9 @@ def test_of_a_large_file_blocks_are_read(tmp_path, monkeypatch) -> None:
 
 
 def test_a_metric_is_a_registered_name() -> None:
-    with pytest.raises(UnknownName, match=r"Unknown metric 'acuracy'\. Did you mean 'accuracy'"):
+    with pytest.raises(
+        UnknownName, match=r"Unknown metric 'acuracy'\. Did you mean 'accuracy'"
+    ):
         replace(task(), metric="acuracy")
 
 
@@ -203,14 +233,18 @@ def test_answers_that_are_accepted_count_among_the_candidates() -> None:
     got = sample("a", "dog", accepted=("cat", "puppy"))
     assert got.right == ("dog", "cat", "puppy")
     assert got.labels == (1, 0)
-    with pytest.raises(TaskError, match="needs one right answer a sample, but sample 'a' of task"):
+    with pytest.raises(
+        TaskError, match="needs one right answer a sample, but sample 'a' of task"
+    ):
         replace(task(), train=(got,), metric="auc")
     with pytest.raises(TaskError, match="has an empty one among its accepted answers"):
         sample("a", accepted=("",))
 
 
 def test_text_that_cannot_be_written_down_is_refused() -> None:
-    with pytest.raises(TaskError, match=r"has characters that are no text .*: '\\ud800'"):
+    with pytest.raises(
+        TaskError, match=r"has characters that are no text .*: '\\ud800'"
+    ):
         sample("a", caption=chr(0xD800))
 
 
@@ -232,7 +266,9 @@ def answers(monkeypatch) -> Answers:
     return found
 
 
-def test_a_builder_is_told_what_is_wanted_and_may_give_more(answers, monkeypatch, tmp_path) -> None:
+def test_a_builder_is_told_what_is_wanted_and_may_give_more(
+    answers, monkeypatch, tmp_path
+) -> None:
     monkeypatch.setenv("MATBOARD_DATA", str(tmp_path))
     answers.given = task(train=30, test=9)
     got = load_task("cifar10", train=10, test=3, seed=5)
@@ -244,7 +280,9 @@ def test_a_builder_is_told_what_is_wanted_and_may_give_more(answers, monkeypatch
 
 
 def test_a_builder_that_gives_no_task_is_named(answers) -> None:
-    with pytest.raises(ConfigError, match="'cifar10' of the package matboard was built as a None"):
+    with pytest.raises(
+        ConfigError, match="'cifar10' of the package matboard was built as a None"
+    ):
         load_task("cifar10")
 
 
@@ -257,12 +295,20 @@ def test_a_source_that_names_nothing_is_an_unknown_name(source) -> None:
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"train": 0}, "The train part of task 'cifar10' was limited to 0 samples; ask for at"),
-        ({"test": -1}, "The test part of task 'cifar10' was limited to -1 samples; ask for at"),
+        (
+            {"train": 0},
+            "The train part of task 'cifar10' was limited to 0 samples; ask for at",
+        ),
+        (
+            {"test": -1},
+            "The test part of task 'cifar10' was limited to -1 samples; ask for at",
+        ),
         ({"seed": -1}, "The seed of task 'cifar10' is -1; give 0 or more"),
     ],
 )
-def test_a_wrong_request_is_refused_before_anything_is_read(answers, options, sentence) -> None:
+def test_a_wrong_request_is_refused_before_anything_is_read(
+    answers, options, sentence
+) -> None:
     with pytest.raises(TaskError, match=sentence):
         load_task("cifar10", **options)
     assert answers.asked is None
@@ -276,20 +322,31 @@ def test_scenes_are_loaded_by_name_with_the_sizes_asked_for() -> None:
     assert got.metric == "f1"
     assert got.test[0].load().mode == "RGB"
     assert (
-        got.fingerprint == load_task("scenes-presence/clutter", train=6, test=4, seed=3).fingerprint
+        got.fingerprint
+        == load_task("scenes-presence/clutter", train=6, test=4, seed=3).fingerprint
     )
     assert (
-        got.fingerprint != load_task("scenes-presence/clutter", train=6, test=4, seed=4).fingerprint
+        got.fingerprint
+        != load_task("scenes-presence/clutter", train=6, test=4, seed=4).fingerprint
     )
 
 
 def test_names_are_listed_and_wrong_ones_get_help(tmp_path) -> None:
-    assert {"cifar10", "cifar100", "imagenette", *scenes.NAMES, *scenes.STREAM_NAMES} == set(TASKS)
-    with pytest.raises(UnknownName, match=r"Unknown task 'cifar11'\. Did you mean 'cifar10'"):
+    assert {
+        "cifar10",
+        "cifar100",
+        "imagenette",
+        *scenes.NAMES,
+        *scenes.STREAM_NAMES,
+    } == set(TASKS)
+    with pytest.raises(
+        UnknownName, match=r"Unknown task 'cifar11'\. Did you mean 'cifar10'"
+    ):
         load_task("cifar11")
     with pytest.raises(UnknownName, match="Did you mean 'scenes-recognition/textures'"):
         load_task("scenes-recognition/texture")
     with pytest.raises(
-        TaskError, match=r"There is no folder or file .*nowhere, and no task of that name"
+        TaskError,
+        match=r"There is no folder or file .*nowhere, and no task of that name",
     ):
         load_task(tmp_path / "nowhere")

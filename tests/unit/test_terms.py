@@ -35,7 +35,9 @@ def test_consistency_is_half_the_squared_distance_of_eq_4():
     expected = 0.0
     for a, b in zip(prompted.flatten().tolist(), clean.flatten().tolist()):
         expected += 0.5 * (a - b) ** 2
-    assert float(distance(prompted, clean, "half_squared")) == pytest.approx(expected, rel=1e-5)
+    assert float(distance(prompted, clean, "half_squared")) == pytest.approx(
+        expected, rel=1e-5
+    )
 
 
 def test_consistency_of_the_code_is_a_mean_over_tokens_of_plain_norms():
@@ -46,7 +48,9 @@ def test_consistency_of_the_code_is_a_mean_over_tokens_of_plain_norms():
         for token in range(4):
             moved = (prompted - clean)[sample, token].tolist()
             expected += math.sqrt(sum(x * x for x in moved)) / 4
-    assert float(distance(prompted, clean, "l2_mean_tokens")) == pytest.approx(expected, rel=1e-5)
+    assert float(distance(prompted, clean, "l2_mean_tokens")) == pytest.approx(
+        expected, rel=1e-5
+    )
 
 
 @pytest.mark.parametrize("form", ["half_squared", "l2_mean_tokens"])
@@ -87,7 +91,11 @@ def test_presets_say_where_paper_and_code_differ():
             "tap": "vision",
             "reference": "full",
         },
-        "semantic_enrichment": {"weight": 0.001, "form": "exponential", "temperature": 1.0},
+        "semantic_enrichment": {
+            "weight": 0.001,
+            "form": "exponential",
+            "temperature": 1.0,
+        },
     }
     assert terms.resolve({"preset": "authors-code", **TVP}) == {
         "task_loss": {"weight": 1.0, "form": "token_mean", "terminator": True},
@@ -97,12 +105,19 @@ def test_presets_say_where_paper_and_code_differ():
             "tap": "projector",
             "reference": "shrunk",
         },
-        "semantic_enrichment": {"weight": 0.001, "form": "scaled_cosine", "temperature": None},
+        "semantic_enrichment": {
+            "weight": 0.001,
+            "form": "scaled_cosine",
+            "temperature": None,
+        },
     }
 
 
 def test_options_lie_over_the_preset_and_what_is_resolved_resolves_to_itself():
-    asked = {"preset": "authors-code", "feature_consistency": {"weight": 1, "tap": "vision"}}
+    asked = {
+        "preset": "authors-code",
+        "feature_consistency": {"weight": 1, "tap": "vision"},
+    }
     resolved = terms.resolve(asked)
     assert resolved["feature_consistency"]["tap"] == "vision"
     assert resolved["feature_consistency"]["form"] == "l2_mean_tokens"
@@ -117,7 +132,11 @@ def test_a_term_of_weight_0_is_as_if_it_were_not_there():
 @pytest.mark.parametrize(
     ("asked", "error", "said"),
     [
-        ({"preset": "papr"}, UnknownName, r"Unknown preset .*'papr'\. Did you mean 'paper'\?"),
+        (
+            {"preset": "papr"},
+            UnknownName,
+            r"Unknown preset .*'papr'\. Did you mean 'paper'\?",
+        ),
         (
             {"feature_consistancy": {"weight": 1}},
             UnknownName,
@@ -156,7 +175,11 @@ def test_a_term_of_weight_0_is_as_if_it_were_not_there():
             ConfigError,
             r"objective\.feature_consistency\.weight'.*finite number",
         ),
-        ({"task_loss": {"weight": 0}}, ConfigError, r"No term has a weight \(task_loss\)"),
+        (
+            {"task_loss": {"weight": 0}},
+            ConfigError,
+            r"No term has a weight \(task_loss\)",
+        ),
     ],
 )
 def test_wrong_words_are_refused_by_their_full_key(asked, error, said):
@@ -190,7 +213,9 @@ def test_a_term_stands_in_an_objective_once():
 
 
 def test_a_wrong_weight_is_refused_from_python_too():
-    with pytest.raises(ConfigError, match=r"weight of 'feature_consistency' is -1; expected"):
+    with pytest.raises(
+        ConfigError, match=r"weight of 'feature_consistency' is -1; expected"
+    ):
         FeatureConsistency(weight=-1)
 
 
@@ -226,7 +251,9 @@ def installed(monkeypatch):
 def test_a_term_from_another_package_is_asked_for_like_ours(installed):
     asked = {"total_variation": {"weight": 0.5, "power": 2}}
     assert terms.resolve(asked)["total_variation"] == {"weight": 0.5, "power": 2}
-    with pytest.raises(UnknownName, match=r"Did you mean 'objective\.total_variation\.power'"):
+    with pytest.raises(
+        UnknownName, match=r"Did you mean 'objective\.total_variation\.power'"
+    ):
         terms.resolve({"total_variation": {"weight": 0.5, "pover": 2}})
 
 
@@ -236,7 +263,9 @@ def test_a_term_of_no_kind_is_refused():
         name: ClassVar[str] = "loose"
         title: ClassVar[str] = "loose"
 
-    with pytest.raises(ConfigError, match=r"derive it from ModelTerm, GuideTerm or CanvasTerm"):
+    with pytest.raises(
+        ConfigError, match=r"derive it from ModelTerm, GuideTerm or CanvasTerm"
+    ):
         Objective(Loose(weight=1.0))
 
 

@@ -42,7 +42,9 @@ def test_a_prompt_is_worded_as_the_family_wants():
 
 def test_the_instruction_and_not_the_answer_goes_to_the_qformer():
     processor = transformers.AutoProcessor.from_pretrained(resolve("tiny-instructblip"))
-    batch = Encoder(processor, False)(["Is there a star?", "What is the shape?"], ["no", "star"])
+    batch = Encoder(processor, False)(
+        ["Is there a star?", "What is the shape?"], ["no", "star"]
+    )
     read = processor.qformer_tokenizer.decode(batch["qformer_input_ids"][0])
     assert read == "<s> is there a star ?"
     assert batch["qformer_attention_mask"].shape == batch["qformer_input_ids"].shape
@@ -56,12 +58,16 @@ def pictures(tmp_path_factory):
 def test_patch_labels_lie_where_the_things_are(pictures):
     assert (pictures.frames[:, 2] < 1).any()
     assert (pictures.frames[:, 2] == 1).any()
-    assert pictures.patch_labels[..., 2].sum(1).tolist() == [len(s.things) for s in pictures.shown]
+    assert pictures.patch_labels[..., 2].sum(1).tolist() == [
+        len(s.things) for s in pictures.shown
+    ]
     covered = pictures.patch_silhouettes.mean(-1)
     named = pictures.patch_labels[..., 0] != NO_LABEL
     assert covered[named].mean() > 0.3
     assert covered[~named].mean() < 0.1
-    for labels, scene in zip(pictures.patch_labels[::4], pictures.shown[::4], strict=True):
+    for labels, scene in zip(
+        pictures.patch_labels[::4], pictures.shown[::4], strict=True
+    ):
         assert set(labels[:, 0].tolist()) <= {
             scenes.SHAPES.index(scene.things[0].shape),
             NO_LABEL,
@@ -76,16 +82,23 @@ def test_silhouette_cells_belong_to_their_patch(pictures):
             :, row * cells : (row + 1) * cells, column * cells : (column + 1) * cells
         ]
         assert np.allclose(
-            pictures.patch_silhouettes[:, patch].numpy() * 255, block.reshape(len(block), -1)
+            pictures.patch_silhouettes[:, patch].numpy() * 255,
+            block.reshape(len(block), -1),
         )
 
 
 def test_a_batch_is_what_the_official_processor_makes(pictures):
-    processor = transformers.AutoImageProcessor.from_pretrained(resolve("tiny-minigpt4"))
+    processor = transformers.AutoImageProcessor.from_pretrained(
+        resolve("tiny-minigpt4")
+    )
     rows = torch.tensor([i for i in range(64) if pictures.frames[i, 2] == 1][:4])
-    framed = [_framed(scenes.draw(pictures.shown[i]), pictures.frames[i], 0) for i in rows]
+    framed = [
+        _framed(scenes.draw(pictures.shown[i]), pictures.frames[i], 0) for i in rows
+    ]
     assert torch.allclose(
-        pictures.batch(rows), processor(framed, return_tensors="pt")["pixel_values"], atol=1e-5
+        pictures.batch(rows),
+        processor(framed, return_tensors="pt")["pixel_values"],
+        atol=1e-5,
     )
 
 
@@ -105,7 +118,8 @@ def test_blip2s_language_model_learns_from_words_and_stays_as_it_is_while_it_is_
 
     def watched(model, *rest):
         before = {
-            name: weight.clone() for name, weight in model.language_model.state_dict().items()
+            name: weight.clone()
+            for name, weight in model.language_model.state_dict().items()
         }
         yield from lesson(model, *rest)
         stayed.append(
@@ -117,9 +131,13 @@ def test_blip2s_language_model_learns_from_words_and_stays_as_it_is_while_it_is_
 
     monkeypatch.setattr(lessons, "teach_model", watched)
     (said,) = train(
-        "tiny-blip2", tmp_path, Effort(pictures=64, eye=21, language=200, joining=21, model=21)
+        "tiny-blip2",
+        tmp_path,
+        Effort(pictures=64, eye=21, language=200, joining=21, model=21),
     )
-    assert float(said.split()[-1]) < 1.5, "guessing among the answers of 8 shapes costs about 2"
+    assert float(said.split()[-1]) < 1.5, (
+        "guessing among the answers of 8 shapes costs about 2"
+    )
     assert stayed == [True, False]
 
 
@@ -135,7 +153,9 @@ def test_the_recipe_runs_and_leaves_a_shared_eye_alone(tmp_path, one_thread):
         list(train("tiny-bliva", tmp_path, effort))
     for name in ("tiny-minigpt4", "tiny-instructblip", "tiny-bliva", GUIDE):
         assert list(train(name, tmp_path, effort)) == []
-    lender, borrower = (load(tmp_path / name)[0] for name in ("tiny-minigpt4", "tiny-bliva"))
+    lender, borrower = (
+        load(tmp_path / name)[0] for name in ("tiny-minigpt4", "tiny-bliva")
+    )
     assert sorted(p.name for p in tmp_path.glob("eye-*")) == [
         "eye-tiny-guide.safetensors",
         "eye-tiny-minigpt4.safetensors",
@@ -143,7 +163,9 @@ def test_the_recipe_runs_and_leaves_a_shared_eye_alone(tmp_path, one_thread):
     assert all(
         torch.equal(a, b)
         for a, b in zip(
-            lender.vision_model.parameters(), borrower.vision_model.parameters(), strict=True
+            lender.vision_model.parameters(),
+            borrower.vision_model.parameters(),
+            strict=True,
         )
     )
     measured = measure(tmp_path, count=4)

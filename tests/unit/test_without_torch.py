@@ -57,7 +57,16 @@ COMMANDS = [
     ["demo", "--out", "run"],
     ["fit", "fit.yaml", "--out", "run"],
     ["continual", "stream.yaml", "--out", "run"],
-    ["evaluate", "prompt", "--models", "tiny-blip2", "--tasks", "scenes-counting", "--out", "run"],
+    [
+        "evaluate",
+        "prompt",
+        "--models",
+        "tiny-blip2",
+        "--tasks",
+        "scenes-counting",
+        "--out",
+        "run",
+    ],
     ["zoo", "build", "mini"],
     ["list", "learners"],
     ["list", "families"],
@@ -88,7 +97,12 @@ def said(tmp_path_factory):
     asked = {"commands": COMMANDS + FREE, "python": PYTHON}
     command = [sys.executable, "-c", SCRIPT]
     done = subprocess.run(
-        command, input=json.dumps(asked), cwd=folder, capture_output=True, text=True, check=True
+        command,
+        input=json.dumps(asked),
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     answers = json.loads(done.stdout)
     answers["files"] = sorted(path.name for path in folder.iterdir())

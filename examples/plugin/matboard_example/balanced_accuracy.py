@@ -17,7 +17,9 @@ def _weighted(scores: Array, labels: Array) -> Weighted:
             of_class = weights[:, inside]
             total = of_class.sum(axis=1)
             hits = of_class @ credit[inside]
-            recalls.append(np.where(total > 0, hits / np.maximum(total, 1e-300), np.nan))
+            recalls.append(
+                np.where(total > 0, hits / np.maximum(total, 1e-300), np.nan)
+            )
         return np.asarray(np.nanmean(recalls, axis=0))
 
     return mean_over_classes

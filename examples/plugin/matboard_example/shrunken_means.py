@@ -22,7 +22,9 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 class ShrunkenMeans(Learner):
     """Class means, drawn towards their own mean by ``shrink``; 0 leaves them where they are."""
 
-    def __init__(self, eye: FrozenEye, classes: int, *, seed: int = 0, shrink: Share = 0.1) -> None:
+    def __init__(
+        self, eye: FrozenEye, classes: int, *, seed: int = 0, shrink: Share = 0.1
+    ) -> None:
         del seed  # nothing is drawn by lot
         self.eye = eye
         self.shrink = shrink

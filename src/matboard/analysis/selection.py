@@ -101,7 +101,9 @@ class Selection:
                 similarity=np.array(content["similarity"], dtype=np.float64),
             )
         except KeyError as error:
-            raise InputError(f"This is not a saved selection: {error} is missing.") from error
+            raise InputError(
+                f"This is not a saved selection: {error} is missing."
+            ) from error
         except (TypeError, ValueError) as error:
             raise InputError(f"This is not a saved selection: {error}.") from error
         found._check_shapes()
@@ -189,7 +191,9 @@ def selection(
         samples=samples,
         prompts=similarity.shape[1],
         frequency=_each_class(counts, samples),
-        class_entropy=np.array([_entropy(row) if row.sum() else np.nan for row in counts]),
+        class_entropy=np.array(
+            [_entropy(row) if row.sum() else np.nan for row in counts]
+        ),
         usage=usage,
         usage_entropy=_entropy(usage),
         dead=tuple(int(prompt) for prompt in np.flatnonzero(usage == 0)),
@@ -231,7 +235,9 @@ def pooled(selections: Sequence[Selection]) -> Relation:
         )
     bits = float(np.mean([found.mutual_information for found in selections]))
     shuffled = np.mean([found.shuffled for found in selections], axis=0)
-    return Relation(bits, float(shuffled.mean()), _p_value(bits, shuffled), len(shuffled))
+    return Relation(
+        bits, float(shuffled.mean()), _p_value(bits, shuffled), len(shuffled)
+    )
 
 
 def _made_of(found: Selection) -> tuple[Any, ...]:
@@ -289,7 +295,11 @@ def _check(
             "A selection needs labels of shape n and at least one class: labels have shape"
             f" {labels.shape}, classes are {classes}."
         )
-    if chosen.ndim != 2 or similarity.ndim != 2 or not len(chosen) == len(similarity) == n:
+    if (
+        chosen.ndim != 2
+        or similarity.ndim != 2
+        or not len(chosen) == len(similarity) == n
+    ):
         raise InputError(
             f"{n} labels need chosen prompts n × k and similarities n × M, but their shapes are"
             f" {chosen.shape} and {similarity.shape}."
@@ -313,7 +323,9 @@ def _check_indices(what: str, indices: Array, limit: int) -> None:
         )
     wrong = indices[(indices < 0) | (indices >= limit)]
     if wrong.size:
-        raise InputError(f"A {what} is an index from 0 to {limit - 1}, but one is {wrong[0]}.")
+        raise InputError(
+            f"A {what} is an index from 0 to {limit - 1}, but one is {wrong[0]}."
+        )
 
 
 def _plain(value: Any) -> Any:

@@ -17,7 +17,9 @@ def apply(
     ],
     inputs: Annotated[
         list[Path],
-        typer.Argument(metavar="IN", help="Pictures, and folders of pictures.", show_default=False),
+        typer.Argument(
+            metavar="IN", help="Pictures, and folders of pictures.", show_default=False
+        ),
     ],
     out: Annotated[
         Path,
@@ -29,7 +31,8 @@ def apply(
     overwrite: Annotated[
         bool,
         typer.Option(
-            "--overwrite", help="Replace results that are already there; else they are skipped."
+            "--overwrite",
+            help="Replace results that are already there; else they are skipped.",
         ),
     ] = False,
 ) -> None:

@@ -31,7 +31,9 @@ Config = Annotated[
 Words = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="KEY.SUB=VALUE", help="Settings that replace those of the file.", show_default=False
+        metavar="KEY.SUB=VALUE",
+        help="Settings that replace those of the file.",
+        show_default=False,
     ),
 ]
 RunFolder = Annotated[
@@ -57,9 +59,7 @@ Store = Annotated[
 
 out = Console()
 err = Console(stderr=True)
-PROMPT = (
-    "A prompt's folder, a Hub id (owner/name), or a .pth file as the authors of TVP publish it."
-)
+PROMPT = "A prompt's folder, a Hub id (owner/name), or a .pth file of TVP's authors."
 PLAIN_INTERVAL = 10.0
 """Seconds between progress lines where there is no terminal; a guess at what a log can bear."""
 
@@ -142,7 +142,9 @@ def _bars(events: Iterator[Progress]) -> None:
         stages = {}
         for event in events:
             if event.stage not in stages:
-                stages[event.stage] = bars.add_task(event.stage, total=event.total, detail="")
+                stages[event.stage] = bars.add_task(
+                    event.stage, total=event.total, detail=""
+                )
             bars.update(stages[event.stage], completed=event.done, detail=event.detail)
 
 
@@ -151,7 +153,11 @@ def _lines(events: Iterator[Progress]) -> None:
     shown = 0.0
     for event in events:
         now = time.monotonic()
-        if event.stage != stage or event.done == event.total or now - shown > PLAIN_INTERVAL:
+        if (
+            event.stage != stage
+            or event.done == event.total
+            or now - shown > PLAIN_INTERVAL
+        ):
             tell(f"{event.stage}: {event.done}/{event.total} {event.detail}")
             stage = event.stage
             shown = now

@@ -12,7 +12,9 @@ from matboard.cli.fit import show_results
 
 
 def evaluate(
-    prompt: Annotated[str, typer.Argument(metavar="PROMPT", help=PROMPT, show_default=False)],
+    prompt: Annotated[
+        str, typer.Argument(metavar="PROMPT", help=PROMPT, show_default=False)
+    ],
     models: Annotated[
         str,
         typer.Option(
@@ -30,13 +32,17 @@ def evaluate(
     run: Annotated[
         Path,
         typer.Option(
-            "--out", help="The run folder: everything is written there.", show_default=False
+            "--out",
+            help="The run folder: everything is written there.",
+            show_default=False,
         ),
     ],
     test: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Use at most this many test samples of each task.", show_default="all"
+            min=1,
+            help="Use at most this many test samples of each task.",
+            show_default="all",
         ),
     ] = None,
     scorers: Annotated[

@@ -17,7 +17,9 @@ from matboard.cli.console import (
 )
 
 
-def fit(config: Config, words: Words = None, run: RunFolder = None, store: Store = None) -> None:
+def fit(
+    config: Config, words: Words = None, run: RunFolder = None, store: Store = None
+) -> None:
     """Learn prompts on one or several models, judge them on these and others, write a run folder.
 
     Give the same command again to go on with a run that was interrupted.

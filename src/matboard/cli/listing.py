@@ -10,7 +10,9 @@ from matboard import settings
 from matboard.cli.console import out
 from matboard.registry import OWN_PACKAGE, Registry
 
-What = Literal["models", "families", "tasks", "metrics", "prompts", "objectives", "learners"]
+What = Literal[
+    "models", "families", "tasks", "metrics", "prompts", "objectives", "learners"
+]
 
 
 def list_names(
@@ -77,7 +79,9 @@ def _names(registry: Registry) -> list[str]:
     lines = []
     for name in registry:
         package = registry.package(name)
-        lines.append(name if package == OWN_PACKAGE else f"{name:26}of the package {package}")
+        lines.append(
+            name if package == OWN_PACKAGE else f"{name:26}of the package {package}"
+        )
     return lines
 
 
@@ -100,7 +104,9 @@ def _objectives() -> list[str]:
 
     methods = []
     for name, method in METHODS.items():
-        weights = [f"{term}={options['weight']}" for term, options in method.objective.items()]
+        weights = [
+            f"{term}={options['weight']}" for term, options in method.objective.items()
+        ]
         settings = [f"lr={method.lr:g}", f"schedule={method.schedule}", *weights]
         methods.append(f"{name:4} {method.optimiser}, {', '.join(settings)}")
     return [

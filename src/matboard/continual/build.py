@@ -96,7 +96,9 @@ def training_options() -> dict[str, Any]:
     """Options and their types that can be laid under every learner that trains prompts; the others
     take those that they have.
     """
-    return {option: kind for option, kind in _training_types().items() if option != "seed"}
+    return {
+        option: kind for option, kind in _training_types().items() if option != "seed"
+    }
 
 
 def _training_types() -> dict[str, Any]:

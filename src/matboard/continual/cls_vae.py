@@ -26,5 +26,7 @@ def cls_vae(
         elbo: weight of the evidence lower bound.
     """
     dim = eye.backbone.dim
-    source = seeded(training.seed, lambda: ClsVAE(dim, length, code=code, hidden=hidden))
+    source = seeded(
+        training.seed, lambda: ClsVAE(dim, length, code=code, hidden=hidden)
+    )
     return PromptedLearner(eye, source, classes, training, weights=elbo_weights(elbo))

@@ -37,7 +37,9 @@ def crop_and_flip(
     sign = torch.where(flipped, -1.0, 1.0)
     windows = _windows(width * sign, height, right, down)
     grid = F.affine_grid(windows, list(images.shape), align_corners=False)
-    cut = F.grid_sample(images.float(), grid, padding_mode="border", align_corners=False)
+    cut = F.grid_sample(
+        images.float(), grid, padding_mode="border", align_corners=False
+    )
     return cut.round().clamp(0, 255).to(torch.uint8)
 
 

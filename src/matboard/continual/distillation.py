@@ -53,7 +53,9 @@ class QueryMemory:
             self.deviation[label] = rows.std(dim=0, correction=0)
             self.known[label] = True
 
-    def draw(self, count: int, generator: torch.Generator) -> Float[Tensor, "count dim"]:
+    def draw(
+        self, count: int, generator: torch.Generator
+    ) -> Float[Tensor, "count dim"]:
         """Queries of known classes, drawn with equal chance."""
         known = torch.nonzero(self.known).flatten()
         places = torch.randint(len(known), (count,), generator=generator)

@@ -53,7 +53,9 @@ class FrozenEye:
             keeping them saves).
     """
 
-    def __init__(self, backbone: Backbone, *, batch_size: int = 32, keep: bool = True) -> None:
+    def __init__(
+        self, backbone: Backbone, *, batch_size: int = 32, keep: bool = True
+    ) -> None:
         self.backbone = backbone
         self.batch_size = batch_size
         self.keep = keep
@@ -77,7 +79,9 @@ class FrozenEye:
         """Inputs made of any pictures; nothing is kept."""
         with torch.no_grad():
             embedded = self._embed(images)
-            tokens = None if layer is None else self.backbone.advance(embedded, stop=layer)
+            tokens = (
+                None if layer is None else self.backbone.advance(embedded, stop=layer)
+            )
             query = self.backbone.forward(embedded).pooled.float()
         return Inputs(images, query, tokens)
 
@@ -93,7 +97,9 @@ class FrozenEye:
         tokens = torch.stack([entering[layer, s.id] for s in samples])
         return Inputs(images, query, tokens.to(query.device))
 
-    def parts(self, samples: Sequence[Sample], layer: int | None = None) -> Iterator[Inputs]:
+    def parts(
+        self, samples: Sequence[Sample], layer: int | None = None
+    ) -> Iterator[Inputs]:
         """Inputs of so many samples at a time as are encoded at a time."""
         for start in range(0, len(samples), self.batch_size):
             yield self.inputs(samples[start : start + self.batch_size], layer)
@@ -117,7 +123,9 @@ class FrozenEye:
             tokens = self.backbone.advance(self._embed(images), stop=layer)
         return Inputs(images, self.inputs(samples).query, tokens)
 
-    def prepare(self, samples: Sequence[Sample], layer: int | None = None) -> Iterator[int]:
+    def prepare(
+        self, samples: Sequence[Sample], layer: int | None = None
+    ) -> Iterator[int]:
         """Compute what is to be kept, ahead of time; yields how many samples are done."""
         done = 0
         for part in self.parts(samples, layer or None):
@@ -165,9 +173,13 @@ def _decoded(sample: Sample, most: int) -> UInt8[Tensor, "3 side side"]:
     return pixels.permute(2, 0, 1).contiguous()
 
 
-def _enlarged(picture: UInt8[Tensor, "3 small small"], side: int) -> UInt8[Tensor, "3 side side"]:
+def _enlarged(
+    picture: UInt8[Tensor, "3 small small"], side: int
+) -> UInt8[Tensor, "3 side side"]:
     if picture.shape[-1] == side:
         return picture
     small = picture[None].float()
-    grown = F.interpolate(small, size=side, mode="bicubic", antialias=True)  # Pillow's own kernel
+    grown = F.interpolate(
+        small, size=side, mode="bicubic", antialias=True
+    )  # Pillow's own kernel
     return grown[0].round().clamp(0, 255).to(torch.uint8)

@@ -63,4 +63,6 @@ def generator_pool(
         "distillation": distillation,
         "generator_distillation": generator_distillation,
     }
-    return PromptedLearner(eye, source, classes, training, weights=weights, temperature=temperature)
+    return PromptedLearner(
+        eye, source, classes, training, weights=weights, temperature=temperature
+    )

@@ -38,7 +38,9 @@ def picture_vae(eye: FrozenEye, training: Training, side: int, code: int) -> Ima
     """A VAE whose pictures join as tokens. Raises ConfigError."""
     whole_patches(eye, side)
     if side % 4:
-        raise ConfigError(f"Generated pictures of side {side} came; expected a multiple of 4.")
+        raise ConfigError(
+            f"Generated pictures of side {side} came; expected a multiple of 4."
+        )
     return ImageVAE(patches(eye, training.layer), side, code=code)
 
 

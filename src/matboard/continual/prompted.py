@@ -130,7 +130,9 @@ class PromptedLearner(Learner):
             nn.init.zeros_(self.head.bias)
         self.ridge: RidgeHead | None = None
         if training.head != "linear":
-            self.ridge = RidgeHead(classes, 2 * dim if training.head == "ridge-both" else dim)
+            self.ridge = RidgeHead(
+                classes, 2 * dim if training.head == "ridge-both" else dim
+            )
         self.memory: QueryMemory | None = None
         if self.weights.get("generator_distillation"):
             self.memory = QueryMemory(classes, dim)
@@ -244,7 +246,9 @@ class PromptedLearner(Learner):
         said = {name: value.item() for name, value in losses.items()}
         return LearnStep(index + 1, total, loss.item(), said, skipped=not finite)
 
-    def _losses(self, lesson: _Lesson, part: Int[Tensor, " batch"], index: int) -> Losses:
+    def _losses(
+        self, lesson: _Lesson, part: Int[Tensor, " batch"], index: int
+    ) -> Losses:
         """Every term before its weight."""
         inputs = self._training_inputs(lesson, part, self._rng(lesson, index, 1))
         made = self._prompts(inputs)
@@ -262,7 +266,9 @@ class PromptedLearner(Learner):
             queries = drawn.to(self._device)
             new = self.source.generate(queries)
             old = lesson.generator.generate(queries)
-            assert new is not None and old is not None  # looked at when this learner was made
+            assert (
+                new is not None and old is not None
+            )  # looked at when this learner was made
             losses["generator_distillation"] = F.mse_loss(new, old)
         return losses
 

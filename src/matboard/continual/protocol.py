@@ -48,7 +48,9 @@ class Choices:
     labels: NDArray[np.int64]
 
 
-def run_stream(learner: Learner, stream: TaskStream, start: int = 0) -> Iterator[LearnStep | Stage]:
+def run_stream(
+    learner: Learner, stream: TaskStream, start: int = 0
+) -> Iterator[LearnStep | Stage]:
     """Learn the tasks from ``start`` on; yields steps, and a `Stage` after each task.
 
     To resume, load the learner's state as it was after task ``start`` − 1.

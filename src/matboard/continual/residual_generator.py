@@ -38,7 +38,9 @@ def residual_generator(
         ConfigError: a top-k above the pool's size.
     """
     dim = eye.backbone.dim
-    pool = PromptPool(size, length, dim, top_k, weighting=weighting, seed=10 * training.seed)
+    pool = PromptPool(
+        size, length, dim, top_k, weighting=weighting, seed=10 * training.seed
+    )
     source = seeded(training.seed, lambda: ResidualGenerator(pool, dim, hidden=hidden))
     weights = {"pull": pull, "generator_distillation": generator_distillation}
     return PromptedLearner(eye, source, classes, training, weights=weights)

@@ -67,7 +67,11 @@ class RidgeHead:
 
     def tensors(self) -> dict[str, Tensor]:
         """What is kept."""
-        return {"ridge.gram": self.gram, "ridge.cross": self.cross, "ridge.weight": self.weight}
+        return {
+            "ridge.gram": self.gram,
+            "ridge.cross": self.cross,
+            "ridge.weight": self.weight,
+        }
 
     def _best_penalty(self, data: Tensor, targets: Tensor) -> float:
         """Of the sums so far, judged by samples that are not among them; the least of equals."""

@@ -1,6 +1,10 @@
 """What was measured, with its uncertainty; numpy only."""
 
-from matboard.metrics.accuracy_matrix import BACKWARD_TRANSFERS, FORGETTINGS, AccuracyMatrix
+from matboard.metrics.accuracy_matrix import (
+    BACKWARD_TRANSFERS,
+    FORGETTINGS,
+    AccuracyMatrix,
+)
 from matboard.metrics.answers import generation_correct
 from matboard.metrics.intervals import (
     Estimate,

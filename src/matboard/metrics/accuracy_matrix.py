@@ -88,7 +88,9 @@ class AccuracyMatrix:
         """Backward transfer under a name of ``BACKWARD_TRANSFERS``, by default that of the GEM
         paper (arXiv 1706.08840).
         """
-        return self._measure("definition of backward transfer", definition, BACKWARD_TRANSFERS)
+        return self._measure(
+            "definition of backward transfer", definition, BACKWARD_TRANSFERS
+        )
 
     def forward_transfer(self, untrained: Sequence[float]) -> float:
         """1/(T−1) Σ_{j>1} R[j−1,j] − b_j: GEM. Meaningless where the head knows no class before it
@@ -112,7 +114,9 @@ class AccuracyMatrix:
             writer = csv.writer(file)
             writer.writerow([_CORNER, *self.tasks])
             for task, row in zip(self.tasks, self.values, strict=True):
-                cells = ["" if np.isnan(value) else repr(value) for value in row.tolist()]
+                cells = [
+                    "" if np.isnan(value) else repr(value) for value in row.tolist()
+                ]
                 writer.writerow([task, *cells])
 
     @classmethod
@@ -121,7 +125,9 @@ class AccuracyMatrix:
         with Path(path).open(newline="", encoding="utf-8") as file:
             header, *rows = list(csv.reader(file)) or [[]]
         try:
-            values = [[float(cell) if cell else np.nan for cell in row[1:]] for row in rows]
+            values = [
+                [float(cell) if cell else np.nan for cell in row[1:]] for row in rows
+            ]
             return cls(np.array(values), header[1:])
         except ValueError as error:
             raise InputError(
@@ -160,7 +166,8 @@ def _wrong_values(values: _Matrix) -> str | None:
     square = values.ndim == 2 and values.shape[0] == values.shape[1]
     if not square or not values.size:
         return (
-            f"An accuracy matrix is square, stages × tasks, but this one has shape {values.shape}."
+            "An accuracy matrix is square, stages × tasks, but this one has shape"
+            f" {values.shape}."
         )
     if np.isnan(np.tril(values)).any():
         return (

@@ -18,7 +18,9 @@ _NOT = re.compile(r"not|none|\w+n't")
 _ARTICLES = {"a", "an", "the"}
 
 
-def generation_correct(text: str, answer: str, candidates: Sequence[str] = ()) -> bool | None:
+def generation_correct(
+    text: str, answer: str, candidates: Sequence[str] = ()
+) -> bool | None:
     """Does the generated text give the answer?
 
     The first candidate that the text mentions is what it says, longer candidates taking precedence
@@ -71,7 +73,9 @@ def _first_mention(words: list[str], phrases: Sequence[list[str]]) -> int | None
     return None
 
 
-def _longest_at(words: list[str], start: int, phrases: Sequence[list[str]]) -> int | None:
+def _longest_at(
+    words: list[str], start: int, phrases: Sequence[list[str]]
+) -> int | None:
     """Index of the longest phrase that starts there; among equals the first."""
     found = None
     longest = 0
@@ -83,5 +87,7 @@ def _longest_at(words: list[str], start: int, phrases: Sequence[list[str]]) -> i
 
 
 def _negated(words: list[str], start: int) -> bool:
-    before = [word for word in words[max(0, start - 2) : start] if word not in _ARTICLES]
+    before = [
+        word for word in words[max(0, start - 2) : start] if word not in _ARTICLES
+    ]
     return bool(before) and _NOT.fullmatch(before[-1]) is not None

@@ -98,7 +98,9 @@ def estimate(metric: str, scores: Array, labels: Array) -> Estimate:
     return mean_over_seeds(metric, [scores], labels)
 
 
-def paired_difference(metric: str, scores_a: Array, scores_b: Array, labels: Array) -> Estimate:
+def paired_difference(
+    metric: str, scores_a: Array, scores_b: Array, labels: Array
+) -> Estimate:
     """What going from condition a to condition b gains, metric(b) − metric(a), on the same
     samples.
     """
@@ -147,7 +149,9 @@ def difference_over_seeds(
     return estimated.within(-1, 1)
 
 
-def interval(values: Sequence[float], mean: Weighted, n: int, imagined: Array) -> Estimate:
+def interval(
+    values: Sequence[float], mean: Weighted, n: int, imagined: Array
+) -> Estimate:
     """The mean of the seeds' ``values`` with its interval.
 
     Args:
@@ -237,7 +241,9 @@ def _beside_imagined(
     return weighted(metric, all_scores, all_labels)
 
 
-def _difference(metric: str, scores_a: Array, scores_b: Array, labels: Array) -> Weighted:
+def _difference(
+    metric: str, scores_a: Array, scores_b: Array, labels: Array
+) -> Weighted:
     opposite = [not sure for sure in _RIGHT]
     a = _beside_imagined(metric, scores_a, labels, right=_RIGHT)
     b = _beside_imagined(metric, scores_b, labels, right=opposite)

@@ -55,7 +55,9 @@ def credit(scores: Array, labels: Array) -> NDArray[np.float64]:
     return np.asarray(shares(scores)[np.arange(len(labels)), labels])
 
 
-def tied_candidates(scores: Array, candidates: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
+def tied_candidates(
+    scores: Array, candidates: Sequence[Sequence[str]]
+) -> list[tuple[str, ...]]:
     """Groups of candidates that have exactly the same score wherever they meet: the model cannot
     tell them apart (words that its tokenizer does not know, say).
 
@@ -111,7 +113,9 @@ def checked(scores: Array, labels: Array) -> tuple[Array, Array]:
             f" {labels.shape}."
         )
     if not scores.size:
-        raise InputError(f"There is nothing to score: the scores have shape {scores.shape}.")
+        raise InputError(
+            f"There is nothing to score: the scores have shape {scores.shape}."
+        )
     overflown = np.isnan(scores).any(axis=1)
     impossible = (scores == -np.inf).all(axis=1)
     if bad := np.flatnonzero(overflown | impossible).tolist():

@@ -144,7 +144,11 @@ def _value(read: Read, seed: StreamHits) -> float:
 
 
 def _over_seeds(
-    values: Sequence[float], measures: Sequence[Weighted], one: StreamHits, *, weight: float
+    values: Sequence[float],
+    measures: Sequence[Weighted],
+    one: StreamHits,
+    *,
+    weight: float,
 ) -> Estimate:
     """``weight``: of the imagined samples of one pattern, all tasks together."""
     tasks = len(one.hits)

@@ -137,13 +137,20 @@ class TransformerBackbone(Backbone):
         return patches
 
     def advance(
-        self, tokens: Tokens, prompts: Entering = None, *, start: int = 0, stop: int | None = None
+        self,
+        tokens: Tokens,
+        prompts: Entering = None,
+        *,
+        start: int = 0,
+        stop: int | None = None,
     ) -> TokensOut:
         """See `Backbone.advance`."""
         last = self.depth if stop is None else stop
         return self._advance(tokens, prompts or {}, start, last)[0]
 
-    def forward(self, tokens: Tokens, prompts: Entering = None, *, start: int = 0) -> Outputs:
+    def forward(
+        self, tokens: Tokens, prompts: Entering = None, *, start: int = 0
+    ) -> Outputs:
         """See `Backbone.forward`."""
         hidden, count = self._advance(tokens, prompts or {}, start, self.depth)
         hidden = self._after(hidden)
@@ -183,7 +190,9 @@ class TransformerBackbone(Backbone):
     def _cls_position(self) -> Float[Tensor, " dim"]:
         embeddings: Any = self.tower.embeddings
         named = ("position_embeddings", "position_embedding")
-        table = next(getattr(embeddings, name) for name in named if hasattr(embeddings, name))
+        table = next(
+            getattr(embeddings, name) for name in named if hasattr(embeddings, name)
+        )
         weight: Tensor = table.weight if isinstance(table, nn.Embedding) else table
         if not self.special:
             return torch.zeros(self.dim, device=weight.device)
@@ -242,7 +251,9 @@ def _statistics(name: str, kind: str) -> tuple[Any, Any]:
             f"{name} has no preprocessor_config.json, which says how its pixels are normalised;"
             " copy it from where it came."
         )
-    processor = load_part(hf.AutoImageProcessor, "image processor", name, use_fast=False)
+    processor = load_part(
+        hf.AutoImageProcessor, "image processor", name, use_fast=False
+    )
     return processor.image_mean, processor.image_std
 
 

@@ -197,7 +197,9 @@ def require(model: FrozenModel, ability: Callable[..., Able], *, doing: str) -> 
         return model
     able = [_said(kind) for kind in ABILITIES if isinstance(model, kind)]
     lacking = f"{model.name} ({type(model).__name__}) cannot {_said(wanted)}"
-    raise ModelError(f"{lacking}, which {doing} needs. It can {' and '.join(able) or 'nothing'}.")
+    raise ModelError(
+        f"{lacking}, which {doing} needs. It can {' and '.join(able) or 'nothing'}."
+    )
 
 
 def _said(kind: type[FrozenModel]) -> str:
@@ -279,12 +281,19 @@ class Backbone(ABC):
 
     @abstractmethod
     def advance(
-        self, tokens: Tokens, prompts: Entering = None, *, start: int = 0, stop: int | None = None
+        self,
+        tokens: Tokens,
+        prompts: Entering = None,
+        *,
+        start: int = 0,
+        stop: int | None = None,
     ) -> TokensOut:
         """Blocks ``start`` to ``stop`` (the end where None), without the final norm."""
 
     @abstractmethod
-    def forward(self, tokens: Tokens, prompts: Entering = None, *, start: int = 0) -> Outputs:
+    def forward(
+        self, tokens: Tokens, prompts: Entering = None, *, start: int = 0
+    ) -> Outputs:
         """From the sequence that enters block ``start`` to the outputs."""
 
     @abstractmethod

@@ -35,7 +35,9 @@ class ClipGuide(Guide):
         ModelError: the model is no dual encoder.
     """
 
-    def __init__(self, model: Any, image_processor: Any, tokenizer: Any, *, name: str = "") -> None:
+    def __init__(
+        self, model: Any, image_processor: Any, tokenizer: Any, *, name: str = ""
+    ) -> None:
         missing = [part for part in DUAL_ENCODER if not hasattr(model, part)]
         if missing:
             raise ModelError(
@@ -103,7 +105,9 @@ def load_guide(
     model = model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     loaded = ClipGuide(model, processor, tokenizer, name=place)
     if loaded.refusal is not None:
-        warnings.warn(f"No prompt can be learned with {place}. {loaded.refusal}", stacklevel=2)
+        warnings.warn(
+            f"No prompt can be learned with {place}. {loaded.refusal}", stacklevel=2
+        )
     elif loaded.preprocess.deviation is not None:
         warnings.warn(f"{place}: {loaded.preprocess.deviation}", stacklevel=2)
     return loaded

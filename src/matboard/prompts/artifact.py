@@ -78,12 +78,18 @@ class VisualPrompt(ModelHubMixin):  # type: ignore[misc]
         self.range = range
         self.patch = patch
         if np.iscomplexobj(perturbation):
-            raise PromptError("The perturbation has complex values; expected real ones.")
-        with np.errstate(over="ignore"):  # what overflows is not finite, and refused as such
+            raise PromptError(
+                "The perturbation has complex values; expected real ones."
+            )
+        with np.errstate(
+            over="ignore"
+        ):  # what overflows is not finite, and refused as such
             self.perturbation = np.array(perturbation, dtype=np.float32)
         self.perturbation.flags.writeable = False
         self.config = dict(config or {})
-        self._hub_mixin_config = None  # the mixin would write a second configuration file from it
+        self._hub_mixin_config = (
+            None  # the mixin would write a second configuration file from it
+        )
         self._check()
         if self.clipped:
             self.config["warning"] = (
@@ -162,7 +168,9 @@ class VisualPrompt(ModelHubMixin):  # type: ignore[misc]
 
     def preview(self) -> Image.Image:
         """The prompt on a grey picture."""
-        return self.apply(Image.new("RGB", (self.canvas.inner, self.canvas.inner), GREY))
+        return self.apply(
+            Image.new("RGB", (self.canvas.inner, self.canvas.inner), GREY)
+        )
 
     def blank(self) -> VisualPrompt:
         """The same geometry with nothing learned: the shrunk picture on black. A baseline of every
@@ -182,12 +190,18 @@ class VisualPrompt(ModelHubMixin):  # type: ignore[misc]
         transfer table.
         """
         low, high = valid_range(self.layout)
-        drawn = np.random.default_rng(seed).uniform(low, high, size=self.perturbation.shape)
+        drawn = np.random.default_rng(seed).uniform(
+            low, high, size=self.perturbation.shape
+        )
         return self._like(drawn, {"baseline": "noise", "seed": seed})
 
-    def _like(self, values: NDArray[np.floating], config: Mapping[str, Any]) -> VisualPrompt:
+    def _like(
+        self, values: NDArray[np.floating], config: Mapping[str, Any]
+    ) -> VisualPrompt:
         inside = (values * self.region).astype(np.float32)
-        return VisualPrompt(self.canvas, inside, self.layout, "clamped", self.patch, config)
+        return VisualPrompt(
+            self.canvas, inside, self.layout, "clamped", self.patch, config
+        )
 
     def with_scores(self, scores: Iterable[Score], **more: Any) -> VisualPrompt:
         """The same prompt, its description telling how models did with it: what the model card
@@ -206,7 +220,9 @@ class VisualPrompt(ModelHubMixin):  # type: ignore[misc]
         """Write the folder. Raises PromptError, and then leaves a whole prompt behind."""
         description = self.description()
         card = model_card(description)
-        files.write(save_directory, description, self.perturbation, self.preview(), card)
+        files.write(
+            save_directory, description, self.perturbation, self.preview(), card
+        )
 
     def description(self) -> dict[str, Any]:
         """All but the pixels, as written to ``prompt_config.json``; ``matboard_version`` is that of
@@ -293,10 +309,20 @@ def as_picture(source: Picture) -> Image.Image:
             f"A value of type {type(source).__name__} came; expected a PIL picture, a picture's"
             " file, or an array of pixels."
         )
-    if source.dtype == np.uint8 and source.ndim == 3 and source.shape[2] == 3 and source.size:
+    if (
+        source.dtype == np.uint8
+        and source.ndim == 3
+        and source.shape[2] == 3
+        and source.size
+    ):
         return Image.fromarray(np.ascontiguousarray(source))
     floats = np.issubdtype(source.dtype, np.floating) and source.ndim == 3
-    if floats and source.shape[0] == 3 and source.size and 0 <= source.min() <= source.max() <= 1:
+    if (
+        floats
+        and source.shape[0] == 3
+        and source.size
+        and 0 <= source.min() <= source.max() <= 1
+    ):
         return to_picture(source)
     raise ImageError(
         f"An array of {source.dtype} and shape {source.shape} came; expected uint8 as (height,"

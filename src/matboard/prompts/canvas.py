@@ -84,7 +84,9 @@ class Canvas:
         """
         return self._fit(picture, self.inner, offset, mirror)
 
-    def full(self, picture: Image.Image, offset: float = 0.5, mirror: bool = False) -> Image.Image:
+    def full(
+        self, picture: Image.Image, offset: float = 0.5, mirror: bool = False
+    ) -> Image.Image:
         """The picture as ``size × size`` RGB, without room for a prompt: what a model sees when
         there is none.
         """
@@ -102,7 +104,9 @@ class Canvas:
             )
         return _on_black(picture, self.size)
 
-    def _fit(self, picture: Image.Image, side: int, offset: float, mirror: bool) -> Image.Image:
+    def _fit(
+        self, picture: Image.Image, side: int, offset: float, mirror: bool
+    ) -> Image.Image:
         if not 0 <= offset <= 1:
             raise ConfigError(
                 f"A crop offset of {offset} came; expected one from 0 (left or top) to 1 (right or"
@@ -113,7 +117,9 @@ class Canvas:
         if self.policy == "crop":
             fitted = _resize_and_crop(picture, (width, height), side, offset)
         else:
-            fitted = _on_black(picture.resize((width, height), Image.Resampling.BICUBIC), side)
+            fitted = _on_black(
+                picture.resize((width, height), Image.Resampling.BICUBIC), side
+            )
         return ImageOps.mirror(fitted) if mirror else fitted
 
 
@@ -171,7 +177,9 @@ class Patch:
     left: int = 0
 
 
-def region(canvas: Canvas, layout: str, patch: Patch | None = None) -> NDArray[np.bool_]:
+def region(
+    canvas: Canvas, layout: str, patch: Patch | None = None
+) -> NDArray[np.bool_]:
     """``size size``, True where a prompt of this layout acts.
 
     Raises:
@@ -182,7 +190,9 @@ def region(canvas: Canvas, layout: str, patch: Patch | None = None) -> NDArray[n
     if layout not in LAYOUTS:
         raise UnknownName("prompt layout", layout, LAYOUTS)
     if layout == "border" and canvas.width == 0:
-        raise ConfigError("Layout 'border' needs a width of at least 1; the canvas has width 0.")
+        raise ConfigError(
+            "Layout 'border' needs a width of at least 1; the canvas has width 0."
+        )
     if layout != "border" and canvas.width > 0:
         raise ConfigError(
             f"Layout {layout!r} needs width 0, as it lies on the picture; the canvas has width"
@@ -208,8 +218,13 @@ def area(canvas: Canvas, patch: Patch | None) -> tuple[slice, slice]:
     patch = patch or Patch(canvas.size)
     bottom = patch.top + patch.side
     right = patch.left + patch.side
-    if min(patch.side - 1, patch.top, patch.left) < 0 or max(bottom, right) > canvas.size:
-        raise ConfigError(f"{patch} lies outside a canvas of {canvas.size}×{canvas.size} pixels.")
+    if (
+        min(patch.side - 1, patch.top, patch.left) < 0
+        or max(bottom, right) > canvas.size
+    ):
+        raise ConfigError(
+            f"{patch} lies outside a canvas of {canvas.size}×{canvas.size} pixels."
+        )
     return slice(patch.top, bottom), slice(patch.left, right)
 
 

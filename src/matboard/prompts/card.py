@@ -32,7 +32,9 @@ def model_card(description: Mapping[str, Any]) -> str:
     """
     canvas = description["canvas"]
     scores = [Score.model_validate(score) for score in description.get("scores", ())]
-    facts = {key: value for key, value in description.items() if key not in _SHOWN_APART}
+    facts = {
+        key: value for key, value in description.items() if key not in _SHOWN_APART
+    }
     parts = [
         f"---\n{_front_matter(description, scores)}---\n\n# Visual prompt\n",
         f"{_origin(description)}\n",
@@ -77,7 +79,9 @@ def _result(score: Score) -> dict[str, Any]:
     metric = {
         "type": _line(score.metric),
         "value": score.value,
-        "name": _line(f"{score.metric} of {score.model} with the prompt, by {score.scorer}"),
+        "name": _line(
+            f"{score.metric} of {score.model} with the prompt, by {score.scorer}"
+        ),
     }
     return {
         "task": {"type": "image-text-to-text"},
@@ -109,7 +113,14 @@ def _scores(scores: Sequence[Score]) -> str:
     ]
     for score in scores:
         model = f"{score.model} (learned on)" if score.learned_on else score.model
-        cells = (model, score.task, score.scorer, score.n, _share(score.untouched), _value(score))
+        cells = (
+            model,
+            score.task,
+            score.scorer,
+            score.n,
+            _share(score.untouched),
+            _value(score),
+        )
         lines.append(f"| {' | '.join(map(_cell, cells))} |")
     return "\n".join([*lines, ""])
 

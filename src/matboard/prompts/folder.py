@@ -62,7 +62,9 @@ def write(
         kept = "the new prompt is whole, and loads"
         _finish(folder)
     except OSError as error:
-        raise PromptError(f"{folder} cannot be written ({_reason(error)}); {kept}.") from error
+        raise PromptError(
+            f"{folder} cannot be written ({_reason(error)}); {kept}."
+        ) from error
 
 
 def _write_files(
@@ -98,7 +100,10 @@ def read(folder: Path) -> tuple[dict[str, Any], NDArray[np.floating]]:
     """Description and pixels, each checked for itself. Raises PromptError."""
     description = _read_config(_newest(folder, CONFIG))
     content = _read_bytes(_newest(folder, TENSOR), MOST_BYTES)
-    if description.pop("tensor_sha256", None) not in (None, hashlib.sha256(content).hexdigest()):
+    if description.pop("tensor_sha256", None) not in (
+        None,
+        hashlib.sha256(content).hexdigest(),
+    ):
         raise PromptError(
             f"{folder / TENSOR} is not the tensor that {CONFIG} describes; one of the two was"
             " changed or damaged."

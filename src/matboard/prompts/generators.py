@@ -59,7 +59,9 @@ class Gaussian(nn.Module):
         return mean + deviation * torch.randn_like(mean), kl
 
     def reconstruction(
-        self, data: Float[Tensor, "batch *shape"], decoded: Float[Tensor, "batch *shape"]
+        self,
+        data: Float[Tensor, "batch *shape"],
+        decoded: Float[Tensor, "batch *shape"],
     ) -> Float[Tensor, ""]:
         """−log p(x | z)."""
         scaled = (data - decoded) * (-self.log_deviation).exp()
@@ -85,7 +87,9 @@ class ClsVAE(PromptSource):
     scale: Tensor
     begun: Tensor
 
-    def __init__(self, dim: int, length: int, *, code: int = 64, hidden: int = 256) -> None:
+    def __init__(
+        self, dim: int, length: int, *, code: int = 64, hidden: int = 256
+    ) -> None:
         super().__init__()
         self.length = length
         self.encode = nn.Sequential(nn.Linear(dim, hidden), nn.GELU())
@@ -110,7 +114,9 @@ class ClsVAE(PromptSource):
         z, kl = self.gaussian.code(self.encode(data))
         hidden = self.decode(z)
         reconstruction = self.gaussian.reconstruction(data, self.query(hidden))
-        return Prompted(self._tokens(hidden), {"reconstruction": reconstruction, "kl": kl})
+        return Prompted(
+            self._tokens(hidden), {"reconstruction": reconstruction, "kl": kl}
+        )
 
     def generate(self, query: Queries) -> PromptTokens:
         """See `PromptSource.generate`."""
@@ -134,7 +140,9 @@ class ImageVAE(PromptSource):
             patch.
     """
 
-    def __init__(self, embed: Embed, side: int = 32, *, code: int = 64, width: int = 32) -> None:
+    def __init__(
+        self, embed: Embed, side: int = 32, *, code: int = 64, width: int = 32
+    ) -> None:
         super().__init__()
         self.embed, self.side = embed, side
         small = side // 4

@@ -84,7 +84,9 @@ class ImagePrompts(PromptSource):
                 f" as tokens of {dim}."
             )
         if route == "patch_embedding" and embed is None:
-            raise ConfigError("Route 'patch_embedding' needs the backbone's patch embedding.")
+            raise ConfigError(
+                "Route 'patch_embedding' needs the backbone's patch embedding."
+            )
         self.selector = Selector(size, dim, top_k, selection, bounds, seed)
         self.embed = embed
         self.dim = dim

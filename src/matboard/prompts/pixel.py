@@ -177,12 +177,16 @@ class PixelPrompt(nn.Module):
         prompt.delta.data = prompt._inverse(values)
         return prompt
 
-    def _inverse(self, values: Float[Tensor, "3 side side"]) -> Float[Tensor, "3 side side"]:
+    def _inverse(
+        self, values: Float[Tensor, "3 side side"]
+    ) -> Float[Tensor, "3 side side"]:
         """The δ whose perturbation has these values."""
         if self.range != "sigmoid":
             return values
         low, high = valid_range(self.layout)
-        return torch.logit((values - low) / (high - low), eps=torch.finfo(torch.float32).eps)
+        return torch.logit(
+            (values - low) / (high - low), eps=torch.finfo(torch.float32).eps
+        )
 
 
 def clamp_straight_through(values: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
@@ -204,7 +208,9 @@ def _fit(images: Images, side: int, policy: str) -> Float[Tensor, "batch 3 side 
         images = images[..., top : top + short, left : left + short]
         height = width = short
     columns, rows = scaled(width, height, side, policy)
-    resized = F.interpolate(images, size=(rows, columns), mode="bicubic", antialias=True)
+    resized = F.interpolate(
+        images, size=(rows, columns), mode="bicubic", antialias=True
+    )
     left = (side - columns) // 2
     top = (side - rows) // 2
     around = (left, side - columns - left, top, side - rows - top)

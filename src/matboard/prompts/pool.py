@@ -108,7 +108,9 @@ class Selector(nn.Module):
 
     def forward(
         self, query: Queries
-    ) -> tuple[Int[Tensor, "batch top_k"], Float[Tensor, "batch size"], Float[Tensor, ""]]:
+    ) -> tuple[
+        Int[Tensor, "batch top_k"], Float[Tensor, "batch size"], Float[Tensor, ""]
+    ]:
         """(chosen, similarity, pull): pull is L2P Eq. 5's second term, Σ over the chosen of 1 −
         cosine, mean over the batch.
         """
@@ -149,7 +151,9 @@ class PromptPool(PromptSource):
         self.selector = Selector(size, dim, top_k, selection, bounds, seed)
         self.count = length * top_k if weighting == "hard" else length
         self.prompts = nn.Parameter(uniform((size, length, dim), bounds, seed + 1))
-        self.attention = nn.Parameter(torch.ones(size, dim)) if weighting == "soft" else None
+        self.attention = (
+            nn.Parameter(torch.ones(size, dim)) if weighting == "soft" else None
+        )
 
     def forward(self, query: Queries, images: Pictures) -> Prompted:
         """See `PromptSource.forward`; pictures are not looked at."""
@@ -177,6 +181,8 @@ def uniform(shape: tuple[int, ...], bounds: tuple[float, float], seed: int) -> T
     """
     low, high = bounds
     if not low < high:
-        raise ConfigError(f"bounds are {low:g} and {high:g}; expected the lower one first.")
+        raise ConfigError(
+            f"bounds are {low:g} and {high:g}; expected the lower one first."
+        )
     drawn = torch.rand(shape, generator=torch.Generator().manual_seed(seed))
     return low + (high - low) * drawn

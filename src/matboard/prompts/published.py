@@ -98,14 +98,18 @@ def _read(archive: zipfile.ZipFile) -> NDArray[np.float32]:
     if not isinstance(tensor, _Strided):
         raise ValueError("its 'perturbation' is no dense tensor")
     _check(tensor)
-    numbers = _member(archive, root.removesuffix("data.pkl") + f"data/{tensor.stored.key}")
+    numbers = _member(
+        archive, root.removesuffix("data.pkl") + f"data/{tensor.stored.key}"
+    )
     return _dense(tensor, numbers)
 
 
 def _member(archive: zipfile.ZipFile, name: str, most: int = MOST_BYTES) -> bytes:
     found = archive.getinfo(name)
     if found.compress_type != zipfile.ZIP_STORED or found.file_size > most:
-        raise ValueError(f"its {Path(name).name} is compressed, or larger than {most} bytes")
+        raise ValueError(
+            f"its {Path(name).name} is compressed, or larger than {most} bytes"
+        )
     return archive.read(found)
 
 
@@ -113,7 +117,9 @@ def _check(tensor: _Strided) -> None:
     """Raise ValueError unless the tensor has a prompt's shape and covers each number once."""
     if tensor.stored.kind not in _STORAGES:
         known = ", ".join(_STORAGES)
-        raise ValueError(f"its numbers are a {tensor.stored.kind}; expected one of {known}")
+        raise ValueError(
+            f"its numbers are a {tensor.stored.kind}; expected one of {known}"
+        )
     shape = tensor.shape
     if len(shape) != 3 or shape[0] != 3 or shape[1] != shape[2] or shape[1] < 1:
         raise ValueError(f"it has shape {shape}; expected (3, size, size)")
@@ -127,8 +133,12 @@ def _dense(tensor: _Strided, numbers: bytes) -> NDArray[np.float32]:
     count = int(np.prod(tensor.shape, dtype=object))
     values = stored[tensor.offset : tensor.offset + count]
     if len(values) != count:
-        raise ValueError(f"shape {tensor.shape} needs {count} numbers; it holds {len(values)}")
-    with np.errstate(over="ignore"):  # what overflows is not finite, and refused as such
+        raise ValueError(
+            f"shape {tensor.shape} needs {count} numbers; it holds {len(values)}"
+        )
+    with np.errstate(
+        over="ignore"
+    ):  # what overflows is not finite, and refused as such
         return values.astype(np.float32).reshape(tensor.shape)
 
 
@@ -138,8 +148,14 @@ class _Reader(pickle.Unpickler):
     def __init__(self, pickled: bytes) -> None:
         for code, argument, _ in pickletools.genops(pickled):
             # A place far outside would make the memo huge before any name is looked at.
-            if "PUT" in code.name and isinstance(argument, int) and argument > len(pickled):
-                raise ValueError(f"its data.pkl counts to {argument} in {len(pickled)} bytes")
+            if (
+                "PUT" in code.name
+                and isinstance(argument, int)
+                and argument > len(pickled)
+            ):
+                raise ValueError(
+                    f"its data.pkl counts to {argument} in {len(pickled)} bytes"
+                )
         super().__init__(io.BytesIO(pickled))
 
     def find_class(self, module: str, name: str) -> Callable[..., Any] | _Kind:
@@ -166,7 +182,9 @@ class _Reader(pickle.Unpickler):
 def _tensor(stored: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> _Strided:
     if not isinstance(stored, _Stored):
         raise ValueError("it does not say where its numbers are")
-    return _Strided(stored, int(offset), tuple(map(int, shape)), tuple(map(int, strides)))
+    return _Strided(
+        stored, int(offset), tuple(map(int, shape)), tuple(map(int, strides))
+    )
 
 
 def _parameter(data: Any, *_: Any) -> Any:

@@ -129,11 +129,15 @@ def parse(content: bytes) -> dict[str, Any]:
 def check_plain(value: Any, where: str = "the description", depth: int = 0) -> None:
     """Raise PromptError unless JSON carries the value there and back, and people can read it."""
     if depth > _DEEPEST:
-        raise PromptError(f"holds more than {_DEEPEST} levels of nesting in {where[:80]}")
+        raise PromptError(
+            f"holds more than {_DEEPEST} levels of nesting in {where[:80]}"
+        )
     if isinstance(value, Mapping):
         for key, inner in value.items():
             if not isinstance(key, str):
-                raise PromptError(f"has a key in {where} that is no text: {_brief(repr(key))}")
+                raise PromptError(
+                    f"has a key in {where} that is no text: {_brief(repr(key))}"
+                )
             check_plain(key, f"a key of {where}", depth + 1)
             check_plain(inner, key, depth + 1)
     elif isinstance(value, list | tuple):
@@ -148,7 +152,9 @@ def check_plain(value: Any, where: str = "the description", depth: int = 0) -> N
 
 def _is_plain(value: Any) -> bool:
     if isinstance(value, str):
-        return value.isprintable() or not any(0xD800 <= ord(letter) < 0xE000 for letter in value)
+        return value.isprintable() or not any(
+            0xD800 <= ord(letter) < 0xE000 for letter in value
+        )
     if isinstance(value, bool) or value is None:
         return True
     if isinstance(value, int):

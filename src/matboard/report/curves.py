@@ -9,7 +9,15 @@ from itertools import groupby, pairwise
 from statistics import fmean
 from typing import TYPE_CHECKING, TypeAlias
 
-from matboard.report.figures import WIDTH, Drawing, colour_of, new_axes, style, to_svg, variable
+from matboard.report.figures import (
+    WIDTH,
+    Drawing,
+    colour_of,
+    new_axes,
+    style,
+    to_svg,
+    variable,
+)
 from matboard.results import StepRow
 
 if TYPE_CHECKING:
@@ -222,7 +230,9 @@ def _drawn(steps: Iterable[StepRow]) -> dict[Quantity, list[Point]]:
     models = {quantity.model for quantity in found if quantity.model}
     if len(models) > 1:
         return found
-    return {quantity: points for quantity, points in found.items() if not quantity.model}
+    return {
+        quantity: points for quantity, points in found.items() if not quantity.model
+    }
 
 
 def _lines(found: Mapping[Quantity, Sequence[Point]]) -> list[Line]:
@@ -232,7 +242,9 @@ def _lines(found: Mapping[Quantity, Sequence[Point]]) -> list[Line]:
     return lines
 
 
-def _panel(quantity: Quantity, title: str, lines: Sequence[Line], *, legend: bool) -> Panel:
+def _panel(
+    quantity: Quantity, title: str, lines: Sequence[Line], *, legend: bool
+) -> Panel:
     return Panel(
         title,
         tuple(lines),

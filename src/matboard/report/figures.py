@@ -94,5 +94,11 @@ def to_svg(axes: Axes, words: str) -> str:
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r' (width|height)="[\d.]+pt"', "", svg, count=2)
-    svg = re.sub(r"#01fe([0-9a-f]{2})", lambda found: f"var(--{VARIABLES[int(found[1], 16)]})", svg)
-    return svg.replace("<svg", f'<svg role="img" aria-label="{html.escape(words, quote=True)}"', 1)
+    svg = re.sub(
+        r"#01fe([0-9a-f]{2})",
+        lambda found: f"var(--{VARIABLES[int(found[1], 16)]})",
+        svg,
+    )
+    return svg.replace(
+        "<svg", f'<svg role="img" aria-label="{html.escape(words, quote=True)}"', 1
+    )

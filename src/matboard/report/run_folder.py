@@ -26,7 +26,13 @@ from matboard.results import (
 )
 from matboard.runs import Run
 
-FILES = ("config.yaml", "environment.json", "plan.json", "metrics.jsonl", "results.json")
+FILES = (
+    "config.yaml",
+    "environment.json",
+    "plan.json",
+    "metrics.jsonl",
+    "results.json",
+)
 
 
 @dataclass(frozen=True)
@@ -121,7 +127,9 @@ def read_folder(folder: Path) -> RunFolder:
         environment=_json(folder / "environment.json"),
         plan=plan if isinstance(plan, StudyPlan) else None,
         steps=tuple(_steps(folder, fits)),
-        results=results if isinstance(results, TransferResults | StreamResults) else None,
+        results=results
+        if isinstance(results, TransferResults | StreamResults)
+        else None,
     )
 
 

@@ -8,7 +8,11 @@ from dataclasses import dataclass
 from matboard.results.parts import Decision
 
 MARKS: dict[Decision, str] = {"better": "▲", "worse": "▼", "undecided": ""}
-STYLES: dict[Decision, str] = {"better": "bold blue", "worse": "bold yellow", "undecided": ""}
+STYLES: dict[Decision, str] = {
+    "better": "bold blue",
+    "worse": "bold yellow",
+    "undecided": "",
+}
 """Of marked values in a terminal."""
 
 ENOUGH_SEEDS = 3

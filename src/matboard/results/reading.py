@@ -18,7 +18,12 @@ from matboard.results.stream import StreamResults
 from matboard.results.transfer import TransferResults
 
 Results: TypeAlias = (
-    TransferResults | StreamResults | StudyPlan | FitResults | StreamFitResults | SelectionResults
+    TransferResults
+    | StreamResults
+    | StudyPlan
+    | FitResults
+    | StreamFitResults
+    | SelectionResults
 )
 
 _KINDS: dict[str, type[Results]] = {
@@ -49,7 +54,9 @@ def read(source: Path | Mapping[str, Any]) -> Results:
 def json_schemas() -> dict[str, dict[str, Any]]:
     """Kind of file → its JSON schema."""
     models = {**_KINDS, "step": StepRow}
-    return {kind: model.model_json_schema(by_alias=True) for kind, model in models.items()}
+    return {
+        kind: model.model_json_schema(by_alias=True) for kind, model in models.items()
+    }
 
 
 def _content(path: Path) -> Mapping[str, Any]:

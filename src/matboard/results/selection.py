@@ -48,7 +48,11 @@ class SelectionResults(Part):
         by_prompt = (self.usage, *self.frequency, *self.similarity)
         fits = all(len(rows) == count for rows in by_class)
         if not fits or any(len(row) != self.prompts for row in by_prompt):
-            raise ValueError(f"its arrays do not fit {count} classes × {self.prompts} prompts")
+            raise ValueError(
+                f"its arrays do not fit {count} classes × {self.prompts} prompts"
+            )
         if len(self.shuffled) not in (0, self.permutations):
-            raise ValueError(f"it holds {len(self.shuffled)} of {self.permutations} shuffles")
+            raise ValueError(
+                f"it holds {len(self.shuffled)} of {self.permutations} shuffles"
+            )
         return self

@@ -175,7 +175,9 @@ class StreamResults(Part):
             named.add(self.control)
         strange = sorted(named - declared)
         if strange:
-            raise ValueError(f"the learner {strange[0]!r} is named, but is not among the learners")
+            raise ValueError(
+                f"the learner {strange[0]!r} is named, but is not among the learners"
+            )
         return self
 
 
@@ -188,13 +190,18 @@ def weight_paths(learners: Sequence[Learner], option: str) -> tuple[WeightPath, 
     alike: dict[str, dict[float, str]] = {}
     for learner in learners:
         if option in learner.options:
-            others = {key: value for key, value in learner.options.items() if key != option}
+            others = {
+                key: value for key, value in learner.options.items() if key != option
+            }
             key = json.dumps([learner.method, others], sort_keys=True)
             weights = alike.setdefault(key, {})
             weights.setdefault(float(learner.options[option]), learner.name)
     paths = []
     for weights in alike.values():
-        points = [Weighted(weight=weight, learner=weights[weight]) for weight in sorted(weights)]
+        points = [
+            Weighted(weight=weight, learner=weights[weight])
+            for weight in sorted(weights)
+        ]
         if len(points) > 1:
             paths.append(WeightPath(option=option, points=tuple(points)))
     return tuple(paths)

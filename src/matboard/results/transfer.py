@@ -216,10 +216,20 @@ class TransferResults(Part):
         _known("model", (cell.model for cell in self.cells), models)
         _known("task", (cell.task for cell in self.cells), tasks)
         _known("condition", (cell.condition for cell in self.cells), conditions)
-        _known("condition", (name for cell in self.cells for name in cell.versus), conditions)
-        _known("condition", (n for c in self.conditions for n in c.compared_with), conditions)
+        _known(
+            "condition",
+            (name for cell in self.cells for name in cell.versus),
+            conditions,
+        )
+        _known(
+            "condition",
+            (n for c in self.conditions for n in c.compared_with),
+            conditions,
+        )
         _known("condition", (prompt.condition for prompt in self.prompts), conditions)
-        shown = (shown.condition for example in self.examples for shown in example.shown)
+        shown = (
+            shown.condition for example in self.examples for shown in example.shown
+        )
         _known("condition", shown, conditions)
         return self
 
@@ -228,7 +238,9 @@ class TransferResults(Part):
         places = Counter((c.model, c.task, c.condition, c.scorer) for c in self.cells)
         for place, count in places.items():
             if count > 1:
-                raise ValueError(f"the cell {' · '.join(place)} stands there {count} times")
+                raise ValueError(
+                    f"the cell {' · '.join(place)} stands there {count} times"
+                )
         return self
 
     @property
@@ -272,4 +284,6 @@ def _distinct(what: str, names: Iterable[str]) -> set[str]:
 def _known(what: str, named: Iterable[str], known: set[str]) -> None:
     strange = sorted(set(named) - known)
     if strange:
-        raise ValueError(f"the {what} {strange[0]!r} is named, which is not among the {what}s")
+        raise ValueError(
+            f"the {what} {strange[0]!r} is named, which is not among the {what}s"
+        )

@@ -85,7 +85,9 @@ def _pictures(path: Path, out: Path, work: Work) -> Iterator[Path]:
         if path.exists() or path.is_symlink():
             yield from _not_results(path, [path], out, work)
         else:
-            work.skip(f"{path} does not exist; expected a picture or a folder of pictures.")
+            work.skip(
+                f"{path} does not exist; expected a picture or a folder of pictures."
+            )
         return
     pictures = []
     others = []
@@ -95,7 +97,10 @@ def _pictures(path: Path, out: Path, work: Work) -> Iterator[Path]:
         else:
             others.append(file)
     if others:
-        work.skip(f"{path} holds files that are no pictures: {_named(others, path)}.", len(others))
+        work.skip(
+            f"{path} holds files that are no pictures: {_named(others, path)}.",
+            len(others),
+        )
     if not pictures:
         work.skip(f"{path} holds no pictures.")
     yield from _not_results(path, pictures, out, work)
@@ -105,7 +110,9 @@ def _files(folder: Path, out: Path, work: Work) -> Iterator[Path]:
     """Visible files below a folder, sorted; not those below ``out``, where that is inside."""
 
     def unreadable(error: OSError) -> None:
-        work.skip(f"{error.filename} cannot be read ({(error.strerror or str(error)).lower()}).")
+        work.skip(
+            f"{error.filename} cannot be read ({(error.strerror or str(error)).lower()})."
+        )
 
     results = os.path.realpath(out)
     for root, folders, names in os.walk(folder, onerror=unreadable):
@@ -113,7 +120,9 @@ def _files(folder: Path, out: Path, work: Work) -> Iterator[Path]:
         inside = []
         for name in sorted(folders):
             if (here / name).is_symlink():
-                work.skip(f"{here / name} is a link to a folder, which is not followed.")
+                work.skip(
+                    f"{here / name} is a link to a folder, which is not followed."
+                )
             elif not name.startswith(".") and os.path.realpath(here / name) != results:
                 inside.append(name)
         folders[:] = inside
@@ -122,27 +131,37 @@ def _files(folder: Path, out: Path, work: Work) -> Iterator[Path]:
                 yield here / name
 
 
-def _not_results(path: Path, files: Sequence[Path], out: Path, work: Work) -> Iterator[Path]:
+def _not_results(
+    path: Path, files: Sequence[Path], out: Path, work: Work
+) -> Iterator[Path]:
     """The files without those in ``out`` that were made from other pictures."""
     results = []
     folder = Path(os.path.realpath(out))
     for file in files:
-        if Path(os.path.realpath(file)).is_relative_to(folder) and source_of(file) is not None:
+        if (
+            Path(os.path.realpath(file)).is_relative_to(folder)
+            and source_of(file) is not None
+        ):
             results.append(file)
         else:
             yield file
     if results:
-        work.skip(f"{path} holds earlier results: {_named(results, path)}.", len(results))
+        work.skip(
+            f"{path} holds earlier results: {_named(results, path)}.", len(results)
+        )
 
 
 def _named(files: Sequence[Path], below: Path) -> str:
-    names = [str(file.relative_to(below)) if file != below else file.name for file in files]
+    names = [
+        str(file.relative_to(below)) if file != below else file.name for file in files
+    ]
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return ", ".join(names[:_NAMED]) + more
 
 
 def distinct_names(
-    places: Sequence[Path], is_anothers: Callable[[Path, Path], bool] = lambda name, place: False
+    places: Sequence[Path],
+    is_anothers: Callable[[Path, Path], bool] = lambda name, place: False,
 ) -> list[Path]:
     """A PNG name for every place, no two alike, not even where the file system takes ``A.png`` and
     ``a.png`` for one.
@@ -178,12 +197,16 @@ def _folded(path: Path) -> str:
     return str(path).casefold()
 
 
-def prompt_file(prompt: VisualPrompt, file: Path, target: Path, overwrite: bool = False) -> None:
+def prompt_file(
+    prompt: VisualPrompt, file: Path, target: Path, overwrite: bool = False
+) -> None:
     """Write one prompted picture, whole or not at all. Raises InputError with the reason to skip
     it.
     """
     if target.exists() and not overwrite:
-        raise InputError(f"{file} has a result already, {target}; --overwrite replaces it.")
+        raise InputError(
+            f"{file} has a result already, {target}; --overwrite replaces it."
+        )
     prompted = prompt.apply(decode(file))
     note = PngInfo()
     note.add_text(SOURCE, _as_text(file.name))

@@ -209,7 +209,10 @@ def already_made(run: Run, made_from: str) -> bool:
 
 
 def write_plan(
-    run: Run, study: Literal["transfer", "stream"], units: Sequence[FitUnit], tasks: int = 1
+    run: Run,
+    study: Literal["transfer", "stream"],
+    units: Sequence[FitUnit],
+    tasks: int = 1,
 ) -> None:
     """Write down which fits belong to a study and where they lie, for whoever looks at it before
     it is finished.

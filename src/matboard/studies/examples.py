@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 from matboard.errors import RunError
 from matboard.results.transfer import Example, Scorer, Shown
@@ -24,21 +25,27 @@ def examples(run: Run, table: TransferTable, count: int) -> Iterator[Example]:
         for showing in pair:
             file = run.path(_picture(index, showing, table))
             seen = show(showing.prompts[0], picture)
-            replace_atomically(file, lambda temporary: seen.save(temporary, format="PNG"))  # noqa: B023
+            replace_atomically(file, partial(seen.save, format="PNG"))
     for model in table.models:
         for index in picked:
             yield _example(table, model, task, index, pair)
 
 
 def _example(
-    table: TransferTable, model: str, task: Task, index: int, pair: tuple[Showing, Showing]
+    table: TransferTable,
+    model: str,
+    task: Task,
+    index: int,
+    pair: tuple[Showing, Showing],
 ) -> Example:
     sample = task.test[index]
     shown = []
     for showing in pair:
         said, right = _said(table, model, task, index, showing.name)
         picture = _picture(index, showing, table)
-        shown.append(Shown(condition=showing.name, picture=picture, said=said, right=right))
+        shown.append(
+            Shown(condition=showing.name, picture=picture, said=said, right=right)
+        )
     return Example(
         model=model,
         task=table.task_name(task),

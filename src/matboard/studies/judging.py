@@ -63,12 +63,18 @@ class Judging:
         shown = conditions(self.variants)
         table = TransferTable(tuple(self.sources), tuple(self.tasks), tuple(shown))
         scores = FolderStore(self.store / "scores")
-        each = sum(len(s.prompts) for s in shown) * len(self.tasks) * len(self.config.scorers)
+        each = (
+            sum(len(s.prompts) for s in shown)
+            * len(self.tasks)
+            * len(self.config.scorers)
+        )
         total = each * len(self.models)
         yield Progress("judge", 0, total)
         for place, model in enumerate(load):
             asked = units(table, model, self.config.scorers, self.precision)
-            pieces = [JudgedUnit(unit, scores, self.config.batch_size) for unit in asked]
+            pieces = [
+                JudgedUnit(unit, scores, self.config.batch_size) for unit in asked
+            ]
             done = place * each
             for event in executor.run(pieces):
                 done += event.done == event.total
@@ -87,10 +93,14 @@ class Judging:
         """The prompts with their scores, then the results, which say that all is there."""
         for facts in self.prompts:
             showing = next(one for one in table.shown if one.name == facts.condition)
-            place = showing.facts.seeds.index(facts.seed) if facts.seed is not None else 0
+            place = (
+                showing.facts.seeds.index(facts.seed) if facts.seed is not None else 0
+            )
             prompt = showing.prompts[place]
             if prompt is not None:
-                told = prompt.with_scores(_scores(table, showing, place, self.config.scorers))
+                told = prompt.with_scores(
+                    _scores(table, showing, place, self.config.scorers)
+                )
                 told.save_pretrained(self.run.path(facts.folder))
                 if facts == self.shipped:
                     told.save_pretrained(self.run.path("prompt"))
@@ -148,7 +158,9 @@ class FolderStore(ScoreStore):
             return remembered
         try:
             with np.load(self.folder / f"{key}.npz", allow_pickle=False) as kept:
-                scored = Scored(kept["scores"], kept["labels"], tuple(kept["texts"].tolist()))
+                scored = Scored(
+                    kept["scores"], kept["labels"], tuple(kept["texts"].tolist())
+                )
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             return None
         super().put(key, scored)

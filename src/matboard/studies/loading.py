@@ -46,7 +46,9 @@ class Models:
 
 def load(config: TaskConfig) -> Task:
     """A task as a study asks for it. Raises TaskError, UnknownName."""
-    task = load_task(config.name, train=config.train, test=config.test, seed=config.seed)
+    task = load_task(
+        config.name, train=config.train, test=config.test, seed=config.seed
+    )
     if config.held_out is None:
         return task
     return task.validation_split(config.held_out, config.seed)[1]
@@ -60,7 +62,9 @@ def load_distinct(configs: Sequence[TaskConfig]) -> list[Task]:
     named = []
     for task, config in zip(tasks, configs, strict=True):
         alike = [other for other in tasks if other.name == task.name]
-        named.append(task if len(alike) == 1 else replace(task, name=_longer(config, configs)))
+        named.append(
+            task if len(alike) == 1 else replace(task, name=_longer(config, configs))
+        )
     return named
 
 
@@ -75,7 +79,9 @@ def look_up(models: Sequence[str], guides: Sequence[str]) -> None:
     for name in models:
         place = str(zoo.resolve(name))
         if place in places:
-            raise ConfigError(f"{places[place]!r} and {name!r} are the same model; name it once.")
+            raise ConfigError(
+                f"{places[place]!r} and {name!r} are the same model; name it once."
+            )
         places[place] = name
     zoo.look_up([*models, *guides])
 
@@ -94,5 +100,7 @@ def _longer(config: TaskConfig, configs: Sequence[TaskConfig]) -> str:
         paths = [PurePath(other).with_suffix("").parts for other in others]
         if all(path[-length:] != ending for path in paths):
             same = [other for other in configs if other.name == config.name]
-            return "/".join(ending) + (f" (seed {config.seed})" if len(same) > 1 else "")
+            return "/".join(ending) + (
+                f" (seed {config.seed})" if len(same) > 1 else ""
+            )
     return config.name

@@ -46,10 +46,17 @@ def recipe_of(settings: FitConfig) -> Method:
 
 def build_prompt(config: PromptConfig) -> PixelPrompt:
     """A prompt of the asked form, at its initial value. Raises ConfigError."""
-    canvas = Canvas(config.size, config.width if config.layout == "border" else 0, config.policy)
+    canvas = Canvas(
+        config.size, config.width if config.layout == "border" else 0, config.policy
+    )
     patch = Patch(config.width) if config.layout == "patch" else None
     return PixelPrompt(
-        canvas, config.layout, config.range, patch, config.resolution, level=config.level
+        canvas,
+        config.layout,
+        config.range,
+        patch,
+        config.resolution,
+        level=config.level,
     )
 
 
@@ -82,7 +89,9 @@ class PixelFit(FitUnit):
         self._checkpoint_every = checkpoint_every
         machine = {"threads": torch.get_num_threads(), "processes": processes.count}
         content = _content(variant.settings, self.recipe, task, seed)
-        super().__init__(store, variant.name, seed, content, machine, writes=processes.index == 0)
+        super().__init__(
+            store, variant.name, seed, content, machine, writes=processes.index == 0
+        )
 
     def prompt(self) -> VisualPrompt:
         """The learned prompt, once it is finished."""
@@ -107,8 +116,12 @@ class PixelFit(FitUnit):
     def sources(self) -> list[Learnable]:
         """The models that it is learned on. Raises ModelError where one cannot be learned on."""
         settings = self.variant.settings
-        models = [self._models.source(name, settings.precision) for name in settings.sources]
-        return [require(model, Learnable, doing="learning a prompt") for model in models]
+        models = [
+            self._models.source(name, settings.precision) for name in settings.sources
+        ]
+        return [
+            require(model, Learnable, doing="learning a prompt") for model in models
+        ]
 
     def learn(self, run: Run, checkpoint: Checkpoint | None) -> Iterator[Progress]:
         """See `FitUnit.learn`."""
@@ -134,7 +147,9 @@ class PixelFit(FitUnit):
             state = fit.state()
             if self.writes and saved < state.step < len(fit):
                 if state.last is not None and logged < state.step:
-                    run.log(_row(state.last).as_line())  # a signal came between step and log
+                    run.log(
+                        _row(state.last).as_line()
+                    )  # a signal came between step and log
                 run.save_checkpoint(_checkpoint(state, encoders))
         if self.writes:
             self._finish(run, fit, encoders)
@@ -162,7 +177,9 @@ class PixelFit(FitUnit):
     def _finish(self, run: Run, fit: Fit, encoders: dict[str, str]) -> None:
         """Save the prompt, then the results, which say that the fit is finished."""
         record = {
-            "sources": [{"model": name, "encoder": code} for name, code in encoders.items()],
+            "sources": [
+                {"model": name, "encoder": code} for name, code in encoders.items()
+            ],
             "method": self.variant.settings.method,
             "objective": self.recipe.objective,
             "task": self.task.name,
@@ -186,7 +203,9 @@ class PixelFit(FitUnit):
         run.drop_checkpoint()
 
 
-def _content(settings: FitConfig, recipe: Method, task: Task, seed: int) -> dict[str, Any]:
+def _content(
+    settings: FitConfig, recipe: Method, task: Task, seed: int
+) -> dict[str, Any]:
     """Everything that decides what is learned, readable."""
     asked = settings.model_dump(mode="json", exclude={"task", *OWN_TO_METHODS})
     return {
@@ -219,17 +238,23 @@ def _row(step: Step) -> StepRow:
 
 def _checkpoint(state: FitState, encoders: dict[str, str]) -> Checkpoint:
     arrays = {name: tensor.numpy() for name, tensor in state.tensors.items()}
-    return Checkpoint(state.step, arrays, {"skipped": state.skipped, "encoders": encoders})
+    return Checkpoint(
+        state.step, arrays, {"skipped": state.skipped, "encoders": encoders}
+    )
 
 
 def _state(checkpoint: Checkpoint) -> FitState:
-    tensors = {name: torch.from_numpy(array) for name, array in checkpoint.arrays.items()}
+    tensors = {
+        name: torch.from_numpy(array) for name, array in checkpoint.arrays.items()
+    }
     return FitState(checkpoint.step, tensors, int(checkpoint.values["skipped"]))
 
 
 def _check_encoders(run: Run, checkpoint: Checkpoint, encoders: dict[str, str]) -> None:
     before = checkpoint.values["encoders"]
-    changed: Sequence[str] = [name for name in encoders if encoders[name] != before.get(name)]
+    changed: Sequence[str] = [
+        name for name in encoders if encoders[name] != before.get(name)
+    ]
     if changed:
         raise RunError(
             f"The source model {changed[0]!r} has other weights than when the fit in {run.folder}"

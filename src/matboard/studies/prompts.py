@@ -69,7 +69,9 @@ class Plan:
         return [fit for fit in self.fits if fit.variant is variant]
 
 
-def study(config: StudyConfig, out: Path, *, store: Path | None = None) -> Iterator[Progress]:
+def study(
+    config: StudyConfig, out: Path, *, store: Path | None = None
+) -> Iterator[Progress]:
     """Learn a prompt for each variant and seed, judge them all, write the run folder.
 
     Args:
@@ -90,7 +92,9 @@ def study(config: StudyConfig, out: Path, *, store: Path | None = None) -> Itera
     if already_made(run, plan.made_from):
         yield Progress("judge", 1, 1, "found")
         return
-    executor: Executor = Together(place / ".locks") if processes.count == 1 else InStep()
+    executor: Executor = (
+        Together(place / ".locks") if processes.count == 1 else InStep()
+    )
     if processes.index == 0:
         write_plan(run, "transfer", plan.fits)
     yield from executor.run(plan.fits)
@@ -103,7 +107,9 @@ def study(config: StudyConfig, out: Path, *, store: Path | None = None) -> Itera
     yield from judging.carry_out(loaded, executor, started)
 
 
-def _plan(config: StudyConfig, place: Path, models: Models, processes: Processes) -> Plan:
+def _plan(
+    config: StudyConfig, place: Path, models: Models, processes: Processes
+) -> Plan:
     """Everything that will be done; whatever cannot be had is refused here."""
     variants = fit_variants(config)
     judged = load_distinct(config.evaluate.tasks or [config.task])
@@ -129,7 +135,9 @@ def _plan(config: StudyConfig, place: Path, models: Models, processes: Processes
         [task.test_fingerprint for task in judged],
     ]
     plan = Plan(variants, fits, judged, address(content))
-    guides = sorted({v.settings.guide for v in variants if v.settings.guide is not None})
+    guides = sorted(
+        {v.settings.guide for v in variants if v.settings.guide is not None}
+    )
     look_up(_all_models(config, plan), guides)
     return plan
 

@@ -69,7 +69,9 @@ def load_config(path: Path, words: Sequence[str], model: type[Model]) -> Model:
     return parse(model, raw, str(path))
 
 
-def parse(model: type[Model], raw: Mapping[str, Any], origin: str, under: str = "") -> Model:
+def parse(
+    model: type[Model], raw: Mapping[str, Any], origin: str, under: str = ""
+) -> Model:
     """Check a mapping against a configuration class.
 
     Args:
@@ -82,7 +84,9 @@ def parse(model: type[Model], raw: Mapping[str, Any], origin: str, under: str = 
     try:
         return model.model_validate(raw)
     except ValidationError as error:
-        lines = [_explain(model, dict(one), under) for one in error.errors(include_url=False)]
+        lines = [
+            _explain(model, dict(one), under) for one in error.errors(include_url=False)
+        ]
         said = "; ".join(lines)
         start = f"{origin}: " if origin else ""
         end = "" if said.endswith((".", "?")) else "."
@@ -103,7 +107,9 @@ def laid_over(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, 
             merged[first] = value
             continue
         if before is not None and not isinstance(before, Mapping):
-            raise ConfigError(f"{key!r}: {first!r} holds {_short(before)}, which has no keys.")
+            raise ConfigError(
+                f"{key!r}: {first!r} holds {_short(before)}, which has no keys."
+            )
         below = {rest: value} if dot else value
         merged[first] = laid_over(before or {}, below)
     return merged
@@ -116,7 +122,9 @@ def _text(path: Path) -> str:
     try:
         kind = path.stat()
         if not stat.S_ISREG(kind.st_mode):
-            raise ConfigError(f"The configuration {path} is no regular file; give a YAML file.")
+            raise ConfigError(
+                f"The configuration {path} is no regular file; give a YAML file."
+            )
         if kind.st_size > LARGEST_FILE:
             raise ConfigError(
                 f"The configuration {path} has {kind.st_size} bytes; expected at most"
@@ -124,7 +132,9 @@ def _text(path: Path) -> str:
             )
         return path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
-        raise ConfigError(f"The configuration {path} cannot be read: {error}.") from error
+        raise ConfigError(
+            f"The configuration {path} cannot be read: {error}."
+        ) from error
 
 
 def _parsed(text: str, origin: str) -> Any:
@@ -173,7 +183,9 @@ def _lay(raw: dict[str, Any], word: str) -> None:
     try:
         place[last] = _parsed(value, repr(word))
     except ConfigError:
-        raise ConfigError(f"{word!r} is no setting: {_short(value)} is not valid YAML.") from None
+        raise ConfigError(
+            f"{word!r} is no setting: {_short(value)} is not valid YAML."
+        ) from None
 
 
 # -- explaining ------------------------------------------------------------------------------------
@@ -186,7 +198,11 @@ def _explain(model: type[BaseModel], error: dict[str, Any], under: str) -> str:
     if error["type"] == "extra_forbidden":
         known = _known(model, error["loc"][:-1])
         near = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
-        hint = f", did you mean {near[0]!r}?" if near else f"; known here: {', '.join(known)}"
+        hint = (
+            f", did you mean {near[0]!r}?"
+            if near
+            else f"; known here: {', '.join(known)}"
+        )
         return f"unknown key {path!r}{hint}"
     if error["type"] == "missing":
         return f"key {path!r} is missing"
@@ -209,7 +225,11 @@ def _known(model: type[BaseModel], location: Sequence[int | str]) -> list[str]:
 
 def _short(value: Any) -> str:
     try:
-        text = repr(value) if not isinstance(value, Exception) else " ".join(str(value).split())
+        text = (
+            repr(value)
+            if not isinstance(value, Exception)
+            else " ".join(str(value).split())
+        )
     except (ValueError, RecursionError):  # a number of thousands of digits
         return type(value).__name__
     return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"

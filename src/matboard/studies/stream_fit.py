@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,7 +22,13 @@ from matboard.continual.protocol import Stage, choices, run_stream
 from matboard.errors import RunError
 from matboard.metrics import AccuracyMatrix, StreamHits
 from matboard.metrics.accuracy_matrix import FORGETTINGS
-from matboard.results import PlannedFit, SelectionResults, StepRow, StreamFitResults, read
+from matboard.results import (
+    PlannedFit,
+    SelectionResults,
+    StepRow,
+    StreamFitResults,
+    read,
+)
 from matboard.results.stream import MetTask, Outcome
 from matboard.runs import Checkpoint, Run, replace_atomically, write_atomically
 from matboard.studies.engine import FitUnit, relative
@@ -81,7 +88,10 @@ class StreamFit(FitUnit):
     def planned(self) -> PlannedFit:
         """See `FitUnit.planned`."""
         return PlannedFit(
-            name=self.name, variant=self.variant.name, method=self.variant.learner, seed=self.seed
+            name=self.name,
+            variant=self.variant.name,
+            method=self.variant.learner,
+            seed=self.seed,
         )
 
     @property
@@ -92,7 +102,9 @@ class StreamFit(FitUnit):
             checkpoint = self.run.checkpoint()
         except RunError:
             return False
-        return checkpoint is not None and all(self.run.path(name).exists() for name in left.files)
+        return checkpoint is not None and all(
+            self.run.path(name).exists() for name in left.files
+        )
 
     @property
     def left(self) -> StreamFitResults:
@@ -122,7 +134,9 @@ class StreamFit(FitUnit):
         """
         classes = len(self.stream.classes)
         options = self.variant.options
-        return build_learner(self.variant.learner, eye, classes, seed=self.seed, **options)
+        return build_learner(
+            self.variant.learner, eye, classes, seed=self.seed, **options
+        )
 
     def learn(self, run: Run, checkpoint: Checkpoint | None) -> Iterator[Progress]:
         """See `FitUnit.learn`: go on from the last task that was learned."""
@@ -153,12 +167,16 @@ class StreamFit(FitUnit):
         """Take up what a finished fit measured."""
         checkpoint = self.run.checkpoint()
         if checkpoint is None:
-            raise RunError(f"{self.run.folder} holds no checkpoint. Run the same command again.")
+            raise RunError(
+                f"{self.run.folder} holds no checkpoint. Run the same command again."
+            )
         self._restore(checkpoint)
 
     def hits(self) -> StreamHits:
         """What was right after each task; samples in one order, the same for every seed."""
-        samples = [(sample, task.index) for task in self.stream.tasks for sample in task.test]
+        samples = [
+            (sample, task.index) for task in self.stream.tasks for sample in task.test
+        ]
         ids = sorted(sample.id for sample, _ in samples)
         place = {name: index for index, name in enumerate(ids)}
         hits = np.zeros((len(self.rows), len(samples)), dtype=bool)
@@ -192,18 +210,28 @@ class StreamFit(FitUnit):
         self.seconds += stage.seconds
 
     def _checkpoint(self, learner: Learner, step: int) -> Checkpoint:
-        arrays = {f"state.{key}": t.contiguous().numpy() for key, t in learner.state().items()}
-        arrays |= {f"predictions.{stage}": said for stage, said in enumerate(self.predictions)}
-        rows = [[None if np.isnan(value) else value for value in row] for row in self.rows]
+        arrays = {
+            f"state.{key}": t.contiguous().numpy() for key, t in learner.state().items()
+        }
+        arrays |= {
+            f"predictions.{stage}": said for stage, said in enumerate(self.predictions)
+        }
+        rows = [
+            [None if np.isnan(value) else value for value in row] for row in self.rows
+        ]
         values = {"rows": rows, "seconds": self.seconds, "skipped": self.skipped}
         return Checkpoint(step, arrays, values)
 
     def _restore(self, checkpoint: Checkpoint) -> int:
         """Take up what was measured; the steps made."""
         rows = checkpoint.values["rows"]
-        self.rows = [[np.nan if value is None else value for value in row] for row in rows]
+        self.rows = [
+            [np.nan if value is None else value for value in row] for row in rows
+        ]
         stages = range(len(rows))
-        self.predictions = [checkpoint.arrays[f"predictions.{stage}"] for stage in stages]
+        self.predictions = [
+            checkpoint.arrays[f"predictions.{stage}"] for stage in stages
+        ]
         self.seconds = float(checkpoint.values["seconds"])
         self.skipped = int(checkpoint.values["skipped"])
         return checkpoint.step
@@ -234,7 +262,9 @@ class StreamFit(FitUnit):
         )
         return StreamFitResults(
             parameters=learner.trainable,
-            state_bytes=sum(t.numel() * t.element_size() for t in learner.tensors().values()),
+            state_bytes=sum(
+                t.numel() * t.element_size() for t in learner.tensors().values()
+            ),
             flags=learner.flags,
             picture_form=self._picture_form() if pictures else None,
             outcome=outcome,
@@ -252,7 +282,9 @@ class StreamFit(FitUnit):
         made = choices(learner, self.stream)
         if made is None:
             return None
-        found = selection(made.chosen, made.similarity, made.labels, self.stream.classes)
+        found = selection(
+            made.chosen, made.similarity, made.labels, self.stream.classes
+        )
         said = SelectionResults(**found.as_json())
         write_atomically(run.path(SELECTION), json.dumps(said.as_json()).encode())
         return SELECTION
@@ -274,5 +306,5 @@ def _draw(run: Run, learner: Learner) -> Iterator[str]:
     for index, picture in enumerate(pictures):
         name = f"{PICTURES}/{index}.png"
         image = Image.fromarray(picture.permute(1, 2, 0).numpy())
-        replace_atomically(run.path(name), lambda file: image.save(file, format="PNG"))  # noqa: B023
+        replace_atomically(run.path(name), partial(image.save, format="PNG"))
         yield name

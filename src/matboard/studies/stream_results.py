@@ -58,7 +58,11 @@ class StreamPlan:
 
 
 def stream_results(
-    config: ContinualConfig, plan: StreamPlan, run: Run, backbone: Backbone, spent: float
+    config: ContinualConfig,
+    plan: StreamPlan,
+    run: Run,
+    backbone: Backbone,
+    spent: float,
 ) -> StreamResults:
     """The results of a study whose fits are finished and restored.
 
@@ -70,12 +74,17 @@ def stream_results(
     learners = tuple(_learner(variant, plan) for variant in plan.variants)
     before = _before(run)
     earlier = 0.0 if before is None else before.seconds or 0.0
-    peak = max(_peak_memory_mb(), 0.0 if before is None else before.peak_memory_mb or 0.0)
+    peak = max(
+        _peak_memory_mb(), 0.0 if before is None else before.peak_memory_mb or 0.0
+    )
     return StreamResults(
         title=config.title,
         stream=_stream_facts(config, plan.stream),
         backbone=BackboneFacts(
-            name=backbone.name, dim=backbone.dim, side=backbone.side, layers=backbone.depth
+            name=backbone.name,
+            dim=backbone.dim,
+            side=backbone.side,
+            layers=backbone.depth,
         ),
         reference=reference,
         control=control,
@@ -130,7 +139,9 @@ def _best_control(plan: StreamPlan) -> str | None:
     for variant in plan.variants:
         if _kind(variant) == "control":
             fits = plan.fits_of(variant.name)
-            means[variant.name] = np.mean([fit.matrix().average_accuracy() for fit in fits])
+            means[variant.name] = np.mean(
+                [fit.matrix().average_accuracy() for fit in fits]
+            )
     return max(means, key=lambda name: means[name], default=None)
 
 
@@ -164,7 +175,9 @@ def _against(
         return None
     accuracy = stream_difference("accuracy", hits[other], hits[name])
     forgetting = stream_difference("forgetting", hits[other], hits[name])
-    return Against(accuracy=Difference.of(accuracy), forgetting=Difference.of(forgetting))
+    return Against(
+        accuracy=Difference.of(accuracy), forgetting=Difference.of(forgetting)
+    )
 
 
 def _notes(config: ContinualConfig, plan: StreamPlan) -> list[str]:

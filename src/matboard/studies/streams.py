@@ -19,7 +19,14 @@ from matboard import zoo
 from matboard.continual.eye import FrozenEye
 from matboard.runs import Run, address
 from matboard.studies.config import BackboneConfig, ContinualConfig
-from matboard.studies.engine import Together, alone, already_made, found, merge_logs, write_plan
+from matboard.studies.engine import (
+    Together,
+    alone,
+    already_made,
+    found,
+    merge_logs,
+    write_plan,
+)
 from matboard.studies.loading import load
 from matboard.studies.progress import Progress
 from matboard.studies.stream_fit import StreamFit
@@ -70,7 +77,9 @@ def continual(
         yield Progress("fits", len(plan.fits), len(plan.fits), "all found")
         return
     for fit in {fit.variant.name: fit for fit in unfinished}.values():
-        fit.build(backbone.eye)  # what cannot be built is known before anything is learned
+        fit.build(
+            backbone.eye
+        )  # what cannot be built is known before anything is learned
     run = Run.open(out, config.model_dump(mode="json"))
     yield from found(plan.fits)
     write_plan(run, "stream", plan.fits, tasks=len(plan.stream.tasks))
@@ -128,7 +137,9 @@ def _encode(eye: FrozenEye, fits: Sequence[StreamFit]) -> Iterator[Progress]:
     """Encode every picture once for the fits that still need them, whatever the order of the
     classes.
     """
-    samples = [sample for task in fits[0].stream.tasks for sample in (*task.train, *task.test)]
+    samples = [
+        sample for task in fits[0].stream.tasks for sample in (*task.train, *task.test)
+    ]
     layers = {int(fit.variant.options.get("layer", 0)) for fit in fits}
     for layer in sorted(layers - {0}) or [0]:
         stage = f"encode pictures, blocks 0–{layer - 1}" if layer else "encode pictures"

@@ -56,7 +56,9 @@ def fit_variants(config: StudyConfig) -> list[FitVariant]:
             method = asked["method"]
             if method not in METHODS:
                 raise UnknownName("method", str(method), METHODS)
-            forms = _forms(config.objective, METHODS[method], asked.get("objective", {}))
+            forms = _forms(
+                config.objective, METHODS[method], asked.get("objective", {})
+            )
             raw = laid_over({**base, "objective": forms}, asked)
             settings = parse(FitConfig, raw, "", under=f"methods.{variant}")
             variants.append(FitVariant(name, settings))
@@ -70,7 +72,9 @@ def learner_variants(config: ContinualConfig) -> list[LearnerVariant]:
         ConfigError: a name that cannot be a file's, an option that is wrong or that nobody has, a
             reference that is none of them.
     """
-    kinds = {variant: own.get("learner", variant) for variant, own in config.learners.items()}
+    kinds = {
+        variant: own.get("learner", variant) for variant, own in config.learners.items()
+    }
     _refuse_unused(config, set(kinds.values()))
     variants = []
     for variant, own in config.learners.items():
@@ -122,7 +126,9 @@ def _check_name(variant: str) -> None:
         )
 
 
-def _forms(asked: Mapping[str, Any], method: Method, own: Mapping[str, Any]) -> Mapping[str, Any]:
+def _forms(
+    asked: Mapping[str, Any], method: Method, own: Mapping[str, Any]
+) -> Mapping[str, Any]:
     """What a study says of its objective, without the forms of terms that this variant does not
     count: those of TVP's terms, say, for a variant of VP.
     """

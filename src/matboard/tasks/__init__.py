@@ -33,7 +33,9 @@ TASKS = Registry(
         "cifar10": "matboard.tasks.datasets.cifar10:CIFAR10",
         "cifar100": "matboard.tasks.datasets.cifar100:CIFAR100",
         "imagenette": "matboard.tasks.datasets.imagenette:IMAGENETTE",
-        **dict.fromkeys((*scenes.NAMES, *scenes.STREAM_NAMES), "matboard.tasks.scenes:requested"),
+        **dict.fromkeys(
+            (*scenes.NAMES, *scenes.STREAM_NAMES), "matboard.tasks.scenes:requested"
+        ),
     },
     group="matboard.tasks",
 )

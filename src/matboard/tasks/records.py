@@ -34,7 +34,16 @@ SPLITS: dict[str, Split] = {
 """Words in folder, file and split names → the split they mean; of several test folders the first
 here is taken.
 """
-FIELDS = ("image", "question", "answer", "answers", "candidates", "caption", "id", "split")
+FIELDS = (
+    "image",
+    "question",
+    "answer",
+    "answers",
+    "candidates",
+    "caption",
+    "id",
+    "split",
+)
 """What JSON lines and parquet columns may be called."""
 
 
@@ -122,7 +131,9 @@ def checked_text(value: Any, key: str, where: str) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise TaskError(f"{where}: {key} must be text, but is {shown(value)}.")
     if isinstance(value, float) and not math.isfinite(value):
-        raise TaskError(f"{where}: {key} must be text or a finite number, but is {value}.")
+        raise TaskError(
+            f"{where}: {key} must be text or a finite number, but is {value}."
+        )
     text = str(value).strip()
     if not is_text(text):
         raise TaskError(
@@ -141,7 +152,9 @@ def _texts(said: Mapping[str, Any], key: str, where: str) -> tuple[str, ...] | N
     if value is None:
         return None
     if not isinstance(value, list):
-        raise TaskError(f"{where}: {key} must be a list of texts, but is {shown(value)}.")
+        raise TaskError(
+            f"{where}: {key} must be a list of texts, but is {shown(value)}."
+        )
     return tuple(checked_text(entry, f"one of its {key}", where) for entry in value)
 
 

@@ -35,7 +35,9 @@ class Request:
     def __post_init__(self) -> None:
         check_limits(self.name, self.train, self.test)
         if self.seed < 0:
-            raise TaskError(f"The seed of task {self.name!r} is {self.seed}; give 0 or more.")
+            raise TaskError(
+                f"The seed of task {self.name!r} is {self.seed}; give 0 or more."
+            )
 
 
 Builder: TypeAlias = Callable[[Request], Task]

@@ -61,7 +61,9 @@ class Sample:
         if not self.id.strip():
             return "has no id; give every sample its own."
         if not self.question.strip():
-            return "has an empty question; write one, or leave it out to ask the default."
+            return (
+                "has an empty question; write one, or leave it out to ask the default."
+            )
         if not self.answer.strip():
             return "has an empty answer; write one, or remove the sample."
         if not all(answer.strip() for answer in self.accepted):
@@ -158,7 +160,9 @@ class Task:
     def __post_init__(self) -> None:
         for part, samples in (("training", self.train), ("test", self.test)):
             if not samples:
-                raise TaskError(f"Task {self.name!r} has no {part} samples; it needs at least one.")
+                raise TaskError(
+                    f"Task {self.name!r} has no {part} samples; it needs at least one."
+                )
         counted = Counter(sample.id for sample in (*self.train, *self.test))
         repeated, times = counted.most_common(1)[0]
         if times > 1:
@@ -192,7 +196,12 @@ class Task:
         """SHA-256 (hex) over what is learned from and judged by: the metric, mirroring, and both
         parts' fingerprints. Equal wherever the task's files lie.
         """
-        facts = (self.metric, self.mirror, self.train_fingerprint, self.test_fingerprint)
+        facts = (
+            self.metric,
+            self.mirror,
+            self.train_fingerprint,
+            self.test_fingerprint,
+        )
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
     @cached_property
@@ -224,7 +233,9 @@ class Task:
         out = tuple(s for i, s in enumerate(self.train) if i in held)
         return replace(self, train=kept), replace(self, train=kept, test=out)
 
-    def limited(self, train: int | None = None, test: int | None = None, seed: int = 0) -> Task:
+    def limited(
+        self, train: int | None = None, test: int | None = None, seed: int = 0
+    ) -> Task:
         """At most so many samples of each part, drawn without replacement, balanced by group, in
         the original order.
         """
@@ -260,7 +271,9 @@ def _fingerprint(samples: Sequence[Sample]) -> str:
     return found.hexdigest()
 
 
-def _take(samples: tuple[Sample, ...], count: int | None, seed: int) -> tuple[Sample, ...]:
+def _take(
+    samples: tuple[Sample, ...], count: int | None, seed: int
+) -> tuple[Sample, ...]:
     if count is None or count >= len(samples):
         return samples
     drawn = balanced_indices([s.group for s in samples], count, seed)

@@ -73,7 +73,9 @@ class Backward:
             share = 1 / len(self._models)
             for model in self._models:
                 leaf = _leaf(part)
-                out.add(leaf, self._of_model(model, part, leaf, divisors), share, model.name)
+                out.add(
+                    leaf, self._of_model(model, part, leaf, divisors), share, model.name
+                )
         if self._guide is not None:
             leaf = _leaf(part)
             out.add(leaf, self._of_guide(self._guide, part, leaf))
@@ -92,7 +94,9 @@ class Backward:
             divisor: Tensor | int = self._size
             if term.needs.counts:
                 key = (model.name, term.name)
-                divisor = divisors[key] if key in divisors else self._counted(term, [seen])
+                divisor = (
+                    divisors[key] if key in divisors else self._counted(term, [seen])
+                )
             summands.append(_summand(term, value / divisor))
         return summands
 
@@ -131,7 +135,9 @@ class Backward:
         return self._processes.sum(counts)
 
     def _pass(self, model: Learnable, part: Part, canvases: Tensor) -> ModelPass:
-        return ModelPass(model, part.batch, canvases, self._objective.needs, self._clean)
+        return ModelPass(
+            model, part.batch, canvases, self._objective.needs, self._clean
+        )
 
 
 def _leaf(part: Part) -> Tensor:

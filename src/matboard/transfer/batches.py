@@ -145,6 +145,8 @@ class Batches:
         return View(offset=offset, mirror=mirror)
 
 
-def _as_tensor(pictures: Sequence[NDArray[np.uint8]]) -> Float[Tensor, "batch 3 inner inner"]:
+def _as_tensor(
+    pictures: Sequence[NDArray[np.uint8]],
+) -> Float[Tensor, "batch 3 inner inner"]:
     stacked = torch.from_numpy(np.stack(pictures))
     return stacked.permute(0, 3, 1, 2).float() / 255

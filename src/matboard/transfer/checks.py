@@ -22,7 +22,9 @@ def needed_guide(objective: Objective, guide: Guide | None) -> Guide | None:
     return guide if asking else None
 
 
-def check_models(models: Sequence[Learnable], guide: Guide | None, objective: Objective) -> None:
+def check_models(
+    models: Sequence[Learnable], guide: Guide | None, objective: Objective
+) -> None:
     """Whether an objective can be learned on these models.
 
     Raises:
@@ -32,7 +34,9 @@ def check_models(models: Sequence[Learnable], guide: Guide | None, objective: Ob
         PreprocessingMismatch: a model, or the guide, gives no faithful gradient.
     """
     if not models:
-        raise ConfigError("No source model was given; a prompt is learned on at least one.")
+        raise ConfigError(
+            "No source model was given; a prompt is learned on at least one."
+        )
     _refuse_namesakes(models)
     for model in models:
         for term in objective.terms:
@@ -42,7 +46,9 @@ def check_models(models: Sequence[Learnable], guide: Guide | None, objective: Ob
         learned_through.append(guide)
     for part in learned_through:
         if part.refusal is not None:
-            raise PreprocessingMismatch(f"No prompt can be learned on {part.name}. {part.refusal}")
+            raise PreprocessingMismatch(
+                f"No prompt can be learned on {part.name}. {part.refusal}"
+            )
 
 
 def check_samples(task: Task, objective: Objective) -> None:

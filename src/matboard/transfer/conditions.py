@@ -106,20 +106,25 @@ def conditions(variants: Sequence[Learned]) -> list[Showing]:
 
 
 def as_learned(
-    prompts: VisualPrompt | Sequence[VisualPrompt] | Mapping[str, Sequence[VisualPrompt]],
+    prompts: VisualPrompt
+    | Sequence[VisualPrompt]
+    | Mapping[str, Sequence[VisualPrompt]],
 ) -> list[Learned]:
     """Prompts as a user has them: one, several seeds of one, or several variants by name."""
     if isinstance(prompts, VisualPrompt):
         prompts = [prompts]
     named = prompts if isinstance(prompts, Mapping) else {"prompt": prompts}
     return [
-        Learned(name, tuple(seeds), seeds=tuple(range(len(seeds)))) for name, seeds in named.items()
+        Learned(name, tuple(seeds), seeds=tuple(range(len(seeds))))
+        for name, seeds in named.items()
     ]
 
 
 def _geometries(variants: Sequence[Learned]) -> dict[str, _Geometry]:
     if not variants:
-        raise ConfigError("No prompt was given; a table compares at least one with its baselines.")
+        raise ConfigError(
+            "No prompt was given; a table compares at least one with its baselines."
+        )
     found: dict[str, _Geometry] = {}
     for learned in variants:
         words = {geometry_words(prompt) for prompt in learned.prompts}

@@ -76,7 +76,9 @@ class ScoreStore:
 
 
 def evaluate(
-    prompts: VisualPrompt | Sequence[VisualPrompt] | Mapping[str, Sequence[VisualPrompt]],
+    prompts: VisualPrompt
+    | Sequence[VisualPrompt]
+    | Mapping[str, Sequence[VisualPrompt]],
     models: FrozenModel | Iterable[FrozenModel],
     tasks: Task | Sequence[Task],
     *,
@@ -107,7 +109,11 @@ def evaluate(
     for model in each_model:
         for unit in units(table, model, scorers):
             table.add(
-                unit.model, unit.task, unit.showing, unit.scorer, judge(unit, kept, batch_size)
+                unit.model,
+                unit.task,
+                unit.showing,
+                unit.scorer,
+                judge(unit, kept, batch_size),
             )
     return table
 
@@ -174,16 +180,22 @@ def check_kinds(prompts: object, models: object, tasks: Sequence[object]) -> Non
     values = list(prompts.values()) if isinstance(prompts, Mapping) else [prompts]
     for value in values:
         seeds = value if isinstance(value, Sequence) else [value]
-        if isinstance(value, str) or not all(isinstance(p, VisualPrompt) for p in seeds):
+        if isinstance(value, str) or not all(
+            isinstance(p, VisualPrompt) for p in seeds
+        ):
             raise ConfigError(
                 f"{value!r} is no prompt; give what load_prompt returns, a list of such (one a"
                 " seed), or a mapping of names to lists."
             )
     if isinstance(models, str) or not isinstance(models, Iterable):
-        raise ConfigError(f"{models!r} is no model; give what load_model returns, or several.")
+        raise ConfigError(
+            f"{models!r} is no model; give what load_model returns, or several."
+        )
     for task in tasks:
         if not isinstance(task, Task):
-            raise ConfigError(f"{task!r} is no task; give what load_task returns, or several.")
+            raise ConfigError(
+                f"{task!r} is no task; give what load_task returns, or several."
+            )
 
 
 def prompt_content(prompt: VisualPrompt) -> str:
@@ -206,14 +218,19 @@ def _score(unit: Judged, batch_size: int) -> Scored:
             continue
         said = _generate(unit.model, pictures, part)
         texts += said
-        scores.append(np.stack([_verdict(*pair) for pair in zip(said, part, strict=True)]))
+        scores.append(
+            np.stack([_verdict(*pair) for pair in zip(said, part, strict=True)])
+        )
     labels = [sample.label if unit.scorer == "ranking" else 0 for sample in samples]
     return Scored(np.concatenate(scores), np.array(labels), tuple(texts))
 
 
 @torch.no_grad()
 def _rank(
-    model: FrozenModel, pictures: Sequence[Image], samples: Sequence[Sample], widest: int
+    model: FrozenModel,
+    pictures: Sequence[Image],
+    samples: Sequence[Sample],
+    widest: int,
 ) -> NDArray[np.float64]:
     """Candidate log-likelihoods ``sample candidate``; a sample with fewer candidates than others
     has −inf in the columns that it lacks. Where several candidates count as right, the first of

@@ -94,8 +94,12 @@ class Fit(Iterator[Step]):
         self.objective = objective
         self.optimiser = optimiser
         self.diagnose_every = diagnose_every
-        self.batches = Batches(task.train, prompt.canvas, batch_size, seed, diversity, task.mirror)
-        self._backward = Backward(objective, self.models, guide, self.batches, self.processes)
+        self.batches = Batches(
+            task.train, prompt.canvas, batch_size, seed, diversity, task.mirror
+        )
+        self._backward = Backward(
+            objective, self.models, guide, self.batches, self.processes
+        )
         values = prompt.delta.detach()
         self._done = FitState(0, {DELTA: values, **optimiser.memory(values)})
         self._started = False
@@ -155,7 +159,9 @@ class Fit(Iterator[Step]):
         self._started = True
         self._refuse_foreign(state)
         device = self.prompt.delta.device
-        tensors = {name: t.detach().clone().to(device) for name, t in state.tensors.items()}
+        tensors = {
+            name: t.detach().clone().to(device) for name, t in state.tensors.items()
+        }
         self._done = FitState(state.step, tensors, state.skipped)
         self._settle()
 
@@ -205,7 +211,9 @@ class Fit(Iterator[Step]):
         perturbation's gradient is the canvas gradient summed over the batch.
         """
         perturbation = self.prompt.perturbation()
-        (values,) = torch.autograd.grad(perturbation, self.prompt.delta, gradients.total)
+        (values,) = torch.autograd.grad(
+            perturbation, self.prompt.delta, gradients.total
+        )
         return Slope(values, gradients.total)
 
     @torch.no_grad()
@@ -217,7 +225,9 @@ class Fit(Iterator[Step]):
 
     def _report(self, gradients: Gradients, skipped: int, seconds: float) -> Step:
         losses = {name: float(value) for name, value in gradients.losses.items()}
-        loss = sum(term.sign * term.weight * losses[term.name] for term in self.objective.terms)
+        loss = sum(
+            term.sign * term.weight * losses[term.name] for term in self.objective.terms
+        )
         return Step(
             index=self.step + 1,
             loss=loss,
@@ -231,7 +241,9 @@ class Fit(Iterator[Step]):
         )
 
     def _refuse_foreign(self, state: FitState) -> None:
-        expected = {name: tuple(tensor.shape) for name, tensor in self._done.tensors.items()}
+        expected = {
+            name: tuple(tensor.shape) for name, tensor in self._done.tensors.items()
+        }
         came = {name: tuple(tensor.shape) for name, tensor in state.tensors.items()}
         if came != expected:
             raise RunError(

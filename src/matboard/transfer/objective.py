@@ -32,7 +32,9 @@ class Objective:
         names = [term.name for term in given]
         for term in given:
             if names.count(term.name) > 1:
-                raise ConfigError(f"{term.name!r} stands twice in the objective; give it once.")
+                raise ConfigError(
+                    f"{term.name!r} stands twice in the objective; give it once."
+                )
             if not isinstance(term, ModelTerm | GuideTerm | CanvasTerm):
                 raise ConfigError(
                     f"The term {term.name!r} says not what it is computed from; derive it from"

@@ -96,11 +96,15 @@ class CleanFeatures:
             features.append(self._kept[key])
         return torch.stack(features)
 
-    def _picture(self, index: int, view: View, reference: Reference) -> NDArray[np.float32]:
+    def _picture(
+        self, index: int, view: View, reference: Reference
+    ) -> NDArray[np.float32]:
         canvas = self._batches.canvas
         picture = self._batches.picture(index)
         if reference == "full":
-            return to_array(canvas.full(picture, offset=view.offset, mirror=view.mirror))
+            return to_array(
+                canvas.full(picture, offset=view.offset, mirror=view.mirror)
+            )
         shrunk = canvas.shrink(picture, offset=view.offset, mirror=view.mirror)
         return to_array(canvas.place(shrunk))
 
@@ -159,7 +163,9 @@ class ModelPass:
             terminator: whether the end-of-sequence token is scored too.
         """
         if terminator not in self._answers:
-            wanted = [tap for tap in sorted(self._needs.taps) if tap not in self._features]
+            wanted = [
+                tap for tap in sorted(self._needs.taps) if tap not in self._features
+            ]
             answers = self._model.answer(
                 self._canvases,
                 self._batch.questions,
@@ -177,14 +183,18 @@ class ModelPass:
             self.answers(min(self._needs.answers))
         if tap not in self._features:
             model = self._featured()
-            self._features[tap] = model.visual_features(self._canvases, tap, self._batch.questions)
+            self._features[tap] = model.visual_features(
+                self._canvases, tap, self._batch.questions
+            )
         return self._features[tap]
 
     def clean_features(
         self, tap: str, reference: Reference = "full"
     ) -> Float[Tensor, "batch token dim"]:
         """Visual features of the same pictures without the prompt, without gradient."""
-        return self._clean.of(self._featured(), tap, reference, self._batch, self._canvases.device)
+        return self._clean.of(
+            self._featured(), tap, reference, self._batch, self._canvases.device
+        )
 
     def candidate_log_likelihoods(
         self, length_normalised: bool = True
@@ -214,7 +224,9 @@ class ModelPass:
 class GuidePass:
     """What the guide makes of a batch's prompted canvases."""
 
-    def __init__(self, guide: Guide, batch: Batch, canvases: Images, texts: TextFeatures) -> None:
+    def __init__(
+        self, guide: Guide, batch: Batch, canvases: Images, texts: TextFeatures
+    ) -> None:
         self._guide = guide
         self._batch = batch
         self._canvases = canvases

@@ -77,13 +77,20 @@ class TransferTable:
         self.models[model.name] = model.encoder
 
     def add(
-        self, model: FrozenModel, task: Task, showing: Showing, scorer: Scorer, scored: Scored
+        self,
+        model: FrozenModel,
+        task: Task,
+        showing: Showing,
+        scorer: Scorer,
+        scored: Scored,
     ) -> None:
         """Take in one judged unit."""
         place = self._place(model.name, task, showing.name, scorer)
         self._scored.setdefault(place, []).append(scored)
 
-    def scored(self, model: str, task: Task, condition: str, scorer: Scorer) -> list[Scored]:
+    def scored(
+        self, model: str, task: Task, condition: str, scorer: Scorer
+    ) -> list[Scored]:
         """What was said at one place of the table, one a seed; empty where nothing was asked."""
         return self._scored.get(self._place(model, task, condition, scorer), [])
 
@@ -153,14 +160,18 @@ class TransferTable:
 
     def _task(self, place: int) -> TaskFacts:
         task = self.tasks[place]
-        chances = [1 / len(sample.candidates) for sample in task.test if sample.candidates]
+        chances = [
+            1 / len(sample.candidates) for sample in task.test if sample.candidates
+        ]
         return TaskFacts(
             name=self.task_name(task),
             metric=task.metric,
             n=len(task.test),
             chance=float(np.mean(chances)) if chances else None,
             fingerprint=task.test_fingerprint,
-            skipped=tuple(Skipped(id=one.id, reason=one.reason) for one in task.skipped),
+            skipped=tuple(
+                Skipped(id=one.id, reason=one.reason) for one in task.skipped
+            ),
         )
 
     def _cell(self, place: _Place) -> Cell:
@@ -198,12 +209,15 @@ class TransferTable:
         own = self._facts(place.condition)
         if own.role == "method":
             return list(own.compared_with)
-        baselines = [showing.facts for showing in self.shown if showing.facts.role == "baseline"]
+        baselines = [
+            showing.facts for showing in self.shown if showing.facts.role == "baseline"
+        ]
         alike = (None, own.geometry)
         return [
             other.name
             for other in baselines
-            if other.name != own.name and (own.geometry is None or other.geometry in alike)
+            if other.name != own.name
+            and (own.geometry is None or other.geometry in alike)
         ]
 
     def _versus(self, place: _Place, condition: str) -> Difference:
@@ -214,7 +228,11 @@ class TransferTable:
             theirs = theirs[: len(ours)]
         labels = self._scored[place][0].labels
         metric = self.metric(self.tasks[place.task], place.scorer)
-        return Difference.of(metrics.difference_over_seeds(metric, theirs, ours, labels))
+        return Difference.of(
+            metrics.difference_over_seeds(metric, theirs, ours, labels)
+        )
 
     def _facts(self, condition: str) -> Condition:
-        return next(showing.facts for showing in self.shown if showing.name == condition)
+        return next(
+            showing.facts for showing in self.shown if showing.name == condition
+        )

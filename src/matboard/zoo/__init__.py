@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from matboard.models.capabilities import Backbone, Guide, VisionLanguageModel
 
 
-def load_model(name: str, *, cache: Path | None = None, **options: Any) -> VisionLanguageModel:
+def load_model(
+    name: str, *, cache: Path | None = None, **options: Any
+) -> VisionLanguageModel:
     """Load a frozen vision-language model by zoo name, folder or Hub id.
 
     Args:
@@ -86,7 +88,9 @@ def load_backbone(
         where = cache or settings.cache_dir()
         place: Path | str = parts.fetch("clip-vit-base-patch16", where, progress)
     elif "/" not in name and name not in BACKBONES and not Path(name).exists():
-        raise UnknownName("backbone", name, [*BACKBONES, "a folder", "a Hub id (owner/name)"])
+        raise UnknownName(
+            "backbone", name, [*BACKBONES, "a folder", "a Hub id (owner/name)"]
+        )
     else:
         place = resolve(TINY_GUIDE if name == "tiny-vit" else name, cache)
     backbone = load(str(place), **options)

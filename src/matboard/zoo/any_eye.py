@@ -44,18 +44,25 @@ def grid_pool(
     first, cells = tokens.split([tokens.shape[1] - side * side, side * side], dim=1)
     maps = cells.transpose(1, 2).unflatten(2, (side, side))
     return torch.cat(
-        [first, functional.adaptive_avg_pool2d(maps, grid).flatten(2).transpose(1, 2)], dim=1
+        [first, functional.adaptive_avg_pool2d(maps, grid).flatten(2).transpose(1, 2)],
+        dim=1,
     )
 
 
-def plain_norm(tokens: Float[Tensor, "batch token dim"]) -> Float[Tensor, "batch token dim"]:
+def plain_norm(
+    tokens: Float[Tensor, "batch token dim"],
+) -> Float[Tensor, "batch token dim"]:
     """Layer norm without weights: the eye's few giant channels stop drowning the rest, and the
     eye's own weights stay as they were.
     """
     return functional.layer_norm(tokens, tokens.shape[-1:])
 
 
-_ANY_EYE = {"vision_config": SubConfigSpec(config_class=AutoConfig, model_type="clip_vision_model")}
+_ANY_EYE = {
+    "vision_config": SubConfigSpec(
+        config_class=AutoConfig, model_type="clip_vision_model"
+    )
+}
 
 
 @no_type_check  # transformers fills a configuration from whatever its JSON holds
@@ -199,6 +206,10 @@ class AnyEyeBliva(BlivaForConditionalGeneration):
             :, -self.config.num_patch_tokens :
         ]
         out.pooler_output = torch.cat(
-            [out.pooler_output, self.vision_project(pooled).to(out.pooler_output.dtype)], dim=1
+            [
+                out.pooler_output,
+                self.vision_project(pooled).to(out.pooler_output.dtype),
+            ],
+            dim=1,
         )
         return out

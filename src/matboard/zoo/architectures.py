@@ -32,7 +32,9 @@ MODELS: dict[Any, Any] = {
 
 def register() -> None:
     """Make them known to transformers' Auto classes; more than once does no harm."""
-    AutoConfig.register(EfficientNetLiteConfig.model_type, EfficientNetLiteConfig, exist_ok=True)
+    AutoConfig.register(
+        EfficientNetLiteConfig.model_type, EfficientNetLiteConfig, exist_ok=True
+    )
     AutoModel.register(EfficientNetLiteConfig, EfficientNetLite, exist_ok=True)
     AutoConfig.register(CaptionClipConfig.model_type, CaptionClipConfig, exist_ok=True)
     AutoModel.register(CaptionClipConfig, CaptionClip, exist_ok=True)

@@ -34,7 +34,9 @@ class BlivaConfig(InstructBlipConfig):  # type: ignore[misc]
     @property
     def num_patch_tokens(self) -> int:
         """How many patch tokens follow the query tokens."""
-        return int((self.vision_config.image_size // self.vision_config.patch_size) ** 2)
+        return int(
+            (self.vision_config.image_size // self.vision_config.patch_size) ** 2
+        )
 
     @property
     def num_image_tokens(self) -> int:

@@ -24,7 +24,9 @@ class CaptionClipConfig(PreTrainedConfig):  # type: ignore[misc]
 
     model_type = "caption_clip"
     sub_configs_defaults: ClassVar[dict[str, Any]] = {
-        "vision_config": SubConfigSpec(config_class=AutoConfig, model_type="clip_vision_model"),
+        "vision_config": SubConfigSpec(
+            config_class=AutoConfig, model_type="clip_vision_model"
+        ),
         "text_config": SubConfigSpec(config_class=AutoConfig, model_type="bert"),
     }
     vision_config: Any = None
@@ -43,7 +45,9 @@ class CaptionClip(PreTrainedModel):  # type: ignore[misc]
         super().__init__(config)
         self.vision = CLIPVisionModelWithProjection._from_config(config.vision_config)
         self.text = BertModel._from_config(config.text_config, add_pooling_layer=False)
-        self.head = nn.Linear(config.text_config.hidden_size, config.vision_config.projection_dim)
+        self.head = nn.Linear(
+            config.text_config.hidden_size, config.vision_config.projection_dim
+        )
         self.logit_scale = nn.Parameter(torch.tensor(100.0).log())
         self.post_init()
 
@@ -66,9 +70,13 @@ class CaptionClip(PreTrainedModel):  # type: ignore[misc]
 
 
 def sentence(
-    encoder: Any, input_ids: Int[Tensor, "batch token"], attention_mask: Int[Tensor, "batch token"]
+    encoder: Any,
+    input_ids: Int[Tensor, "batch token"],
+    attention_mask: Int[Tensor, "batch token"],
 ) -> Float[Tensor, "batch dim"]:
     """MiniLM's sentence embedding: the mean of its token outputs, unit length."""
-    hidden = encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+    hidden = encoder(
+        input_ids=input_ids, attention_mask=attention_mask
+    ).last_hidden_state
     weight = attention_mask[..., None].to(hidden.dtype)
     return functional.normalize((hidden * weight).sum(1) / weight.sum(1), dim=-1)

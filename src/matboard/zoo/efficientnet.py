@@ -53,10 +53,13 @@ class SameConv(nn.Conv2d):
         """Convolve; the output has ceil(size / stride) rows and columns."""
         kernel, stride = self.kernel_size[0], self.stride[0]
         down, right = (
-            max((-(-size // stride) - 1) * stride + kernel - size, 0) for size in maps.shape[-2:]
+            max((-(-size // stride) - 1) * stride + kernel - size, 0)
+            for size in maps.shape[-2:]
         )
         return super().forward(
-            functional.pad(maps, (right // 2, right - right // 2, down // 2, down - down // 2))
+            functional.pad(
+                maps, (right // 2, right - right // 2, down // 2, down - down // 2)
+            )
         )
 
 
@@ -82,7 +85,14 @@ class InvertedResidual(nn.Module):
     """
 
     def __init__(
-        self, inputs: int, outputs: int, *, kernel: int, stride: int, expansion: int, eps: float
+        self,
+        inputs: int,
+        outputs: int,
+        *,
+        kernel: int,
+        stride: int,
+        expansion: int,
+        eps: float,
     ) -> None:
         super().__init__()
         wide = inputs * expansion
@@ -143,5 +153,7 @@ class EfficientNetLite(PreTrainedModel):  # type: ignore[misc]
             maps = block(maps)
         tokens = self.head(maps).flatten(2).transpose(1, 2)
         return BaseModelOutputWithPooling(
-            last_hidden_state=tokens, pooler_output=tokens.mean(1), hidden_states=(tokens,)
+            last_hidden_state=tokens,
+            pooler_output=tokens.mean(1),
+            hidden_states=(tokens,),
         )

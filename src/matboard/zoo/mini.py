@@ -78,7 +78,9 @@ def build(
     return list(targets.values())
 
 
-def build_folder(name: str, target: Path, weights: Path, cache: Path, progress: Progress) -> None:
+def build_folder(
+    name: str, target: Path, weights: Path, cache: Path, progress: Progress
+) -> None:
     """Write one model's folder from trained ``weights``, unless it is there. Raises ModelError
     where they or a part cannot be had.
     """
@@ -103,7 +105,9 @@ def build_folder(name: str, target: Path, weights: Path, cache: Path, progress: 
         progress(f"{name}: ready in {target}")
 
 
-def write_folder(target: Path, shape: Shape, shards: Mapping[str, Path], cache: Path) -> None:
+def write_folder(
+    target: Path, shape: Shape, shards: Mapping[str, Path], cache: Path
+) -> None:
     """Configuration, processor, tokenizers and the weight files with their index."""
     tokenizer = load_tokenizer(shape, cache)
     language = AutoConfig.from_pretrained(fetch(SMOL, cache)) if shape.smol else None
@@ -157,7 +161,10 @@ def load_tokenizer(shape: Shape, cache: Path) -> PreTrainedTokenizerFast:
         renamed.write_text(source.replace(_SPARE_TOKEN, IMAGE_TOKEN), encoding="utf-8")
         end = "<|im_end|>"
         tokenizer = PreTrainedTokenizerFast(
-            tokenizer_file=str(renamed), bos_token="<|im_start|>", eos_token=end, pad_token=end
+            tokenizer_file=str(renamed),
+            bos_token="<|im_start|>",
+            eos_token=end,
+            pad_token=end,
         )
     tokenizer.chat_template = CHAT_TEMPLATE.replace("{start}", SMOL_START)
     return tokenizer
@@ -166,8 +173,12 @@ def load_tokenizer(shape: Shape, cache: Path) -> PreTrainedTokenizerFast:
 def load_eye(name: str, cache: Path, progress: Progress = lambda _: None) -> Any:
     """A frozen eye, float32; CLIP's position embedding resized (bicubic) to the eye's pictures."""
     if name == "cnn":
-        return EfficientNetLite.from_pretrained(fetch("efficientnet-lite0", cache, progress)).eval()
-    whole = CLIPVisionModel.from_pretrained(fetch(CLIP, cache, progress), dtype=torch.float32)
+        return EfficientNetLite.from_pretrained(
+            fetch("efficientnet-lite0", cache, progress)
+        ).eval()
+    whole = CLIPVisionModel.from_pretrained(
+        fetch(CLIP, cache, progress), dtype=torch.float32
+    )
     config = eye_config(name)
     state = {}
     for key, value in whole.state_dict().items():
@@ -185,7 +196,9 @@ def resize_positions(weight: Tensor, side: int) -> Tensor:
     old = int((weight.shape[0] - 1) ** 0.5)
     grid = weight[1:].T.reshape(1, -1, old, old)
     if side != old:
-        grid = functional.interpolate(grid, (side, side), mode="bicubic", align_corners=False)
+        grid = functional.interpolate(
+            grid, (side, side), mode="bicubic", align_corners=False
+        )
     return torch.cat([weight[:1], grid[0].flatten(1).T])
 
 

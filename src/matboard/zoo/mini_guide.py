@@ -14,12 +14,24 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from transformers import AutoConfig, AutoTokenizer, BertModel, CLIPVisionModelWithProjection
+from transformers import (
+    AutoConfig,
+    AutoTokenizer,
+    BertModel,
+    CLIPVisionModelWithProjection,
+)
 
 from matboard.disk import make_once
 from matboard.errors import ModelError
 from matboard.zoo.caption_clip import CaptionClipConfig
-from matboard.zoo.mini import CLIP, WEIGHTS, once, prefixed, resize_positions, write_shards
+from matboard.zoo.mini import (
+    CLIP,
+    WEIGHTS,
+    once,
+    prefixed,
+    resize_positions,
+    write_shards,
+)
 from matboard.zoo.mini_shapes import eye_config, image_processor
 from matboard.zoo.parts import Progress, fetch
 
@@ -28,7 +40,11 @@ EYE = "clip112"
 
 
 def build(
-    out: Path, progress: Progress, *, cache: Path | None = None, weights: Path = WEIGHTS / NAME
+    out: Path,
+    progress: Progress,
+    *,
+    cache: Path | None = None,
+    weights: Path = WEIGHTS / NAME,
 ) -> Path:
     """Write the guide's folder, ``out/zoo/mini-guide``; kept if it is there. Raises ModelError
     where a part cannot be had.
@@ -62,7 +78,9 @@ def build(
 def _write_configs(folder: Path, minilm: Path) -> None:
     """Everything but the weights."""
     text = AutoConfig.from_pretrained(minilm)
-    config = CaptionClipConfig(vision_config=eye_config(EYE).to_dict(), text_config=text.to_dict())
+    config = CaptionClipConfig(
+        vision_config=eye_config(EYE).to_dict(), text_config=text.to_dict()
+    )
     config.save_pretrained(folder)
     AutoTokenizer.from_pretrained(minilm).save_pretrained(folder)
     processor = json.dumps(image_processor(EYE), indent=2)

@@ -73,12 +73,18 @@ class Shape:
     @property
     def eye_prefix(self) -> str:
         """Where the eye's weights are in the model's state."""
-        return "model.vision_tower." if self.architecture == "llava" else "vision_model."
+        return (
+            "model.vision_tower." if self.architecture == "llava" else "vision_model."
+        )
 
     @property
     def language_prefix(self) -> str:
         """Where the language model's weights are in the model's state."""
-        return "model.language_model." if self.architecture == "llava" else "language_model."
+        return (
+            "model.language_model."
+            if self.architecture == "llava"
+            else "language_model."
+        )
 
 
 SHAPES: dict[str, Shape] = {
@@ -120,14 +126,18 @@ def configuration(
     qformer = {**_QFORMER, "max_position_embeddings": 64, "initializer_range": 0.06}
     if shape.asks_qformer:
         qformer["vocab_size"] = len(tokenizer)
-    if shape.eye == "cnn":  # its 1280 channels make cross-attention dear: one layer of it
+    if (
+        shape.eye == "cnn"
+    ):  # its 1280 channels make cross-attention dear: one layer of it
         qformer |= {"cross_attention_frequency": 2, "intermediate_size": 224}
     kind = {
         "minigpt4": any_eye.AnyEyeBlip2Config,
         "instructblip": any_eye.AnyEyeInstructBlipConfig,
         "bliva": any_eye.AnyEyeBlivaConfig,
     }
-    return kind[shape.architecture](**common, qformer_config=qformer, num_query_tokens=4)
+    return kind[shape.architecture](
+        **common, qformer_config=qformer, num_query_tokens=4
+    )
 
 
 def _text_config(
@@ -135,7 +145,10 @@ def _text_config(
 ) -> dict[str, Any]:
     if language is not None:
         return dict(language.to_dict())
-    ids = {key: getattr(tokenizer, key) for key in ("pad_token_id", "bos_token_id", "eos_token_id")}
+    ids = {
+        key: getattr(tokenizer, key)
+        for key in ("pad_token_id", "bos_token_id", "eos_token_id")
+    }
     return {**_SMALL_LANGUAGE, "vocab_size": len(tokenizer), **ids}
 
 

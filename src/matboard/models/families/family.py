@@ -38,7 +38,9 @@ Arrange = Callable[[Any, Mapping[str, Tensor], Sequence[int]], list[Picture]]
 """(the model, the prepared pictures, visual tokens of each) → how each shall appear."""
 
 
-def in_tiles(model: Any, inputs: Mapping[str, Tensor], counts: Sequence[int]) -> list[Picture]:
+def in_tiles(
+    model: Any, inputs: Mapping[str, Tensor], counts: Sequence[int]
+) -> list[Picture]:
     """Pictures whose processor says in ``rows`` and ``cols`` how it cut them, if it did."""
     none = [0] * len(counts)
     rows = inputs["rows"].flatten().tolist() if "rows" in inputs else none

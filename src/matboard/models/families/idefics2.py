@@ -15,7 +15,11 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from matboard.models.families.family import Family, Picture
-from matboard.models.processors.differentiable import DifferentiableProcessor, Layout, size_of
+from matboard.models.processors.differentiable import (
+    DifferentiableProcessor,
+    Layout,
+    size_of,
+)
 from matboard.models.processors.geometry import between, get
 
 
@@ -61,7 +65,9 @@ def pieces(inputs: Mapping[str, Tensor]) -> list[int]:
     return [values.shape[1]] * len(values)
 
 
-def in_quarters(model: Any, inputs: Mapping[str, Tensor], counts: Sequence[int]) -> list[Picture]:
+def in_quarters(
+    model: Any, inputs: Mapping[str, Tensor], counts: Sequence[int]
+) -> list[Picture]:
     """The processor does not say that it quarters; the number of pieces does."""
     side = 2 if inputs["pixel_values"].shape[1] > 1 else 0
     return [Picture(count, side, side) for count in counts]

@@ -41,7 +41,9 @@ def split(processor: DifferentiableProcessor, images: Tensor) -> dict[str, Tenso
     out = {"pixel_values": values}
     if settings.do_pad:
         shape = (len(values), len(pieces), tile, tile)
-        out["pixel_attention_mask"] = torch.ones(shape, dtype=torch.long, device=values.device)
+        out["pixel_attention_mask"] = torch.ones(
+            shape, dtype=torch.long, device=values.device
+        )
     if settings.return_row_col_info:
         out["rows"] = torch.full((len(values), 1), rows)
         out["cols"] = torch.full((len(values), 1), columns)

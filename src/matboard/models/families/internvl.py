@@ -21,9 +21,13 @@ from matboard.models.processors.differentiable import (
 )
 
 
-def thumbnailed(processor: DifferentiableProcessor, images: Tensor) -> dict[str, Tensor]:
+def thumbnailed(
+    processor: DifferentiableProcessor, images: Tensor
+) -> dict[str, Tensor]:
     """Tiles in the grid nearest to the picture's proportions, and the picture itself last."""
-    from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import get_optimal_tiled_canvas
+    from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import (
+        get_optimal_tiled_canvas,
+    )
 
     settings = processor.settings
     tile = (settings.size["height"], settings.size["width"])
@@ -36,7 +40,10 @@ def thumbnailed(processor: DifferentiableProcessor, images: Tensor) -> dict[str,
     if len(pieces) > 1:
         pieces.append(processor.resize(images, *tile))
     values = processor.normalise(torch.stack(pieces, dim=1)).flatten(0, 1)
-    return {"pixel_values": values, "num_patches": torch.full((len(images),), len(pieces))}
+    return {
+        "pixel_values": values,
+        "num_patches": torch.full((len(images),), len(pieces)),
+    }
 
 
 def _settings(model: Any) -> dict[str, Any]:

@@ -22,7 +22,9 @@ from matboard.models.processors.differentiable import (
 from matboard.models.processors.geometry import fit_inside, get
 
 
-def any_resolution(processor: DifferentiableProcessor, images: Tensor) -> dict[str, Tensor]:
+def any_resolution(
+    processor: DifferentiableProcessor, images: Tensor
+) -> dict[str, Tensor]:
     """The picture, then tiles of it padded into the size that wastes least."""
     settings = processor.settings
     size = size_of(images)
@@ -30,7 +32,9 @@ def any_resolution(processor: DifferentiableProcessor, images: Tensor) -> dict[s
     tile = get(getattr(settings, "crop_size", None), "height") or edge
     thumbnail = processor.resize(images, edge, get(settings.size, "width") or edge)
     pieces = [thumbnail, *tiles(_padded(processor, images), tile, tile)]
-    values = torch.stack([processor.normalise(processor.shape(piece)) for piece in pieces], dim=1)
+    values = torch.stack(
+        [processor.normalise(processor.shape(piece)) for piece in pieces], dim=1
+    )
     sizes = torch.tensor([size], device=images.device).repeat(len(images), 1)
     out = {"pixel_values": values, "image_sizes": sizes}
     if "batch_num_images" in settings.model_input_names:

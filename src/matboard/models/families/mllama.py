@@ -36,7 +36,9 @@ class CrossAttended(Fusion):
         states = self.eye(**inputs).last_hidden_state.squeeze(1)
         projected = self.model.model.multi_modal_projector(states)
         real = inputs["aspect_ratio_mask"].squeeze(1).bool()
-        return VisionOutput(states[real], projected[real], projected.flatten(1, 2), real)
+        return VisionOutput(
+            states[real], projected[real], projected.flatten(1, 2), real
+        )
 
     def arguments(self, prompts: Prompts) -> dict[str, Any]:
         after = (prompts.ids == self.model.config.image_token_id).cumsum(1)

@@ -14,7 +14,11 @@ import torch
 from torch import Tensor
 
 from matboard.models.families.family import Family, Picture
-from matboard.models.processors.differentiable import DifferentiableProcessor, Layout, size_of
+from matboard.models.processors.differentiable import (
+    DifferentiableProcessor,
+    Layout,
+    size_of,
+)
 from matboard.models.processors.geometry import get, whole_patches
 
 
@@ -30,7 +34,9 @@ def aligned(processor: DifferentiableProcessor, images: Tensor) -> dict[str, Ten
             sides = (patch, patch)
         else:
             sides = (get(patch, "height"), get(patch, "width"))
-        images = processor.resize(images, *whole_patches(*size_of(images), (height, width), sides))
+        images = processor.resize(
+            images, *whole_patches(*size_of(images), (height, width), sides)
+        )
     images = processor.normalise(processor.crop(images))
     sizes = torch.tensor([images.shape[-2:]], device=images.device)
     return {"pixel_values": images, "image_sizes": sizes.repeat(len(images), 1)}
@@ -48,10 +54,14 @@ def merged_patch(model: Any) -> int:
     return int(model.config.vision_config.patch_size) * int(merged)
 
 
-def in_lines(model: Any, inputs: Mapping[str, Tensor], counts: Sequence[int]) -> list[Picture]:
+def in_lines(
+    model: Any, inputs: Mapping[str, Tensor], counts: Sequence[int]
+) -> list[Picture]:
     """A line of visual tokens for each row of patches."""
     lines = (inputs["image_sizes"][:, 0] // merged_patch(model)).tolist()
-    return [Picture(count, lines=rows) for count, rows in zip(counts, lines, strict=True)]
+    return [
+        Picture(count, lines=rows) for count, rows in zip(counts, lines, strict=True)
+    ]
 
 
 def _settings(model: Any) -> dict[str, Any]:

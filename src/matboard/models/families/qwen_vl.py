@@ -10,7 +10,11 @@ import torch
 from torch import Tensor
 
 from matboard.models.families.family import Family
-from matboard.models.processors.differentiable import DifferentiableProcessor, Layout, size_of
+from matboard.models.processors.differentiable import (
+    DifferentiableProcessor,
+    Layout,
+    size_of,
+)
 from matboard.models.processors.geometry import get, multiple
 
 
@@ -30,7 +34,9 @@ def patched(processor: DifferentiableProcessor, images: Tensor) -> dict[str, Ten
     batch, channels, height, width = images.shape
     rows = height // patch
     columns = width // patch
-    grid = images.view(batch, channels, rows // merge, merge, patch, columns // merge, merge, patch)
+    grid = images.view(
+        batch, channels, rows // merge, merge, patch, columns // merge, merge, patch
+    )
     frames = grid.permute(0, 2, 5, 3, 6, 1, 4, 7).unsqueeze(6)
     filled = frames.expand(-1, -1, -1, -1, -1, -1, settings.temporal_patch_size, -1, -1)
     sizes = torch.tensor([[1, rows, columns]], device=images.device)

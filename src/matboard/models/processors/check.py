@@ -76,7 +76,9 @@ def _found(levels: float) -> str:
 
 def probe(height: int, width: int) -> Image.Image:
     """A smooth 8-bit colour picture without symmetry: two waves a channel."""
-    y, x = np.meshgrid(np.linspace(0, 1, height), np.linspace(0, 1, width), indexing="ij")
+    y, x = np.meshgrid(
+        np.linspace(0, 1, height), np.linspace(0, 1, width), indexing="ij"
+    )
     turns = ((1, 2, 0.3), (2, 1, 1.1), (1, 1, 2.0))
     waves = [
         np.sin(2 * np.pi * (a * y + b * x) + c) + np.cos(2 * np.pi * (b * y - a * x))
@@ -97,11 +99,15 @@ def prompted(size: int = CANVAS, border: int = BORDER) -> Image.Image:
 
 def to_tensor(pictures: Sequence[Image.Image]) -> Float[Tensor, "batch 3 height width"]:
     """Equal-sized pictures as one tensor in [0, 1]."""
-    pixels = [torch.from_numpy(np.array(picture.convert("RGB"))) for picture in pictures]
+    pixels = [
+        torch.from_numpy(np.array(picture.convert("RGB"))) for picture in pictures
+    ]
     return torch.stack(pixels).permute(0, 3, 1, 2).float() / 255
 
 
-def disagreement(made: DifferentiableProcessor, processor: Any, picture: Image.Image) -> float:
+def disagreement(
+    made: DifferentiableProcessor, processor: Any, picture: Image.Image
+) -> float:
     """Largest difference between the two in levels of 255; infinite where shapes, names or counts
     differ.
     """
@@ -113,7 +119,9 @@ def disagreement(made: DifferentiableProcessor, processor: Any, picture: Image.I
     except Exception:  # anybody's code; a model whose processor fails here still loads
         return math.inf
     level = float((one - black).max())
-    differences = [_difference(mine.get(name), value, level) for name, value in official.items()]
+    differences = [
+        _difference(mine.get(name), value, level) for name, value in official.items()
+    ]
     return max(differences, default=0.0)
 
 

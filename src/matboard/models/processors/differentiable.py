@@ -62,7 +62,9 @@ class DifferentiableProcessor:
         self.resampling = int(Image.Resampling.BILINEAR if filter_ is None else filter_)
         self.layout = layout
 
-    def __call__(self, images: Float[Tensor, "batch 3 height width"]) -> dict[str, Tensor]:
+    def __call__(
+        self, images: Float[Tensor, "batch 3 height width"]
+    ) -> dict[str, Tensor]:
         """The model's picture inputs; values in [0, 1] come in, gradients flow back to them."""
         pixels = images.float().contiguous()  # some families view their inputs
         return self.layout.arrange(self, pixels)
@@ -97,8 +99,12 @@ class DifferentiableProcessor:
         deviation.
         """
         settings = self.settings
-        images = images * (255 * settings.rescale_factor if settings.do_rescale else 255)
-        if settings.do_rescale and getattr(settings, "rescale_offset", False):  # EfficientNet
+        images = images * (
+            255 * settings.rescale_factor if settings.do_rescale else 255
+        )
+        if settings.do_rescale and getattr(
+            settings, "rescale_offset", False
+        ):  # EfficientNet
             images = images - 1
         if settings.do_normalize:
             images = images - _channels(settings.image_mean, images)

@@ -46,7 +46,9 @@ def fit_inside(height: int, width: int, tall: int, wide: int) -> tuple[int, int]
     return tall, min(math.ceil(width * down), wide)
 
 
-def multiple(height: int, width: int, factor: int, least: int, most: int) -> tuple[int, int]:
+def multiple(
+    height: int, width: int, factor: int, least: int, most: int
+) -> tuple[int, int]:
     """The nearest multiples of ``factor`` whose product lies in [least, most] pixels (Qwen2-VL's
     ``smart_resize``).
     """
@@ -83,7 +85,9 @@ def longest_edge(height: int, width: int, edge: int) -> tuple[int, int]:
         wide += wide % 2
     if max(tall, wide) > MOST:
         ratio = wide / tall
-        tall, wide = (int(MOST / ratio), MOST) if wide >= tall else (MOST, int(MOST * ratio))
+        tall, wide = (
+            (int(MOST / ratio), MOST) if wide >= tall else (MOST, int(MOST * ratio))
+        )
     return max(tall, 1), max(wide, 1)
 
 
@@ -121,4 +125,6 @@ def whole_patches(
     if ratio > 1:
         height = math.floor(height / ratio)
         width = math.floor(width / ratio)
-    return math.ceil(height / patch[0]) * patch[0], math.ceil(width / patch[1]) * patch[1]
+    return math.ceil(height / patch[0]) * patch[0], math.ceil(width / patch[1]) * patch[
+        1
+    ]

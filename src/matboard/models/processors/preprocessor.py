@@ -17,7 +17,11 @@ from torch import Tensor
 from matboard.errors import PreprocessingMismatch
 from matboard.models.capabilities import Pictures
 from matboard.models.processors import check
-from matboard.models.processors.differentiable import WHOLE, DifferentiableProcessor, Layout
+from matboard.models.processors.differentiable import (
+    WHOLE,
+    DifferentiableProcessor,
+    Layout,
+)
 
 
 class Preprocessor:
@@ -30,7 +34,10 @@ class Preprocessor:
     """
 
     def __init__(
-        self, processor: Any, layout: Layout = WHOLE, settings: Mapping[str, Any] | None = None
+        self,
+        processor: Any,
+        layout: Layout = WHOLE,
+        settings: Mapping[str, Any] | None = None,
     ) -> None:
         self.processor = copy.copy(processor)
         self.layout = layout

@@ -70,12 +70,17 @@ FILTERS: dict[int, tuple[Filter, float]] = {
 
 
 def resize(
-    images: Float[Tensor, "batch 3 height width"], height: int, width: int, resampling: int
+    images: Float[Tensor, "batch 3 height width"],
+    height: int,
+    width: int,
+    resampling: int,
 ) -> Float[Tensor, "batch 3 tall wide"]:
     """Resize as Pillow resizes 8-bit pictures, without its rounding; no value leaves [0, 1]."""
     sizes = (images.shape[-2], images.shape[-1], height, width)
     if _columns_first(*sizes, resampling):
-        return _along_rows(_along_columns(images, height, resampling), width, resampling)
+        return _along_rows(
+            _along_columns(images, height, resampling), width, resampling
+        )
     return _along_columns(_along_rows(images, width, resampling), height, resampling)
 
 
@@ -117,7 +122,9 @@ OVERSHOOTING = (int(Image.Resampling.BICUBIC), int(Image.Resampling.LANCZOS))
 
 
 @lru_cache(maxsize=1024)
-def _columns_first(height: int, width: int, tall: int, wide: int, resampling: int) -> bool:
+def _columns_first(
+    height: int, width: int, tall: int, wide: int, resampling: int
+) -> bool:
     """Whether Pillow begins with the columns.
 
     Its rule depends on its version (since 13 it may, where the height shrinks more than the width;

@@ -22,7 +22,14 @@ from matboard.models.families import family_of, layout_of
 from matboard.models.processors.check import PROBES, probe, to_tensor
 from matboard.models.processors.preprocessor import Preprocessor
 from matboard.models.vlm.decode import Prefill, language_model_of
-from matboard.models.vlm.encode import Batch, Encoded, encode, features, fingerprint, taps_of
+from matboard.models.vlm.encode import (
+    Batch,
+    Encoded,
+    encode,
+    features,
+    fingerprint,
+    taps_of,
+)
 from matboard.models.vlm.fusion import Placed, Prompts
 from matboard.models.vlm.official import QUESTION, OfficialPrompts, mark_of
 from matboard.models.vlm.prompt import PromptIds, PromptTemplate, image_token, padded
@@ -77,7 +84,9 @@ class HuggingFaceVLM(VisionLanguageModel):
         self._official = self._official_prompts(official)
         forced = {} if self._official is None else self._official.image_settings()
         settings = {**forced, **self.family.settings(model)}
-        self.preprocess = Preprocessor(image_processor, layout_of(image_processor), settings)
+        self.preprocess = Preprocessor(
+            image_processor, layout_of(image_processor), settings
+        )
 
     @cached_property
     def encoder(self) -> str:  # type: ignore[override]
@@ -103,8 +112,12 @@ class HuggingFaceVLM(VisionLanguageModel):
         kind = type(self.model).__name__
         try:
             reached = self._encode(_canvas(), [QUESTION]).tokens[0].requires_grad
-        except Exception as error:  # anybody's code; a model whose eye fails here still loads
-            return f"{kind} cannot encode a canvas: {' '.join(str(error).split())[:300]}"
+        except (
+            Exception
+        ) as error:  # anybody's code; a model whose eye fails here still loads
+            return (
+                f"{kind} cannot encode a canvas: {' '.join(str(error).split())[:300]}"
+            )
         if not reached:
             return f"No gradient passes through the vision encoder of {kind} to the pixels."
         return None
@@ -147,7 +160,10 @@ class HuggingFaceVLM(VisionLanguageModel):
             options: dict[str, Any] = {"taps": taps, "terminator": terminator}
             each = zip(images, questions, answers)
             return _joined([self.answer([p], [q], [a], **options) for p, q, a in each])
-        ids = [self.template.answer_ids(q, a, terminator) for q, a in zip(questions, answers)]
+        ids = [
+            self.template.answer_ids(q, a, terminator)
+            for q, a in zip(questions, answers)
+        ]
         encoded = self._encode(images, questions)
         logits = self.language.score(self._prompts(encoded, images, questions), ids)
         wanted, mask = padded(ids, "right", logits.device)
@@ -174,7 +190,10 @@ class HuggingFaceVLM(VisionLanguageModel):
         if self._one_at_a_time(images):
             each = zip(images, questions, candidates)
             rule = {"length_normalised": length_normalised}
-            rows = [self.candidate_log_likelihoods([p], [q], [c], **rule) for p, q, c in each]
+            rows = [
+                self.candidate_log_likelihoods([p], [q], [c], **rule)
+                for p, q, c in each
+            ]
             return torch.cat(rows)
         ids = [
             [self.template.answer_ids(question, option, False) for option in options]
@@ -199,7 +218,10 @@ class HuggingFaceVLM(VisionLanguageModel):
         _same_count(images, questions)
         if self._one_at_a_time(images):
             each = zip(images, questions)
-            return [self.generate([p], [q], max_new_tokens=max_new_tokens)[0] for p, q in each]
+            return [
+                self.generate([p], [q], max_new_tokens=max_new_tokens)[0]
+                for p, q in each
+            ]
         with torch.no_grad():
             encoded = self._encode(images, questions)
             prefill = self.language.prefill(self._prompts(encoded, images, questions))
@@ -231,7 +253,9 @@ class HuggingFaceVLM(VisionLanguageModel):
     def _template(self, official: Any, template: str | None) -> PromptTemplate:
         token = ""
         if self.family.picture:
-            token = image_token(self.tokenizer, getattr(self.model.config, "image_token_id", None))
+            token = image_token(
+                self.tokenizer, getattr(self.model.config, "image_token_id", None)
+            )
         mark = None if self.family.written else mark_of(official)
         return PromptTemplate(self.tokenizer, self.family, token, template, mark)
 
@@ -262,16 +286,22 @@ class HuggingFaceVLM(VisionLanguageModel):
     def _encode(self, images: Pictures, questions: Sequence[str]) -> Encoded:
         placeholders = None
         if self.asks_officially and isinstance(self.fusion, Placed):
-            placeholders = [self._room(asked) for asked in self._asked(images, questions)]
+            placeholders = [
+                self._room(asked) for asked in self._asked(images, questions)
+            ]
         batch = Batch(len(images), _alike(images), placeholders)
         return encode(self.fusion, self.family, self._inputs(images, questions), batch)
 
     def _asked(self, images: Pictures, questions: Sequence[str]) -> list[PromptIds]:
         """The prompts as the official processor writes them."""
         assert self._official is not None
-        return [self._official.ids(q, size) for q, size in zip(questions, _sizes(images))]
+        return [
+            self._official.ids(q, size) for q, size in zip(questions, _sizes(images))
+        ]
 
-    def _prompts(self, encoded: Encoded, images: Pictures, questions: Sequence[str]) -> Prompts:
+    def _prompts(
+        self, encoded: Encoded, images: Pictures, questions: Sequence[str]
+    ) -> Prompts:
         if self.asks_officially:
             asked = self._asked(images, questions)
         else:
@@ -280,7 +310,9 @@ class HuggingFaceVLM(VisionLanguageModel):
         side = self.language.padding
         ids, mask = padded([prompt.ids for prompt in asked], side, self.model.device)
         types = {
-            name: padded([prompt.types[name] for prompt in asked], side, self.model.device)[0]
+            name: padded(
+                [prompt.types[name] for prompt in asked], side, self.model.device
+            )[0]
             for name in asked[0].types
         }
         visual = torch.cat(encoded.tokens)
@@ -299,7 +331,9 @@ class HuggingFaceVLM(VisionLanguageModel):
     @cached_property
     def _ends(self) -> set[int]:
         """The tokens that end an answer."""
-        ends = getattr(getattr(self.model, "generation_config", None), "eos_token_id", None)
+        ends = getattr(
+            getattr(self.model, "generation_config", None), "eos_token_id", None
+        )
         listed = ends if isinstance(ends, list) else [ends]
         return {int(end) for end in (*listed, self.template.end) if end is not None}
 
@@ -324,7 +358,10 @@ def _alike(images: Pictures) -> bool:
 
 
 def _joined(parts: Sequence[Answers]) -> Answers:
-    taken = {tap: torch.cat([part.features[tap] for part in parts]) for tap in parts[0].features}
+    taken = {
+        tap: torch.cat([part.features[tap] for part in parts])
+        for tap in parts[0].features
+    }
     losses = torch.cat([part.negative_log_likelihood for part in parts])
     return Answers(losses, torch.cat([part.token_count for part in parts]), taken)
 

@@ -61,7 +61,9 @@ class Prefill:
     @property
     def row_bytes(self) -> int:
         """Memory of one row's keys and values."""
-        tensors = [t for layer in _layers(self.cache) for t in (layer.keys, layer.values)]
+        tensors = [
+            t for layer in _layers(self.cache) for t in (layer.keys, layer.values)
+        ]
         return sum(t.nbytes for t in tensors if isinstance(t, Tensor)) // len(self.mask)
 
     def rows(self, index: Tensor) -> Prefill:
@@ -104,7 +106,9 @@ class LanguageModel(ABC):
         """Read the prompts."""
 
     @abstractmethod
-    def decode(self, prefill: Prefill, ids: Tensor, mask: Tensor) -> tuple[Tensor, Prefill]:
+    def decode(
+        self, prefill: Prefill, ids: Tensor, mask: Tensor
+    ) -> tuple[Tensor, Prefill]:
         """Logits after each of the given tokens, and the prompt with them. Uses up
         ``prefill.cache``.
         """
@@ -115,7 +119,9 @@ class Causal(LanguageModel):
 
     def score(self, prompts: Prompts, answers: Sequence[Sequence[int]]) -> Tensor:
         prompts = self.fusion.opened(prompts)
-        ids, mask = padded([answer[:-1] for answer in answers], "right", prompts.ids.device)
+        ids, mask = padded(
+            [answer[:-1] for answer in answers], "right", prompts.ids.device
+        )
         count = ids.shape[1]
         positions = self._positions(prompts)
         onwards = _onwards(_next(positions, prompts.mask), count, _axes(positions))
@@ -154,7 +160,9 @@ class Causal(LanguageModel):
             _axes(positions),
         )
 
-    def decode(self, prefill: Prefill, ids: Tensor, mask: Tensor) -> tuple[Tensor, Prefill]:
+    def decode(
+        self, prefill: Prefill, ids: Tensor, mask: Tensor
+    ) -> tuple[Tensor, Prefill]:
         count = ids.shape[1]
         seen = torch.cat([prefill.mask, mask], 1)
         out = self.language(
@@ -199,7 +207,9 @@ class Causal(LanguageModel):
         """Each token's position; in several dimensions where the model counts visual tokens so."""
         index = getattr(getattr(self.model, "model", None), "get_rope_index", None)
         if index is None:
-            return (prompts.mask.cumsum(-1) - 1).clamp(min=0) + self.family.first_position
+            return (prompts.mask.cumsum(-1) - 1).clamp(
+                min=0
+            ) + self.family.first_position
         known = {
             **prompts.inputs,
             "mm_token_type_ids": self._is_visual(prompts).int(),
@@ -229,9 +239,13 @@ class EncoderDecoder(LanguageModel):
         out = self._read(prompts, start.repeat(len(prompts.ids), 1), use_cache=True)
         memory = {"last_hidden_state": out.encoder_last_hidden_state}
         after = prompts.mask.sum(1)
-        return Prefill(out.logits[:, -1], out.past_key_values, prompts.mask, after, memory)
+        return Prefill(
+            out.logits[:, -1], out.past_key_values, prompts.mask, after, memory
+        )
 
-    def decode(self, prefill: Prefill, ids: Tensor, mask: Tensor) -> tuple[Tensor, Prefill]:
+    def decode(
+        self, prefill: Prefill, ids: Tensor, mask: Tensor
+    ) -> tuple[Tensor, Prefill]:
         out = self.language(
             encoder_outputs=BaseModelOutput(**prefill.memory),
             attention_mask=prefill.mask,

@@ -52,7 +52,9 @@ class Batch:
     placeholders: Sequence[int] | None = None
 
 
-def encode(fusion: Fusion, family: Family, inputs: Mapping[str, Tensor], batch: Batch) -> Encoded:
+def encode(
+    fusion: Fusion, family: Family, inputs: Mapping[str, Tensor], batch: Batch
+) -> Encoded:
     """Encode prepared pictures, each once.
 
     Raises:
@@ -72,7 +74,9 @@ def encode(fusion: Fusion, family: Family, inputs: Mapping[str, Tensor], batch: 
             " processor do not belong together."
         )
     pictures = family.arrange(fusion.model, inputs, counts)
-    return Encoded(output, tokens, pictures, counts if family.end_to_end else shares, inputs)
+    return Encoded(
+        output, tokens, pictures, counts if family.end_to_end else shares, inputs
+    )
 
 
 def _tokens_of(pooled: Any, shares: Sequence[int] | None, batch: Batch) -> list[Tensor]:
@@ -147,10 +151,19 @@ def _vision_tokens(encoded: Encoded) -> list[Tensor]:
 
 def fingerprint(eye: Any) -> str:
     """Of a vision encoder's weights, read as bfloat16, whatever its parts are called."""
-    weights = [value for value in eye.state_dict().values() if value.is_floating_point()]
+    weights = [
+        value for value in eye.state_dict().values() if value.is_floating_point()
+    ]
     parts = sorted(hashlib.sha256(_bytes(value)).digest() for value in weights)
     return hashlib.sha256(b"".join(parts)).hexdigest()[:12]
 
 
 def _bytes(value: Tensor) -> bytes:
-    return value.detach().to("cpu", torch.bfloat16).contiguous().view(torch.int16).numpy().tobytes()
+    return (
+        value.detach()
+        .to("cpu", torch.bfloat16)
+        .contiguous()
+        .view(torch.int16)
+        .numpy()
+        .tobytes()
+    )

@@ -75,7 +75,9 @@ class Fusion(ABC):
         self.model = model
         self.eye = eye
         self.language = language
-        names = [name for reader in readers for name in inspect.signature(reader).parameters]
+        names = [
+            name for reader in readers for name in inspect.signature(reader).parameters
+        ]
         self.inputs = frozenset(names)
 
     @abstractmethod
@@ -104,7 +106,9 @@ class Placed(Fusion):
 
     def __init__(self, model: Any) -> None:
         inner = getattr(model, "model", None)
-        owners = [part for part in (model, inner) if hasattr(part, "get_image_features")]
+        owners = [
+            part for part in (model, inner) if hasattr(part, "get_image_features")
+        ]
         if not owners:
             raise ModelError(
                 f"{type(model).__name__} cannot encode pictures apart from text (no"
@@ -115,21 +119,32 @@ class Placed(Fusion):
         # what it overrides or hands on to included
         kinds = (*type(model).__mro__, *type(inner).__mro__)
         readers = [
-            vars(kind)["get_image_features"] for kind in kinds if "get_image_features" in vars(kind)
+            vars(kind)["get_image_features"]
+            for kind in kinds
+            if "get_image_features" in vars(kind)
         ]
         super().__init__(model, model.get_encoder(modality="image"), language, readers)
-        self.takes_outputs = "mm_encoder_outputs" in inspect.signature(language.forward).parameters
+        self.takes_outputs = (
+            "mm_encoder_outputs" in inspect.signature(language.forward).parameters
+        )
 
     def encode(self, inputs: Mapping[str, Tensor]) -> Any:
         return self.owner.get_image_features(**inputs, return_dict=True)
 
     def arguments(self, prompts: Prompts) -> dict[str, Any]:
         if self.takes_outputs:
-            return {"input_ids": prompts.ids, "mm_encoder_outputs": {"image": prompts.visual}}
+            return {
+                "input_ids": prompts.ids,
+                "mm_encoder_outputs": {"image": prompts.visual},
+            }
         where = prompts.ids == self.model.config.image_token_id
-        embeddings = self.model.get_input_embeddings()(prompts.ids.masked_fill(where, 0))
+        embeddings = self.model.get_input_embeddings()(
+            prompts.ids.masked_fill(where, 0)
+        )
         features = prompts.features.to(embeddings)
-        return {"inputs_embeds": embeddings.masked_scatter(where.unsqueeze(-1), features)}
+        return {
+            "inputs_embeds": embeddings.masked_scatter(where.unsqueeze(-1), features)
+        }
 
 
 def without_end(prompts: Prompts) -> Prompts:
@@ -137,4 +152,6 @@ def without_end(prompts: Prompts) -> Prompts:
     on the left.
     """
     types = {name: value[:, :-1] for name, value in prompts.types.items()}
-    return replace(prompts, ids=prompts.ids[:, :-1], mask=prompts.mask[:, :-1], types=types)
+    return replace(
+        prompts, ids=prompts.ids[:, :-1], mask=prompts.mask[:, :-1], types=types
+    )

@@ -38,14 +38,17 @@ def load_part(auto: Any, what: str, place: str, **options: Any) -> Any:
         return auto.from_pretrained(place, **options)
     except LOADING_ERRORS as error:
         expected = (
-            f"{place!r} yields no {what}; expected a Hub id or a folder that transformers saved."
+            f"{place!r} yields no {what}; expected a Hub id or a folder that transformers"
+            " saved."
         )
         if reason := why(error):
             raise ModelError(
                 f"{expected} There is no such folder here, and the Hugging Face Hub did not give"
                 f" it: {reason}."
             ) from error
-        raise ModelError(f"{expected} It said: {' '.join(str(error).split())[:300]}") from error
+        raise ModelError(
+            f"{expected} It said: {' '.join(str(error).split())[:300]}"
+        ) from error
 
 
 def load(
@@ -81,7 +84,9 @@ def load(
     chats = (getattr(official, "chat_template", None), tokenizer.chat_template)
     tokenizer.chat_template = chats[0] or chats[1] or older_chat_template(place)
     model = model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    loaded = HuggingFaceVLM(model, **parts, official=official, template=template, name=place)
+    loaded = HuggingFaceVLM(
+        model, **parts, official=official, template=template, name=place
+    )
     _warn(loaded)
     return loaded
 
@@ -90,13 +95,17 @@ def _processing_parts(place: str, model: Any, trust: dict[str, Any]) -> dict[str
     """Image processor and tokenizers, by the name of the adapter's argument."""
     eye = {"backend": "pil", **trust}
     parts = {
-        "image_processor": load_part(AutoImageProcessor, "image processor", place, **eye),
+        "image_processor": load_part(
+            AutoImageProcessor, "image processor", place, **eye
+        ),
         "tokenizer": load_part(AutoTokenizer, "tokenizer", place, **trust),
     }
     fusion = family_of(model).fusion(model)
     if "qformer_input_ids" in fusion.inputs:
         within = {"subfolder": "qformer_tokenizer", **trust}
-        parts["qformer_tokenizer"] = load_part(AutoTokenizer, "Q-Former tokenizer", place, **within)
+        parts["qformer_tokenizer"] = load_part(
+            AutoTokenizer, "Q-Former tokenizer", place, **within
+        )
     return parts
 
 
@@ -130,7 +139,11 @@ def older_chat_template(place: str) -> str | None:
 
 
 def official_processor(
-    place: str, model_type: str, parts: dict[str, Any], *, trust_remote_code: bool = False
+    place: str,
+    model_type: str,
+    parts: dict[str, Any],
+    *,
+    trust_remote_code: bool = False,
 ) -> Any:
     """A model's own processor around the given parts; None where it cannot be had.
 
@@ -163,14 +176,19 @@ def _by_its_own_code(place: str) -> Any:
     return made
 
 
-def assemble(kind: Any, parts: dict[str, Any], told: dict[str, Any] | None = None) -> Any:
+def assemble(
+    kind: Any, parts: dict[str, Any], told: dict[str, Any] | None = None
+) -> Any:
     """A processor of a class from its parts; what is missing among them is left out.
 
     Args:
         told: its ``processor_config.json``.
     """
     made: Any = type(kind.__name__, (_OfPictures, kind), {})
-    given = {**parts, "image_processor": ListeningImageProcessor(parts["image_processor"])}
+    given = {
+        **parts,
+        "image_processor": ListeningImageProcessor(parts["image_processor"]),
+    }
     for name, part in given.items():
         if "tokenizer" in name:
             given[name] = copy.deepcopy(part)  # some processors change theirs
@@ -184,5 +202,7 @@ class _OfPictures:
     def __repr__(self) -> str:
         return type(self).__name__
 
-    def check_argument_for_proper_class(self, argument_name: str, argument: Any) -> type:
+    def check_argument_for_proper_class(
+        self, argument_name: str, argument: Any
+    ) -> type:
         return type(argument)

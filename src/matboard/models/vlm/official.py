@@ -45,10 +45,14 @@ class OfficialPrompts:
         types: names of the inputs that the model takes; its token types are among them.
     """
 
-    def __init__(self, processor: Any, template: PromptTemplate, types: Iterable[str]) -> None:
+    def __init__(
+        self, processor: Any, template: PromptTemplate, types: Iterable[str]
+    ) -> None:
         self.processor = processor
         self.template = template
-        self.types = frozenset(name for name in types if name.endswith("token_type_ids"))
+        self.types = frozenset(
+            name for name in types if name.endswith("token_type_ids")
+        )
         self.ids = lru_cache(maxsize=4096)(self._ids)
 
     def image_settings(self) -> dict[str, Any]:
@@ -93,7 +97,9 @@ class OfficialPrompts:
         options: dict[str, Any] = {"return_tensors": "pt"}
         if self.template.has_bos(text):
             options["add_special_tokens"] = False  # as apply_chat_template does
-        out: Mapping[str, Tensor] = self.processor(images=images, text=[text], **options)
+        out: Mapping[str, Tensor] = self.processor(
+            images=images, text=[text], **options
+        )
         return out
 
 
@@ -114,7 +120,9 @@ class ListeningImageProcessor:
         self._prepared: dict[tuple[tuple[int, int], ...], Any] = {}
 
     def __call__(self, images: Any, *args: Any, **settings: Any) -> Any:
-        self.settings = {k: v for k, v in settings.items() if k not in TENSORS and v is not None}
+        self.settings = {
+            k: v for k, v in settings.items() if k not in TENSORS and v is not None
+        }
         sizes = tuple(picture.size for picture in _flat(images))
         if sizes not in self._prepared:
             while len(self._prepared) >= REMEMBERED:

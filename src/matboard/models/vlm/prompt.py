@@ -124,7 +124,9 @@ class PromptTemplate:
 
     def _chat(self, question: str) -> str:
         content: Any = [{"type": "image"}, {"type": "text", "text": question}]
-        if "image" not in str(self._chat_template):  # of a language model that knows no pictures
+        if "image" not in str(
+            self._chat_template
+        ):  # of a language model that knows no pictures
             content = f"{self.image}\n{question}"
         messages = [{"role": "user", "content": content}]
         options = {"tokenize": False, "add_generation_prompt": True}
@@ -139,7 +141,9 @@ class PromptTemplate:
             wordlike = rf"{re.escape(self.placeholder)}(?=[^\s<])"
             text = re.sub(wordlike, f"{self.placeholder} ", text)
         if self.placeholder in text:
-            return PromptIds(self._tokens(text.replace(self.placeholder, visual), special))
+            return PromptIds(
+                self._tokens(text.replace(self.placeholder, visual), special)
+            )
         return PromptIds((*self._tokens(visual, False), *self._tokens(text, special)))
 
     def has_bos(self, text: str) -> bool:
@@ -150,7 +154,9 @@ class PromptTemplate:
     def _tokens(self, text: str, special: bool) -> tuple[int, ...]:
         return tuple(self.tokenizer(text, add_special_tokens=special)["input_ids"])
 
-    def _answer_ids(self, question: str, answer: str, terminator: bool) -> tuple[int, ...]:
+    def _answer_ids(
+        self, question: str, answer: str, terminator: bool
+    ) -> tuple[int, ...]:
         if not answer.strip():
             raise ModelError(
                 f"An empty answer to {question!r} has no likelihood; give at least one character."
@@ -173,7 +179,9 @@ class PromptTemplate:
         return (*ids, int(self.end))
 
 
-def _continuation(tokenizer: Any, gap: str, answer: str, spaced: bool) -> tuple[int, ...]:
+def _continuation(
+    tokenizer: Any, gap: str, answer: str, spaced: bool
+) -> tuple[int, ...]:
     """The answer's tokens as they follow ``gap``, a space that belongs to the answer (spaced) or
     white space that does not.
 
@@ -186,7 +194,11 @@ def _continuation(tokenizer: Any, gap: str, answer: str, spaced: bool) -> tuple[
         ids = tokenizer(anchor + gap + answer, add_special_tokens=False)["input_ids"]
         if ids[: len(head)] == head and len(ids) > len(head):
             return tuple(ids[len(head) :])
-    return tuple(tokenizer((gap if spaced else "") + answer, add_special_tokens=False)["input_ids"])
+    return tuple(
+        tokenizer((gap if spaced else "") + answer, add_special_tokens=False)[
+            "input_ids"
+        ]
+    )
 
 
 def image_token(tokenizer: Any, image_token_id: int | None) -> str:

@@ -53,7 +53,9 @@ def _passes(prefill: Prefill, flat: Sequence[Sequence[int]]) -> Iterator[list[in
         yield longer[start : start + size]
 
 
-def _rest(language: LanguageModel, prefill: Prefill, chunk: Sequence[Sequence[int]]) -> Tensor:
+def _rest(
+    language: LanguageModel, prefill: Prefill, chunk: Sequence[Sequence[int]]
+) -> Tensor:
     """Log-likelihood of each candidate behind its first token."""
     device = prefill.logits.device
     said, mask = padded([ids[:-1] for ids in chunk], "right", device)
@@ -62,7 +64,9 @@ def _rest(language: LanguageModel, prefill: Prefill, chunk: Sequence[Sequence[in
     return log_likelihood(logits, wanted, mask)
 
 
-def rank_whole(language: LanguageModel, prompts: Prompts, candidates: Candidates) -> Tensor:
+def rank_whole(
+    language: LanguageModel, prompts: Prompts, candidates: Candidates
+) -> Tensor:
     """The same, each candidate read with its prompt."""
     columns = []
     for column in zip(*candidates, strict=True):

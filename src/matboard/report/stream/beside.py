@@ -88,7 +88,9 @@ def mean_matrices(
     return found
 
 
-def _mean_matrix(run: RunFolder, learner: Learner, outcomes: Sequence[Outcome]) -> MeanMatrix:
+def _mean_matrix(
+    run: RunFolder, learner: Learner, outcomes: Sequence[Outcome]
+) -> MeanMatrix:
     found: list[NDArray[np.float64]] = []
     missing = []
     for outcome in outcomes:
@@ -98,7 +100,9 @@ def _mean_matrix(run: RunFolder, learner: Learner, outcomes: Sequence[Outcome]) 
         except (InputError, OSError, StopIteration) as error:
             missing.append(_left_out(outcome, error, outcome.matrix))
     if len({values.shape for values in found}) > 1:
-        return MeanMatrix(learner, None, 0, False, ("The seeds' matrices have different sizes.",))
+        return MeanMatrix(
+            learner, None, 0, False, ("The seeds' matrices have different sizes.",)
+        )
     values = np.mean(found, axis=0) if found else None
     tasks = {outcome.tasks for outcome in outcomes}
     return MeanMatrix(learner, values, len(found), len(tasks) > 1, tuple(missing))
@@ -116,7 +120,9 @@ def selections(
     return views
 
 
-def _selection(run: RunFolder, learner: Learner, outcomes: Sequence[Outcome]) -> SelectionView:
+def _selection(
+    run: RunFolder, learner: Learner, outcomes: Sequence[Outcome]
+) -> SelectionView:
     found: dict[int, Selection] = {}
     missing = []
     order: tuple[int, ...] = ()
@@ -142,7 +148,9 @@ def read_selection(path: Path) -> Selection:
     """A saved selection. Raises RunError."""
     content = read(path)
     if not isinstance(content, SelectionResults):
-        raise RunError(f"{path} holds no selection but results of kind {content.kind!r}.")
+        raise RunError(
+            f"{path} holds no selection but results of kind {content.kind!r}."
+        )
     return Selection.from_json(content.model_dump())
 
 
@@ -196,5 +204,9 @@ def _file(run: RunFolder, name: str | None) -> Path:
 
 
 def _left_out(outcome: Outcome, error: Exception, name: str | None) -> str:
-    reason = str(error) if isinstance(error, InputError) else f"{name} cannot be read ({error})."
+    reason = (
+        str(error)
+        if isinstance(error, InputError)
+        else f"{name} cannot be read ({error})."
+    )
     return f"Seed {outcome.seed} is left out: {reason}"

@@ -110,7 +110,9 @@ def heat_map(
     Where a cell has room it holds its value in hundredths.
     """
     grid = Grid.of(rows, columns)
-    place = f"translate({grid.left:.1f} {HEAD:g}) scale({grid.wide:.3f} {grid.tall:.3f})"
+    place = (
+        f"translate({grid.left:.1f} {HEAD:g}) scale({grid.wide:.3f} {grid.tall:.3f})"
+    )
     room = min(grid.wide, grid.tall)
     cells = _cells(values, scale, room)
     parts = [f'<g transform="{place}">{"".join(cells)}</g>']
@@ -120,7 +122,9 @@ def heat_map(
         parts += _numbers(values, grid)
     for start in starts:
         if start:
-            parts.append(f'<path class="rule" d="M0 {HEAD + grid.tall * start:.1f}H{WIDTH}"/>')
+            parts.append(
+                f'<path class="rule" d="M0 {HEAD + grid.tall * start:.1f}H{WIDTH}"/>'
+            )
     label = html.escape(words, quote=True)
     head = f'<svg role="img" aria-label="{label}" class="cells"'
     return f'{head} viewBox="0 0 {WIDTH} {grid.height:.1f}">{"".join(parts)}</svg>'
@@ -146,7 +150,9 @@ def _cells(values: NDArray[np.float64], scale: Scale, room: float) -> list[str]:
     paths = []
     for shade, pieces in sorted(shades.items()):
         amount = 100 * shade // SHADES
-        paths.append(f'<path class="{name}" style="--amount: {amount}%" d="{"".join(pieces)}"/>')
+        paths.append(
+            f'<path class="{name}" style="--amount: {amount}%" d="{"".join(pieces)}"/>'
+        )
     return paths
 
 

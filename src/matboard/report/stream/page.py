@@ -90,7 +90,11 @@ def render_stream(run: RunFolder, results: StreamResults | None) -> str:
     kept = (run, progress.learners, progress.outcomes)
     means = beside.mean_matrices(*kept)
     matrices, scale = _matrices(means, progress.running)
-    shown = _measured(results) if results else {"results": None, "unfinished": progress.words}
+    shown = (
+        _measured(results)
+        if results
+        else {"results": None, "unfinished": progress.words}
+    )
     return render_template(
         "stream.html.j2",
         run,
@@ -116,7 +120,9 @@ def _resume(run: RunFolder) -> str:
 
 
 def _measured(results: StreamResults) -> dict[str, Any]:
-    weights = {point.learner: point.weight for path in results.paths for point in path.points}
+    weights = {
+        point.learner: point.weight for path in results.paths for point in path.points
+    }
     return {
         "results": results,
         "title": results.title or None,
@@ -132,7 +138,9 @@ def _measured(results: StreamResults) -> dict[str, Any]:
 
 
 def _mean_of(results: StreamResults, learner: str, quantity: str) -> float | None:
-    values = [getattr(outcome, quantity) for outcome in by_seed(results.outcomes, learner)]
+    values = [
+        getattr(outcome, quantity) for outcome in by_seed(results.outcomes, learner)
+    ]
     known = [value for value in values if value is not None]
     return fmean(known) if known else None
 
@@ -208,10 +216,14 @@ def _tests(view: SelectionView) -> Iterator[BitsLine]:
     """Each seed's, and of several, all together."""
     for seed, found in view.found.items():
         by_chance = float(found.shuffled.mean()) if found.shuffled.size else None
-        yield BitsLine(f"seed {seed}", found.mutual_information, by_chance, found.p_value)
+        yield BitsLine(
+            f"seed {seed}", found.mutual_information, by_chance, found.p_value
+        )
     both = view.relation
     if both and len(view.found) > 1:
-        yield BitsLine("all seeds", both.mutual_information, both.by_chance, both.p_value)
+        yield BitsLine(
+            "all seeds", both.mutual_information, both.by_chance, both.p_value
+        )
 
 
 def _weighted(found: Selection) -> NDArray[np.float64]:
@@ -225,7 +237,9 @@ def relation(view: SelectionView) -> str:
     """
     found = view.relation
     if found is None:
-        each = [f"{one.p_value:.3g} with seed {seed}" for seed, one in view.found.items()]
+        each = [
+            f"{one.p_value:.3g} with seed {seed}" for seed, one in view.found.items()
+        ]
         return f"Each seed is tested by itself: p = {join(each)}."
     p = f"p = {found.p_value:.3g}"
     if len(view.found) > 1:
@@ -261,7 +275,9 @@ def runs_of(numbers: Sequence[int]) -> str:
     starts = [number for number in numbers if number - 1 not in numbers]
     ends = [number for number in numbers if number + 1 not in numbers]
     runs = zip(starts, ends)
-    return ", ".join(f"{start}" if start == end else f"{start}–{end}" for start, end in runs)
+    return ", ".join(
+        f"{start}" if start == end else f"{start}–{end}" for start, end in runs
+    )
 
 
 def _alike(bits: float) -> str:

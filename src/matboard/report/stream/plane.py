@@ -49,7 +49,9 @@ def draw_plane(results: StreamResults) -> str | None:
     with style("plane"):
         axes = new_axes(*SIDE, left=46, bottom=40)
         for path in results.paths:
-            on_it = [dots[point.learner] for point in path.points if point.learner in dots]
+            on_it = [
+                dots[point.learner] for point in path.points if point.learner in dots
+            ]
             _draw_path(axes, on_it)
         for dot in dots.values():
             _draw_dot(axes, dot)
@@ -79,7 +81,12 @@ def _draw_dot(axes: Axes, dot: Dot) -> None:
     colour = colour_of(COLOURS[kind])
     across = dot.row.summary.forgetting
     upright = dot.row.summary.accuracy
-    line: dict[str, Any] = {"color": colour, "linewidth": 1.2, "alpha": 0.55, "zorder": 2}
+    line: dict[str, Any] = {
+        "color": colour,
+        "linewidth": 1.2,
+        "alpha": 0.55,
+        "zorder": 2,
+    }
     if across.low is not None and across.high is not None:
         axes.hlines(y, across.low, across.high, **line)
     if upright.low is not None and upright.high is not None:

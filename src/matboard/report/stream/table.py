@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING
 from matboard.metrics.accuracy_matrix import FORGETTINGS
 from matboard.report.words import MARKS, STYLES, duration, fixed, size
 from matboard.results.parts import Decision, Difference, Interval
-from matboard.results.stream import KINDS, Kind, Learner, Outcome, StreamResults, Summary
+from matboard.results.stream import (
+    KINDS,
+    Kind,
+    Learner,
+    Outcome,
+    StreamResults,
+    Summary,
+)
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -121,7 +128,9 @@ def fewest_seeds(learners: Sequence[Learner], outcomes: Sequence[Outcome]) -> in
     return min((count for count in counts if count), default=0)
 
 
-def mean_forgetting(results: StreamResults, learner: str, definition: str) -> float | None:
+def mean_forgetting(
+    results: StreamResults, learner: str, definition: str
+) -> float | None:
     """Mean over seeds; None where a seed lacks it."""
     outcomes = by_seed(results.outcomes, learner)
     values = [outcome.forgetting.get(definition) for outcome in outcomes]
@@ -188,11 +197,15 @@ def _cell(interval: Interval, decision: Decision) -> Text:
 
     if interval.value is None:
         return Text("–", style="dim")
-    text = Text(f"{fixed(interval.value)}{MARKS[decision] or ' '}", style=STYLES[decision])
+    text = Text(
+        f"{fixed(interval.value)}{MARKS[decision] or ' '}", style=STYLES[decision]
+    )
     if interval.low is None or interval.high is None:
         text.append("\nfew ", style="not bold dim")
     else:
-        text.append(f"\n{_short(interval.low)}–{_short(interval.high)} ", style="not bold dim")
+        text.append(
+            f"\n{_short(interval.low)}–{_short(interval.high)} ", style="not bold dim"
+        )
     return text
 
 
@@ -228,7 +241,13 @@ def _line(results: StreamResults, row: LearnerRow) -> list[object]:
     summary = row.summary
     outcomes = by_seed(results.outcomes, learner.name)
     seeds = " ".join(str(outcome.accuracy) for outcome in outcomes)
-    line: list[object] = [learner.name, learner.method, learner.kind, summary.accuracy.n, seeds]
+    line: list[object] = [
+        learner.name,
+        learner.method,
+        learner.kind,
+        summary.accuracy.n,
+        seeds,
+    ]
     intervals = [
         summary.accuracy,
         summary.forgetting,

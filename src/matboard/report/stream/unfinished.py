@@ -80,7 +80,9 @@ def so_far(run: RunFolder) -> SoFar:
     begun = [fit for fit in run.fits if (run.folder / fit.folder).is_dir()]
     unfinished = [fit for fit, results in left.items() if results is None]
     running = [_running(run, fit) for fit in unfinished if fit in begun]
-    outcomes = [_outcome(fit, results) for fit, results in left.items() if results is not None]
+    outcomes = [
+        _outcome(fit, results) for fit, results in left.items() if results is not None
+    ]
     return SoFar(
         learners=tuple(_learners(left)),
         outcomes=tuple(outcomes),
@@ -105,7 +107,11 @@ def _learners(left: dict[PlannedFit, StreamFitResults | None]) -> Iterator[Learn
         flags = results.flags if results else ()
         form = results.picture_form if results else None
         learner = Learner(
-            name=fit.variant, method=fit.method, kind="prompt", flags=flags, picture_form=form
+            name=fit.variant,
+            method=fit.method,
+            kind="prompt",
+            flags=flags,
+            picture_form=form,
         )
         if results is not None or fit.variant not in known:
             known[fit.variant] = learner

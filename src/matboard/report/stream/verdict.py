@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from matboard.report.stream.table import LearnerTable, arrange, by_seed, fewest_seeds
-from matboard.report.words import ENOUGH_SEEDS, Verdict, join, looks_decided, plural, signed
+from matboard.report.words import (
+    ENOUGH_SEEDS,
+    Verdict,
+    join,
+    looks_decided,
+    plural,
+    signed,
+)
 from matboard.results.parts import Decision, Difference
 from matboard.results.stream import StreamResults
 
@@ -20,7 +27,9 @@ def verdict(results: StreamResults) -> Verdict:
         if summary.accuracy.value is not None
     }
     if not measured:
-        return Verdict("No learner was measured to the end, so there is nothing to judge yet.")
+        return Verdict(
+            "No learner was measured to the end, so there is nothing to judge yet."
+        )
     table = arrange(results)
     lines = (*_reference(results, table), _caution(results, table))
     lead = f"{_best(table, measured)} {_control(results, table, measured)}"
@@ -35,7 +44,9 @@ def verdict(results: StreamResults) -> Verdict:
 
 def _best(table: LearnerTable, measured: Mapping[str, float]) -> str:
     best = table.row(max(measured, key=lambda name: measured[name]))
-    what = ", a control that learns no prompt," if best.learner.kind == "control" else ""
+    what = (
+        ", a control that learns no prompt," if best.learner.kind == "control" else ""
+    )
     rank = f"the most accurate of {len(measured)} learners"
     if len(measured) == 1:
         rank = "the only learner measured"
@@ -43,12 +54,16 @@ def _best(table: LearnerTable, measured: Mapping[str, float]) -> str:
     return f"{best.name}{what} is {rank}: {accuracy:.3f} after the last task."
 
 
-def _control(results: StreamResults, table: LearnerTable, measured: Mapping[str, float]) -> str:
+def _control(
+    results: StreamResults, table: LearnerTable, measured: Mapping[str, float]
+) -> str:
     """Whether any prompt is worth having: none is, that a classifier on the same frozen features
     beats.
     """
     prompted = [
-        row for row in table.rows if row.learner.kind == "prompt" and row.learner.name in measured
+        row
+        for row in table.rows
+        if row.learner.kind == "prompt" and row.learner.name in measured
     ]
     if not prompted:
         return "No prompted learner was measured."
@@ -115,7 +130,11 @@ def _reference(results: StreamResults, table: LearnerTable) -> list[str]:
 
 def _sorted(decisions: Mapping[str, Decision], better: str, worse: str) -> str:
     parts = []
-    words: dict[Decision, str] = {"better": better, "worse": worse, "undecided": "undecided"}
+    words: dict[Decision, str] = {
+        "better": better,
+        "worse": worse,
+        "undecided": "undecided",
+    }
     for decision, word in words.items():
         names = [name for name, found in decisions.items() if found == decision]
         if names:
@@ -135,13 +154,21 @@ def _caution(results: StreamResults, table: LearnerTable) -> str:
         )
     seeds = fewest_seeds(results.learners, results.outcomes)
     if seeds < ENOUGH_SEEDS:
-        counts = {len(by_seed(results.outcomes, learner.name)) for learner in results.learners}
+        counts = {
+            len(by_seed(results.outcomes, learner.name)) for learner in results.learners
+        }
         who = "Every" if counts == {seeds} else "Some"
         ran = f"{who} learner ran with {plural(seeds, 'seed')}"
-        sentences.append(f"{ran}: below {ENOUGH_SEEDS}, no difference is to be believed.")
+        sentences.append(
+            f"{ran}: below {ENOUGH_SEEDS}, no difference is to be believed."
+        )
     flagged = [row.name for row in table.rows if row.learner.flags]
     if len(flagged) == 1:
-        sentences.append(f"{flagged[0]} carries a flag: read its footnote before comparing.")
+        sentences.append(
+            f"{flagged[0]} carries a flag: read its footnote before comparing."
+        )
     elif flagged:
-        sentences.append(f"{join(flagged)} carry flags: read their footnotes before comparing.")
+        sentences.append(
+            f"{join(flagged)} carry flags: read their footnotes before comparing."
+        )
     return " ".join(sentences)

@@ -6,7 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from matboard.report.figures import WIDTH, Drawing, colour_of, new_axes, style, to_svg, variable
+from matboard.report.figures import (
+    WIDTH,
+    Drawing,
+    colour_of,
+    new_axes,
+    style,
+    to_svg,
+    variable,
+)
 from matboard.report.transfer.references import WORDS, Comparison, Reference
 from matboard.report.words import signed
 from matboard.results.parts import Difference
@@ -65,7 +73,9 @@ def draw_differences(comparison: Comparison, task: str) -> list[Drawing]:
     room = 0.05 * (high - low) or 0.05
     limits = (low - room, high + room)
     references = dict.fromkeys(shown)
-    return [_draw_panel(comparison, task, reference, limits) for reference in references]
+    return [
+        _draw_panel(comparison, task, reference, limits) for reference in references
+    ]
 
 
 def _ends(difference: Difference) -> list[float]:
@@ -112,7 +122,9 @@ def _write_heads(axes: Axes, layout: Layout) -> None:
     beside = axes.get_yaxis_transform()
     muted = variable("muted")
     for words, y in layout.heads.items():
-        axes.text(-0.02, y, words, transform=beside, ha="right", va="center", color=muted)
+        axes.text(
+            -0.02, y, words, transform=beside, ha="right", va="center", color=muted
+        )
 
 
 def _dress(axes: Axes, layout: Layout, limits: tuple[float, float]) -> None:
@@ -133,7 +145,9 @@ def _draw_dot(axes: Axes, difference: Difference | None, y: float, index: int) -
     low = difference.low
     high = difference.high
     if low is not None and high is not None:
-        axes.hlines(y, low, high, color=colour, linewidth=1.6, capstyle="round", zorder=2)
+        axes.hlines(
+            y, low, high, color=colour, linewidth=1.6, capstyle="round", zorder=2
+        )
     hollow = difference.decision == "undecided"
     axes.plot(
         [difference.value],
@@ -151,4 +165,6 @@ def _labels(names: Sequence[str]) -> list[str]:
     """Names that fit: of paths and ids only the end, where the ends tell them apart."""
     ends = [name.rstrip("/").rpartition("/")[2] for name in names]
     labels = ends if len(set(ends)) == len(names) else names
-    return [label if len(label) <= LABEL else f"…{label[1 - LABEL :]}" for label in labels]
+    return [
+        label if len(label) <= LABEL else f"…{label[1 - LABEL :]}" for label in labels
+    ]

@@ -82,7 +82,9 @@ class TableView:
     @property
     def few(self) -> bool:
         """Whether any pair of the score card had too few samples to tell."""
-        return any(tally.too_few for line in self.scores for tally in line.tallies.values())
+        return any(
+            tally.too_few for line in self.scores for tally in line.tallies.values()
+        )
 
 
 def table_view(results: TransferResults, scorer: Scorer) -> TableView:
@@ -103,7 +105,9 @@ def failures(results: TransferResults) -> list[str]:
     for cell in results.cells:
         if cell.failed:
             counts.setdefault(cell.failed, []).append(f"{cell.model} · {cell.task}")
-    return [f"{', '.join(dict.fromkeys(where))}: {why}" for why, where in counts.items()]
+    return [
+        f"{', '.join(dict.fromkeys(where))}: {why}" for why, where in counts.items()
+    ]
 
 
 # -- prompts and learning
@@ -127,7 +131,10 @@ def prompt_cards(run: RunFolder, results: TransferResults | None) -> list[Prompt
         return list(_cards_so_far(run))
     order = [condition.name for condition in results.conditions]
     facts = sorted(results.prompts, key=lambda prompt: order.index(prompt.condition))
-    return [_known_card(run, prompt, results.condition(prompt.condition)) for prompt in facts]
+    return [
+        _known_card(run, prompt, results.condition(prompt.condition))
+        for prompt in facts
+    ]
 
 
 def _cards_so_far(run: RunFolder) -> Iterator[PromptCard]:
@@ -137,7 +144,9 @@ def _cards_so_far(run: RunFolder) -> Iterator[PromptCard]:
             yield _card(place, f"{fit.variant}, seed {fit.seed}")
 
 
-def _known_card(run: RunFolder, prompt: PromptFacts, condition: Condition) -> PromptCard:
+def _known_card(
+    run: RunFolder, prompt: PromptFacts, condition: Condition
+) -> PromptCard:
     seed = "" if prompt.seed is None else f", seed {prompt.seed}"
     notes = list(prompt.notes)
     if prompt.skipped_terms:
@@ -186,7 +195,9 @@ def _line(value: Any) -> str:
 
 def _learning(run: RunFolder, results: TransferResults | None) -> dict[str, Any]:
     """A single fit: quantities of one kind together. Several: one line a variant."""
-    labels = {method.name: method.label for method in results.methods} if results else {}
+    labels = (
+        {method.name: method.label for method in results.methods} if results else {}
+    )
     planned = [fit.variant for fit in run.fits]
     names = list(dict.fromkeys([*labels, *planned]))
     steps = {labels.get(name, name): run.steps_of(name) for name in names}
@@ -246,7 +257,9 @@ def example_cards(run: RunFolder, results: TransferResults) -> list[ExampleCard]
                 Side(labels[shown.condition], data_uri(run.file(shown.picture)))
                 for shown in example.shown
             )
-            cards[key] = ExampleCard(example.task, example.question, example.answers, sides, [])
+            cards[key] = ExampleCard(
+                example.task, example.question, example.answers, sides, []
+            )
         said = tuple((shown.said, shown.right) for shown in example.shown)
         cards[key].said.append(Said(example.model, said))
     return list(cards.values())

@@ -35,7 +35,11 @@ class Comparison:
     @cached_property
     def kinds(self) -> dict[str, Baseline]:
         """Name of a baseline → which one it is."""
-        return {c.name: c.baseline for c in self.results.conditions if c.baseline is not None}
+        return {
+            c.name: c.baseline
+            for c in self.results.conditions
+            if c.baseline is not None
+        }
 
     def cell(self, model: str, task: str, condition: Condition) -> Cell | None:
         """The cell of that place, where it was measured."""
@@ -44,7 +48,9 @@ class Comparison:
     @property
     def learned(self) -> list[Cell]:
         """Cells of learned prompts."""
-        return [cell for cell in self.cells.values() if cell.condition not in self.kinds]
+        return [
+            cell for cell in self.cells.values() if cell.condition not in self.kinds
+        ]
 
     @cached_property
     def references(self) -> tuple[Reference, ...]:

@@ -15,7 +15,9 @@ class Shade:
     """A diverging scale around zero difference, one for the whole page."""
 
     def __init__(self, results: TransferResults) -> None:
-        self._comparisons = {scorer: Comparison(results, scorer) for scorer in results.scorers}
+        self._comparisons = {
+            scorer: Comparison(results, scorer) for scorer in results.scorers
+        }
         largest = 0.0
         for cell in results.cells:
             for difference in self.differences(cell).values():
@@ -41,5 +43,7 @@ class Shade:
             if difference:
                 end = "better" if difference > 0 else "worse"
                 amount = min(100, round(100 * abs(difference) / self.span))
-                parts.append(f"--{reference}-end: var(--{end}); --{reference}-amount: {amount}%")
+                parts.append(
+                    f"--{reference}-end: var(--{end}); --{reference}-amount: {amount}%"
+                )
         return "; ".join(parts)

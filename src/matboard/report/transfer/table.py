@@ -114,7 +114,9 @@ class Table:
     @property
     def geometries(self) -> tuple[str, ...]:
         """The geometries that learned prompts have."""
-        return tuple(part.geometry for part in self.columns if part.geometry is not None)
+        return tuple(
+            part.geometry for part in self.columns if part.geometry is not None
+        )
 
 
 def arrange(results: TransferResults, scorer: Scorer) -> Table:
@@ -148,7 +150,10 @@ def _columns(comparison: Comparison) -> list[GeometryColumns]:
 
 
 def _group_rows(
-    comparison: Comparison, group: Group, task: TaskFacts, conditions: Sequence[Condition]
+    comparison: Comparison,
+    group: Group,
+    task: TaskFacts,
+    conditions: Sequence[Condition],
 ) -> GroupRows:
     rows = []
     for model in comparison.results.group(group):
@@ -162,7 +167,9 @@ def _group_rows(
 
 
 def _mean(comparison: Comparison, cells: Sequence[Cell | None]) -> Mean:
-    values = [cell.value for cell in cells if cell is not None and cell.value is not None]
+    values = [
+        cell.value for cell in cells if cell is not None and cell.value is not None
+    ]
     if len(values) < len(cells):
         return Mean(None, {})
     differences: dict[Reference, float] = {}
@@ -174,7 +181,9 @@ def _mean(comparison: Comparison, cells: Sequence[Cell | None]) -> Mean:
     return Mean(fmean(values), differences)
 
 
-def _group_means(comparison: Comparison, conditions: Sequence[Condition]) -> list[GroupMeans]:
+def _group_means(
+    comparison: Comparison, conditions: Sequence[Condition]
+) -> list[GroupMeans]:
     """One line for each group and metric."""
     lines = []
     results = comparison.results
@@ -195,9 +204,13 @@ def _full_rows(
     tasks = [task for task in comparison.results.tasks if task.metric == metric]
     for model in comparison.results.group(group):
         for task in tasks:
-            places = [(model.name, task.name, condition.name) for condition in conditions]
+            places = [
+                (model.name, task.name, condition.name) for condition in conditions
+            ]
             found = [comparison.cells.get(place) for place in places]
-            known = [cell for cell in found if cell is not None and cell.value is not None]
+            known = [
+                cell for cell in found if cell is not None and cell.value is not None
+            ]
             if len(known) == len(conditions):
                 rows.append(known)
     return rows

@@ -63,11 +63,16 @@ class Tally:
         if len(happened) > 1:
             return f"{', '.join(happened)} of {self.total}"
         [word] = [word for word, count in counts.items() if count]
-        return f"{word} in the one" if self.total == 1 else f"{word} in all {self.total}"
+        return (
+            f"{word} in the one" if self.total == 1 else f"{word} in all {self.total}"
+        )
 
 
 def by_model(
-    comparison: Comparison, method: Condition, groups: Iterable[Group], reference: Reference
+    comparison: Comparison,
+    method: Condition,
+    groups: Iterable[Group],
+    reference: Reference,
 ) -> Tally:
     """Count each pair of a model and a task."""
     cells = _cells(comparison, method, groups)
@@ -76,7 +81,10 @@ def by_model(
 
 
 def by_encoder(
-    comparison: Comparison, method: Condition, groups: Iterable[Group], reference: Reference
+    comparison: Comparison,
+    method: Condition,
+    groups: Iterable[Group],
+    reference: Reference,
 ) -> Tally:
     """Count each pair of a vision encoder and a task.
 
@@ -101,10 +109,14 @@ def by_encoder(
     return _tally(majorities, factor * ERROR_RATE / 2)
 
 
-def _cells(comparison: Comparison, method: Condition, groups: Iterable[Group]) -> list[Cell]:
+def _cells(
+    comparison: Comparison, method: Condition, groups: Iterable[Group]
+) -> list[Cell]:
     chosen = set(groups)
     names = {model.name for model in comparison.results.models if model.group in chosen}
-    return [c for c in comparison.learned if c.condition == method.name and c.model in names]
+    return [
+        c for c in comparison.learned if c.condition == method.name and c.model in names
+    ]
 
 
 def _said(difference: Difference) -> str:

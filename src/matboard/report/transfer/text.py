@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 METHODS = 3
 """Learned prompts beside each other: with four baselines they fit a terminal of 80 columns."""
 CAPTION = (
-    "95 % intervals below · ▲ better, ▼ worse than the best baseline of that model (paired, 95 %)"
+    "95 % intervals below · ▲ better, ▼ worse than the best baseline of that model"
+    " (paired, 95 %)"
 )
 TOO_FEW = "few: too few test samples for an interval"
 
@@ -38,7 +39,9 @@ def transfer_table_text(results: TransferResults) -> Group:
             _fill(shown, table, conditions, Comparison(results, table.scorer))
         parts.append(shown)
     if not parts:
-        return Group(Text("Nothing was measured: there is no model, or no task.", style="dim"))
+        return Group(
+            Text("Nothing was measured: there is no model, or no task.", style="dim")
+        )
     few = any(cell.too_few for cell in results.cells)
     parts.append(Text(f"{CAPTION}\n{TOO_FEW}" if few else CAPTION, style="dim italic"))
     return Group(*parts)
@@ -81,7 +84,10 @@ def _empty_table(title: str, conditions: Sequence[Condition]) -> RichTable:
 
 
 def _fill(
-    shown: RichTable, table: Table, conditions: Sequence[Condition], comparison: Comparison
+    shown: RichTable,
+    table: Table,
+    conditions: Sequence[Condition],
+    comparison: Comparison,
 ) -> None:
     from rich.text import Text
 
@@ -92,7 +98,9 @@ def _fill(
         for group in block.groups:
             shown.add_row(Text(GROUP_TITLES[group.group], style="italic dim"))
             for row in group.rows:
-                by_name = {cell.condition: cell for cell in row.cells if cell is not None}
+                by_name = {
+                    cell.condition: cell for cell in row.cells if cell is not None
+                }
                 cells = [by_name.get(condition.name) for condition in conditions]
                 texts = [_cell(cell, block, comparison) for cell in cells]
                 shown.add_row(Text(f"  {row.model.name}"), *texts)

@@ -19,11 +19,17 @@ WHOSE: dict[Group, str] = {
 def verdict(results: TransferResults) -> Verdict:
     """Whom the learned prompts help, by how many pairs, and how far to believe it."""
     if not results.methods or not results.cells:
-        return Verdict("No learned prompt was measured, so there is nothing to judge yet.")
+        return Verdict(
+            "No learned prompt was measured, so there is nothing to judge yet."
+        )
     comparison = Comparison(results, results.scorers[0])
     judged = [method for method in results.methods if seeds_of(method) >= ENOUGH_SEEDS]
-    best = max(judged or results.methods, key=lambda method: _strength(comparison, method))
-    if not any(_targets(comparison, method, "best").total for method in results.methods):
+    best = max(
+        judged or results.methods, key=lambda method: _strength(comparison, method)
+    )
+    if not any(
+        _targets(comparison, method, "best").total for method in results.methods
+    ):
         return Verdict(
             "No target model was compared with a baseline, so nothing can be said about transfer.",
             (_source(comparison, best),),
@@ -53,7 +59,9 @@ def _strength(comparison: Comparison, method: Condition) -> tuple[int, int]:
     return encoders.gain, models.gain
 
 
-def _beats(comparison: Comparison, method: Condition, reference: Reference, looked: int) -> bool:
+def _beats(
+    comparison: Comparison, method: Condition, reference: Reference, looked: int
+) -> bool:
     return _targets(comparison, method, reference).beyond_chance(looked)
 
 
@@ -81,7 +89,9 @@ def _lead(comparison: Comparison, judged: Sequence[Condition], best: Condition) 
             tail = f"; {join(rest)} {'does' if len(rest) == 1 else 'do'} not"
         limits = _limits(comparison, best)
         return f"{join(helpful)} {verb} target models beyond chance{tail}.{limits}"
-    who = f"{rest[0]} does not help" if len(rest) == 1 else f"None of {join(rest)} helps"
+    who = (
+        f"{rest[0]} does not help" if len(rest) == 1 else f"None of {join(rest)} helps"
+    )
     tally = _targets(comparison, best, "best")
     lead = (
         f"{who} the target models beyond chance: against {WORDS['best']}, {best.label} is"
@@ -99,18 +109,24 @@ def _lead(comparison: Comparison, judged: Sequence[Condition], best: Condition) 
 
 def _limits(comparison: Comparison, best: Condition) -> str:
     """For which target models it is shown, where that is not all."""
-    tallies = {group: by_encoder(comparison, best, [group], "best") for group in TARGETS}
+    tallies = {
+        group: by_encoder(comparison, best, [group], "best") for group in TARGETS
+    }
     if not tallies["same"].total:
         return ""
     if not tallies["other"].total:
         return " No model with another encoder than the source’s was measured."
     if tallies["same"].beyond_chance(1) and not tallies["other"].beyond_chance(1):
-        return " That is shown for models that share the source’s encoder, not for others."
+        return (
+            " That is shown for models that share the source’s encoder, not for others."
+        )
     return ""
 
 
 def _unlearned(comparison: Comparison) -> str:
-    return "an unlearned border" if "flat" in comparison.references else "a black border"
+    return (
+        "an unlearned border" if "flat" in comparison.references else "a black border"
+    )
 
 
 def _by_encoder(comparison: Comparison, best: Condition) -> str:
@@ -143,17 +159,20 @@ def _source(comparison: Comparison, method: Condition) -> str:
     if not tally.total:
         return ""
     whose = "a source" if len(comparison.results.sources) > 1 else "the source itself"
-    return (
-        f"On {whose}, against its best baseline, {method.label} is {tally.words()} {pairs(tally)}."
-    )
+    found = f"{tally.words()} {pairs(tally)}"
+    return f"On {whose}, against its best baseline, {method.label} is {found}."
 
 
 def _other_scorers(comparison: Comparison, method: Condition) -> str:
     parts = []
     for scorer in comparison.results.scorers[1:]:
-        tally = by_model(Comparison(comparison.results, scorer), method, TARGETS, "best")
+        tally = by_model(
+            Comparison(comparison.results, scorer), method, TARGETS, "best"
+        )
         if tally.total:
-            parts.append(f"when scored by {scorer} it is {tally.words()} target {pairs(tally)}")
+            parts.append(
+                f"when scored by {scorer} it is {tally.words()} target {pairs(tally)}"
+            )
     if not parts:
         return ""
     return (
@@ -165,10 +184,14 @@ def _other_scorers(comparison: Comparison, method: Condition) -> str:
 def _caution(comparison: Comparison, judged: Sequence[Condition]) -> str:
     compared = 0
     for cell in comparison.learned:
-        compared += sum(difference.low is not None for difference in cell.versus.values())
+        compared += sum(
+            difference.low is not None for difference in cell.versus.values()
+        )
     sentences = []
     if compared:
-        sentences.append(f"Of {compared} comparisons at 95 %, {looks_decided(compared)}.")
+        sentences.append(
+            f"Of {compared} comparisons at 95 %, {looks_decided(compared)}."
+        )
     few = [m for m in comparison.results.methods if m not in judged]
     if few:
         least = min(map(seeds_of, few))

@@ -40,7 +40,9 @@ class HubTable:
         """The files in the Hub's cache, and, where there are none, why."""
         patterns = [f"{self.config}/{split}/*.parquet" for split in self.splits]
         try:
-            folder = fetch(self.repo, patterns, kind="dataset", revision="refs/convert/parquet")
+            folder = fetch(
+                self.repo, patterns, kind="dataset", revision="refs/convert/parquet"
+            )
         except HubError as error:
             return [], str(error)
         found = {pattern: sorted(folder.glob(pattern)) for pattern in patterns}
@@ -116,7 +118,11 @@ class ImageClasses:
         if paths:
             columns = Columns(self.hub.image, self.hub.label, self.classes)
             return parquet_records(by_split(paths), columns)
-        elsewhere = "no data folder was given" if folder is None else f"they are not in {folder}"
+        elsewhere = (
+            "no data folder was given"
+            if folder is None
+            else f"they are not in {folder}"
+        )
         raise TaskError(
             f"The pictures of task {self.name!r} could not be had from the Hub as"
             f" {self.hub.repo} ({reason}), and {elsewhere}. Pass data_dir, or set"

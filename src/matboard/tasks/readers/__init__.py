@@ -32,7 +32,9 @@ PACKED: dict[str, Callable[[Files], Records]] = {
 """Readers of files that hold many pictures."""
 
 
-def read(path: Path, *, train: int | None = None, test: int | None = None, seed: int = 0) -> Task:
+def read(
+    path: Path, *, train: int | None = None, test: int | None = None, seed: int = 0
+) -> Task:
     """The task in a folder or file, whatever its format, without pictures that cannot be decoded.
 
     A folder holds class folders; or ``train/`` and ``test/`` (``val/``, ``valid/``) with class

@@ -101,7 +101,9 @@ def _part_folders(root: Path) -> tuple[dict[Split | None, Path], list[str]]:
     notes = []
     for split, (kept, *others) in (("training", trains), ("test", tests)):
         for folder in others:
-            notes.append(f"{folder.name}/ was left aside: {kept.name}/ is the {split} part.")
+            notes.append(
+                f"{folder.name}/ was left aside: {kept.name}/ is the {split} part."
+            )
     return {"train": trains[0], "test": tests[0]}, notes
 
 

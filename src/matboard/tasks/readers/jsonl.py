@@ -46,7 +46,9 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
             try:
                 yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
             except UnicodeDecodeError as error:
-                raise TaskError(f"{path} is not UTF-8 text: line {number}, {error}.") from None
+                raise TaskError(
+                    f"{path} is not UTF-8 text: line {number}, {error}."
+                ) from None
 
 
 def _record(line: str, number: int, path: Path) -> Record:
@@ -54,7 +56,9 @@ def _record(line: str, number: int, path: Path) -> Record:
     said = _object(line, where)
     image = text_of(said, "image", where)
     file = path.parent / image
-    record = record_of(said, where, image, partial(decode, file), default_id=f"{image}#{number}")
+    record = record_of(
+        said, where, image, partial(decode, file), default_id=f"{image}#{number}"
+    )
     return replace(record, file=file)
 
 
@@ -66,7 +70,9 @@ def _object(line: str, where: str) -> dict[str, Any]:
             f"{where}: is not JSON ({error.msg} at column {error.colno}); write one object a line."
         ) from None
     except RecursionError:
-        raise TaskError(f"{where}: is nested too deep; write one flat object a line.") from None
+        raise TaskError(
+            f"{where}: is nested too deep; write one flat object a line."
+        ) from None
     except ValueError as error:  # a number of more digits than Python converts
         reason = str(error).partition(";")[0]
         raise TaskError(f"{where}: {reason}; write it as text.") from None
@@ -90,4 +96,6 @@ def _check_names(said: dict[str, Any], where: str) -> None:
     for name in islice(said, NAMES):
         near = difflib.get_close_matches(name, FIELDS, n=1, cutoff=0.8)
         if near and name not in FIELDS:
-            raise TaskError(f"{where}: unknown field {shown(name)}; did you mean {near[0]!r}?")
+            raise TaskError(
+                f"{where}: unknown field {shown(name)}; did you mean {near[0]!r}?"
+            )

@@ -72,7 +72,9 @@ def _classes(path: Path, arrays: Arrays, split: Split | None) -> Iterator[Record
     for number, label in enumerate(arrays["labels"].tolist()):
         where = f"{path.name}, picture {number}"
         if not 0 <= label < len(classes):
-            raise TaskError(f"{where}: label {label} names none of the {len(classes)} classes.")
+            raise TaskError(
+                f"{where}: label {label} names none of the {len(classes)} classes."
+            )
         yield Record(
             where=where,
             id=_id(split, names[number]),
@@ -93,7 +95,9 @@ def _questions(path: Path, arrays: Arrays, split: Split | None) -> Iterator[Reco
     for number, picture in enumerate(arrays["question_image"].tolist()):
         where = f"{path.name}, question {number}"
         if not 0 <= picture < len(names):
-            raise TaskError(f"{where}: asks about picture {picture}, but there are {len(names)}.")
+            raise TaskError(
+                f"{where}: asks about picture {picture}, but there are {len(names)}."
+            )
         yield Record(
             where=where,
             id=_id(split, f"{names[picture]}#{number}"),
@@ -135,13 +139,19 @@ def _arrays(path: Path) -> dict[str, NDArray[Any]]:
         _check_lengths(arrays)
     except _Broken as broken:
         raise TaskError(f"{path} is not a packed picture set: {broken}.") from None
-    except Exception as error:  # what zip and numpy raise on a damaged file is no closed list
+    except (
+        Exception
+    ) as error:  # what zip and numpy raise on a damaged file is no closed list
         reason = first_line(error)
-        raise TaskError(f"{path} cannot be read as a packed picture set: {reason}.") from error
+        raise TaskError(
+            f"{path} cannot be read as a packed picture set: {reason}."
+        ) from error
     return arrays
 
 
-def _unpacked(archive: zipfile.ZipFile, file_size: int) -> Iterator[tuple[str, NDArray[Any]]]:
+def _unpacked(
+    archive: zipfile.ZipFile, file_size: int
+) -> Iterator[tuple[str, NDArray[Any]]]:
     there = {entry.filename.removesuffix(".npy"): entry for entry in archive.infolist()}
     for key in PICTURES:
         if key not in there:
@@ -151,7 +161,9 @@ def _unpacked(archive: zipfile.ZipFile, file_size: int) -> Iterator[tuple[str, N
     size = sum(there[key].file_size for key in wanted)
     most = max(MOST_BYTES, MOST_TIMES * file_size)
     if size > most:
-        raise _Broken(f"unpacked it would have {size} bytes, at most {most} are expected")
+        raise _Broken(
+            f"unpacked it would have {size} bytes, at most {most} are expected"
+        )
     for key in wanted:
         entry = there[key]
         with archive.open(entry) as stream:
@@ -169,16 +181,22 @@ def _check_header(stream: Any, key: str, size: int) -> None:
     """
     version = npy.read_magic(stream)
     if version not in ((1, 0), (2, 0)):
-        raise _Broken(f"its array {key!r} is of the npy version {version}, 1 or 2 is expected")
+        raise _Broken(
+            f"its array {key!r} is of the npy version {version}, 1 or 2 is expected"
+        )
     read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
     shape, _, dtype = read(stream)
     if len(shape) != 1:
-        raise _Broken(f"its array {key!r} has the shape {shape}, one dimension is expected")
+        raise _Broken(
+            f"its array {key!r} has the shape {shape}, one dimension is expected"
+        )
     no_bytes = key == "data" and dtype.itemsize != 1
     if no_bytes or dtype.kind not in KINDS.get(key, _TEXT):
         raise _Broken(f"its array {key!r} is of the type {dtype}, which it cannot be")
     if prod(shape) * dtype.itemsize > size:
-        raise _Broken(f"its array {key!r} claims {shape[0]} entries, more than the file holds")
+        raise _Broken(
+            f"its array {key!r} claims {shape[0]} entries, more than the file holds"
+        )
 
 
 def _check_lengths(arrays: Arrays) -> None:
@@ -186,14 +204,18 @@ def _check_lengths(arrays: Arrays) -> None:
     names = len(arrays["names"])
     offsets = len(arrays["offsets"])
     if not labels == names == offsets - 1:
-        raise _Broken(f"its arrays disagree: {labels} labels, {names} names, {offsets} offsets")
+        raise _Broken(
+            f"its arrays disagree: {labels} labels, {names} names, {offsets} offsets"
+        )
     bounds = arrays["offsets"].tolist()  # Python's numbers do not overflow
     size = len(arrays["data"])
     if bounds != sorted(bounds) or bounds[0] < 0 or bounds[-1] > size:
         raise _Broken(f"its offsets do not rise from 0 to the {size} bytes of its data")
     asked = [len(arrays[key]) for key in QUESTIONS if key in arrays]
     if asked and asked != [asked[0]] * len(QUESTIONS):
-        raise _Broken("question, answer and question_image must all be there, of one length")
+        raise _Broken(
+            "question, answer and question_image must all be there, of one length"
+        )
 
 
 def clean_class_names(names: Sequence[str]) -> list[str]:

@@ -64,8 +64,12 @@ def _rows(path: Path, split: Split | None, columns: Columns) -> Iterator[Record]
         files = _files(table.column(image), path)
     except MatboardError:
         raise
-    except Exception as error:  # what pyarrow raises on a damaged table is no closed list
-        raise TaskError(f"{path} cannot be read as parquet: {first_line(error)}.") from error
+    except (
+        Exception
+    ) as error:  # what pyarrow raises on a damaged table is no closed list
+        raise TaskError(
+            f"{path} cannot be read as parquet: {first_line(error)}."
+        ) from error
     for number, fields in enumerate(said):
         where = f"{path.name}, row {number}"
         id = f"{path.stem}#{number}"
@@ -132,7 +136,9 @@ def _files(column: Any, table: Path) -> list[Path]:
         names = pyarrow.compute.if_else(alone, paths, None)
     elif not pyarrow.types.is_string(kind):
         return [table] * len(column)
-    return [table if name is None else table.parent / name for name in names.to_pylist()]
+    return [
+        table if name is None else table.parent / name for name in names.to_pylist()
+    ]
 
 
 def _stored_class_names(table: Any, label: str) -> list[str]:
@@ -151,7 +157,9 @@ def _class_name(label: Any, names: Sequence[str], where: str) -> str:
     if label is None:
         raise TaskError(f"{where}: has neither an answer nor a label.")
     if isinstance(label, bool) or not isinstance(label, int):
-        raise TaskError(f"{where}: label must be a class's number or name, but is {shown(label)}.")
+        raise TaskError(
+            f"{where}: label must be a class's number or name, but is {shown(label)}."
+        )
     if not 0 <= label < len(names):
         raise TaskError(
             f"{where}: label {label} has no name ({len(names)} class names are known); write an"
@@ -164,7 +172,9 @@ def _decode(column: Any, number: int, path: Path) -> Image:
     name = f"Row {number} of {path}"
     try:
         value = column[number].as_py()
-    except Exception as error:  # such as text that is not UTF-8, or a date outside of Python's
+    except (
+        Exception
+    ) as error:  # such as text that is not UTF-8, or a date outside of Python's
         raise ImageError(f"{name} cannot be read: {first_line(error)}.") from error
     if isinstance(value, dict):
         value = value.get("bytes") or value.get("path")
@@ -172,4 +182,6 @@ def _decode(column: Any, number: int, path: Path) -> Image:
         return decode(value, name=name)
     if isinstance(value, str):
         return decode(path.parent / value)
-    raise ImageError(f"{name} has {shown(value)} for a picture; expected bytes or a file's name.")
+    raise ImageError(
+        f"{name} has {shown(value)} for a picture; expected bytes or a file's name."
+    )

@@ -127,7 +127,9 @@ def build(
     )
 
 
-def _sample(kind: str, shift: str | None, seed: int, size: int, part: str, number: int) -> Sample:
+def _sample(
+    kind: str, shift: str | None, seed: int, size: int, part: str, number: int
+) -> Sample:
     scene = compose(kind, seed, RANGES[part] + number)
     return Sample(
         id=f"{kind}-{shift or 'plain'}-{seed}-{part}-{number}",

@@ -170,7 +170,10 @@ def _some(rng: np.random.Generator, names: Iterable[str], count: int) -> list[st
 
 
 def _place(
-    rng: np.random.Generator, shapes: list[str], colours: list[str], radii: NDArray[np.float64]
+    rng: np.random.Generator,
+    shapes: list[str],
+    colours: list[str],
+    radii: NDArray[np.float64],
 ) -> tuple[Thing, ...]:
     """Things that do not touch, by rejection; starts over when one finds no room."""
     while True:

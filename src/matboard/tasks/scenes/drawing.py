@@ -59,14 +59,18 @@ def silhouette(scene: Scene, size: int = 128) -> Image.Image:
     return union.reduce(2)
 
 
-def _near(levels: float | NDArray[np.int64], most: float, rng: np.random.Generator) -> Colour:
+def _near(
+    levels: float | NDArray[np.int64], most: float, rng: np.random.Generator
+) -> Colour:
     """A colour whose channels differ from the given levels by at most so many."""
     wanted = levels + rng.uniform(-most, most, 3)
     clipped = np.clip(wanted, 0, 255)
     return tuple(clipped.astype(int).tolist())
 
 
-def _filled(colour: Colour, rng: np.random.Generator, side: int, contrast: float) -> Image.Image:
+def _filled(
+    colour: Colour, rng: np.random.Generator, side: int, contrast: float
+) -> Image.Image:
     """A plain sheet, or one striped at a random angle and pitch where ``contrast`` (grey levels) is
     not zero.
     """

@@ -96,7 +96,9 @@ def objective(asked: Mapping[str, Any], key: str = "objective") -> Objective:
     return Objective(*terms)
 
 
-def resolve(asked: Mapping[str, Any], key: str = "objective") -> dict[str, dict[str, Any]]:
+def resolve(
+    asked: Mapping[str, Any], key: str = "objective"
+) -> dict[str, dict[str, Any]]:
     """Term → all its options, for records: what `objective` would build, and equal for equal
     objectives. Raises like `objective`.
     """
@@ -110,13 +112,21 @@ def _refuse_unknown(options: Mapping[str, Any], key: str) -> None:
             raise UnknownName("term", f"{key}.{name}", known)
 
 
-def _term(name: str, asked: Any, preset: Mapping[str, Mapping[str, Any]], key: str) -> Term:
+def _term(
+    name: str, asked: Any, preset: Mapping[str, Mapping[str, Any]], key: str
+) -> Term:
     place = f"{key}.{name}"
     if asked is not None and not isinstance(asked, Mapping):
-        raise ConfigError(f"{place} is {asked!r}; expected its options, such as {{weight: 0.001}}.")
+        raise ConfigError(
+            f"{place} is {asked!r}; expected its options, such as {{weight: 0.001}}."
+        )
     options = {**preset.get(name, {}), **(asked or {})}
-    checked = check_options(options, TERMS.options(name), f"term {name!r}", prefix=f"{place}.")
+    checked = check_options(
+        options, TERMS.options(name), f"term {name!r}", prefix=f"{place}."
+    )
     if "weight" not in checked and name != TASK:
-        raise ConfigError(f"{place}.weight is missing; say how much the term counts, 0 for not.")
+        raise ConfigError(
+            f"{place}.weight is missing; say how much the term counts, 0 for not."
+        )
     term: Term = TERMS.load(name)(**checked)
     return term

@@ -56,7 +56,9 @@ class FeatureConsistency(ModelTerm):
 
 
 def distance(
-    prompted: Float[Tensor, "batch token dim"], clean: Float[Tensor, "batch token dim"], form: Form
+    prompted: Float[Tensor, "batch token dim"],
+    clean: Float[Tensor, "batch token dim"],
+    form: Form,
 ) -> Scalar:
     """L_FCA, summed over the batch."""
     moved = prompted.float() - clean.float()
