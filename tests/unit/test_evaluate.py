@@ -13,10 +13,12 @@ from matboard.models.capabilities import Generates, Ranks
 from matboard.prompts.artifact import VisualPrompt
 from matboard.prompts.canvas import Canvas, Patch
 from matboard.prompts.pixel import PixelPrompt
+from matboard.studies.judging import FolderStore
 from matboard.tasks import load_task
 from matboard.tasks.readers import read
 from matboard.transfer.conditions import as_learned, conditions, show
 from matboard.transfer.evaluate import Judged, ScoreStore, check_kinds, evaluate, judge
+from matboard.transfer.table import Scored
 from matboard.zoo import load_model
 
 
@@ -393,3 +395,13 @@ def test_nothing_to_judge_by_is_refused(model, task):
     bare = dataclasses.replace(task.test[0], candidates=())
     with pytest.raises(TaskError, match="has no candidates"):
         evaluate(prompt(0.1), model, dataclasses.replace(task, test=(bare,)))
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", b"not an archive"])
+def test_scores_that_a_kill_has_torn_count_as_none(tmp_path, content):
+    scored = Scored(np.zeros((2, 3)), np.zeros(2, dtype=np.int64), ("a", "b"))
+    FolderStore(tmp_path).put("key", scored)
+    found = FolderStore(tmp_path).get("key")
+    assert found is not None and found.texts == ("a", "b")
+    (tmp_path / "key.npz").write_bytes(content)
+    assert FolderStore(tmp_path).get("key") is None
