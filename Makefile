@@ -19,8 +19,8 @@ setup: .venv/ready  ## install matboard and its tools into .venv
 demo: setup  ## learn a border on one tiny model, judge it on six, write a report
 	$(BIN)/matboard demo
 
-test: setup  ## the tests
-	$(BIN)/python -m pytest
+test: setup  ## the tests, on two cores
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: setup  ## the exhaustive tests, which take long
 	$(BIN)/python -m pytest -m slow
