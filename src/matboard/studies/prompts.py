@@ -228,6 +228,7 @@ def _notes(plan: Plan) -> list[str]:
             label=variant.name,
             key=f"methods.{variant.name}.objective",
         )
+        notes += _unconverged(variant.name, plan.fits_of(variant))
     learned_on = {tuple(variant.settings.sources) for variant in plan.variants}
     if len(learned_on) > 1:
         listed = [f"{v.name} on {', '.join(v.settings.sources)}" for v in plan.variants]
@@ -236,3 +237,17 @@ def _notes(plan: Plan) -> list[str]:
             " them was learned on counts as a source."
         )
     return notes + session_notes(plan.fits)
+
+
+def _unconverged(variant: str, fits: Sequence[PixelFit]) -> list[str]:
+    """A sentence on those of a variant's fits that learned until their steps ran out."""
+    ended = [fit.results() for fit in fits]
+    short = [results for results in ended if results.converged is False]
+    if not short:
+        return []
+    seeds = ", ".join(str(results.seed) for results in short)
+    which = f"seed {seeds}" if len(short) == 1 else f"seeds {seeds}"
+    return [
+        f"{variant}: {len(short)} of {len(ended)} fits ({which}) had not converged when their"
+        f" {short[0].longest} steps ran out; more steps may give a better prompt."
+    ]
