@@ -63,7 +63,7 @@ def interrupted(step, line, place):
 
 
 def validated_fit():
-    validation = Validation(share=0.5, every=1, patience=None)
+    validation = Validation(share=0.1, every=1, patience=None)
     models = [RankingModel()]
     return plain_fit(STEPS, optimiser=momentum(), models=models, validation=validation)
 

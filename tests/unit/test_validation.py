@@ -270,6 +270,12 @@ def test_a_fit_whose_best_came_late_had_not():
         "Still improving when its steps ran out: the best validation score, 0.731, came at step"
         " 950 of 1000. Give it more steps."
     )
+    start = by_validation(Best(0, 0.6, waited=4), Validation(), 200)
+    assert start.converged is False
+    assert start.sentence == (
+        "Not yet better than before learning when its 200 steps ran out: the validation score was"
+        " 0.600 at the start. Give it more steps."
+    )
     never = Validation(patience=None)
     assert by_validation(Best(9, 0.7, waited=5), never, 20).converged is True
     assert by_validation(Best(9, 0.7, waited=4), never, 20).converged is False

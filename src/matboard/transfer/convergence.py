@@ -57,6 +57,12 @@ def by_validation(best: Best, validation: Validation, step: int) -> Convergence:
             f"Converged: the best validation score, {score}, came at step {best.step}, and {later}"
             f" after it, up to step {step}, brought no better one.",
         )
+    if best.step == 0:
+        return Convergence(
+            False,
+            f"Not yet better than before learning when its {step} steps ran out: the validation"
+            f" score was {score} at the start. Give it more steps.",
+        )
     return Convergence(
         False,
         f"Still improving when its steps ran out: the best validation score, {score}, came at step"
