@@ -147,13 +147,16 @@ def _cards_so_far(run: RunFolder) -> Iterator[PromptCard]:
 def _known_card(
     run: RunFolder, prompt: PromptFacts, condition: Condition
 ) -> PromptCard:
+    own = [f" for {name}" for name in (prompt.model, prompt.task) if name]
     seed = "" if prompt.seed is None else f", seed {prompt.seed}"
     notes = list(prompt.notes)
     if prompt.skipped_terms:
         without = ", ".join(term.replace("_", " ") for term in prompt.skipped_terms)
         notes.insert(0, f"Learned without {without}.")
     place = run.file(f"{prompt.folder}/prompt_config.json")
-    return _card(place and place.parent, f"{condition.label}{seed}", tuple(notes))
+    return _card(
+        place and place.parent, f"{condition.label}{''.join(own)}{seed}", tuple(notes)
+    )
 
 
 def _card(place: Path | None, name: str, notes: tuple[str, ...] = ()) -> PromptCard:
