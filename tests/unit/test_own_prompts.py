@@ -114,7 +114,13 @@ def test_what_models_learn_of_themselves_is_a_bound_and_makes_no_sources(
         assert [source["model"] for source in record["sources"]] == ["tiny-bliva"]
 
 
-def test_on_the_source_the_bound_is_the_variants_own_prompt(results):
+def test_on_the_source_the_bound_is_the_variants_own_prompt(folder, results):
+    plan = json.loads((folder / "plan.json").read_text())
+    folders = {fit["name"]: fit["folder"] for fit in plan["fits"]}
+    for ending in ("scenes-recognition-noise-s1", "scenes-counting-clutter-s1"):
+        own = folders[f"itself@tiny-minigpt4,{ending}"]
+        assert own == folders[f"wide@{ending}"]
+        assert (folder / own / "results.json").exists()
     cells = results.by_place("ranking")
     for task in (NOISE, COUNTING):
         bound = cells["tiny-minigpt4", task, "itself"]

@@ -105,6 +105,8 @@ class PixelFit(FitUnit):
             variant=self.variant.name,
             method=self.variant.settings.method,
             seed=self.seed,
+            model=self.variant.where.model,
+            task=self.variant.where.task,
         )
 
     @property
