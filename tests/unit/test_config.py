@@ -42,7 +42,7 @@ def test_words_are_laid_over_the_file(small):
             "methods.wide={method: tvp, prompt.widht: 2}",
             r"unknown key 'methods.wide.prompt.widht', did you mean 'width'\?",
         ),
-        ("methods.wide.lr=3", r"Unknown method 'wide'. Known: evp, tvp, vp"),
+        ("methods.wide.lr=3", r"Unknown method 'wide'. Known: evp, matboard, tvp, vp"),
         ("methods={../../x: {method: vp}}", r"'../../x' cannot be a variant's name"),
         (
             "evaluate.tasks=[{nam: x}]",

@@ -26,6 +26,7 @@ from matboard.transfer.objective import Objective
 from matboard.transfer.optimisers import GradientDescent, NormalisedGradient, Schedule
 from matboard.transfer.passes import Needs
 from matboard.transfer.processes import Processes
+from matboard.transfer.terms.candidate_contrast import CandidateContrast
 from matboard.transfer.terms.feature_consistency import FeatureConsistency
 from matboard.transfer.terms.semantic_enrichment import SemanticEnrichment
 from matboard.transfer.terms.task_loss import TaskLoss
@@ -262,23 +263,6 @@ class Brightness(CanvasTerm):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Contrast(ModelTerm):
-    """How unlikely the right answer is among the candidates."""
-
-    name: ClassVar[str] = "contrast"
-    title: ClassVar[str] = "contrast"
-
-    @property
-    def needs(self):
-        return Needs(candidates=True)
-
-    def value(self, seen):
-        scores = seen.candidate_log_likelihoods()
-        right = torch.tensor([sample.label for sample in seen.samples])
-        return torch.nn.functional.cross_entropy(scores, right, reduction="sum")
-
-
-@dataclass(frozen=True, kw_only=True)
 class Energy(ModelTerm):
     """How large the features are."""
 
@@ -308,12 +292,12 @@ def test_a_term_of_the_canvas_pulls_as_far_as_it_can(model, task):
 def test_terms_over_candidates_and_over_features_pull_beside_the_others(
     model, guide, task
 ):
-    both = Objective(*TVP.terms, Contrast(weight=0.5), Energy(weight=1e-4))
+    both = Objective(*TVP.terms, CandidateContrast(weight=0.5), Energy(weight=1e-4))
     step = next(learn([model], task, 1, objective=both, guide=guide))
     assert list(step.losses) == [
         "task_loss",
         "feature_consistency",
-        "contrast",
+        "candidate_contrast",
         "energy",
         "semantic_enrichment",
     ]
@@ -328,14 +312,31 @@ def test_features_alone_need_no_answers(model, task, monkeypatch):
     assert passes == []
 
 
+def test_the_answer_and_its_rivals_share_one_look_at_each_picture(
+    model, task, monkeypatch
+):
+    seen = counted(monkeypatch, model, "_encode")
+    read = counted(monkeypatch, model.language, "score")
+    objective = Objective(TaskLoss(weight=0.1), CandidateContrast(weight=1.0))
+    (step,) = learn([model], task, 1, objective=objective, diagnose_every=0)
+    assert len(seen) == 1
+    assert read == []  # the answer is one of the candidates
+    contrast = Objective(TaskLoss(weight=0.0), CandidateContrast(weight=1.0))
+    alone = [
+        next(learn([model], task, 1, objective=objective)).losses
+        for objective in (Objective(TaskLoss()), contrast)
+    ]
+    assert step.losses == pytest.approx({**alone[0], **alone[1]}, rel=1e-5)
+
+
 def test_samples_may_have_candidates_of_different_number(model, task):
     first, second, *rest = task.train[:4]
     other = next(c for c in first.candidates if c != first.answer)
     short = replace(first, candidates=(other, first.answer))
     ragged = replace(task, train=(short, second, *rest))
-    objective = Objective(Contrast(weight=1.0))
+    objective = Objective(CandidateContrast(weight=1.0))
     (step,) = learn([model], ragged, 1, objective=objective)
-    assert step.losses["contrast"] > 0
+    assert step.losses["candidate_contrast"] > 0
     assert step.skipped == 0
 
 
@@ -346,7 +347,7 @@ class OnlyLearnable(Learnable):
     name = "plain"
     refusal = None
 
-    def answer(self, images, questions, answers, *, taps=(), terminator=False):
+    def answer(self, images, questions, answers, **options):
         raise AssertionError("never asked")
 
 
@@ -380,9 +381,15 @@ def test_a_model_that_lacks_what_a_term_needs_is_refused(task):
     with pytest.raises(ModelError, match=said):
         learn([OnlyLearnable()], task, 1, objective=consistency)
     with pytest.raises(
-        ModelError, match=r"cannot rank candidate answers, which contrast needs"
+        ModelError,
+        match=r"cannot rank candidate answers, which candidate contrast needs",
     ):
-        learn([OnlyLearnable()], task, 1, objective=Objective(Contrast(weight=1.0)))
+        learn(
+            [OnlyLearnable()],
+            task,
+            1,
+            objective=Objective(CandidateContrast(weight=1.0)),
+        )
 
 
 def test_a_tap_that_a_model_does_not_have_is_refused_before_the_first_step(model, task):
@@ -396,9 +403,9 @@ def test_a_tap_that_a_model_does_not_have_is_refused_before_the_first_step(model
 def test_samples_without_candidates_are_refused_where_a_term_compares_them(model, task):
     bare = replace(task, train=(replace(task.train[0], candidates=()), *task.train[1:]))
     with pytest.raises(
-        TaskError, match=r"has no candidates, which contrast compares; give"
+        TaskError, match=r"has no candidates, which candidate contrast compares; give"
     ):
-        learn([model], bare, 1, objective=Objective(Contrast(weight=1.0)))
+        learn([model], bare, 1, objective=Objective(CandidateContrast(weight=1.0)))
 
 
 def test_a_model_that_cannot_be_learned_on_is_refused_before_the_first_step(

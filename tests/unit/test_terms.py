@@ -10,9 +10,11 @@ import torch
 
 from matboard import registry
 from matboard.errors import ConfigError, UnknownName
-from matboard.transfer import terms
+from matboard.tasks.task import Sample
+from matboard.transfer import passes, terms
 from matboard.transfer.methods import METHODS
 from matboard.transfer.objective import Objective
+from matboard.transfer.terms.candidate_contrast import CandidateContrast, contrast
 from matboard.transfer.terms.feature_consistency import FeatureConsistency, distance
 from matboard.transfer.terms.semantic_enrichment import SemanticEnrichment, similarity
 from matboard.transfer.terms.task_loss import TaskLoss
@@ -73,6 +75,68 @@ def test_enrichment_by_hand():
 
 
 # -- an objective from configuration
+
+
+class Seen(passes.ModelPass):
+    """A pass over samples whose scores are given: name of a candidate → its score."""
+
+    samples = ()
+
+    def __init__(self, samples, scores, candidates):
+        self.samples = samples
+        self.candidates = candidates
+        rows = [[scores[name] for name in listed] for listed in candidates]
+        self.candidate_scores = torch.tensor(rows, dtype=torch.float64)
+
+
+def naming(answer, names, accepted=()):
+    return Sample("s", lambda: None, "what?", answer, names, accepted=accepted)
+
+
+def test_contrast_is_cross_entropy_over_the_candidates():
+    scores = features(0)[0]
+    right = torch.zeros_like(scores, dtype=torch.bool)
+    expected = 0.0
+    for row, label in enumerate([2, 0, 4, 1]):
+        right[row, label] = True
+        listed = scores[row].tolist()
+        total = sum(math.exp(score) for score in listed)
+        expected -= math.log(math.exp(listed[label]) / total)
+    assert float(contrast(scores, right)) == pytest.approx(expected, rel=1e-9)
+
+
+def test_any_right_answer_will_do_and_missing_candidates_do_not_count():
+    scores = torch.tensor([[1.0, 2.0, 0.5, -math.inf]])
+    right = torch.tensor([[True, False, True, False]])
+    won = math.exp(1.0) + math.exp(0.5)
+    expected = -math.log(won / (won + math.exp(2.0)))
+    assert float(contrast(scores, right)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_drawn_candidates_stand_for_those_left_out():
+    names = tuple("abcdefgh")
+    scores = {name: 0.3 * place for place, name in enumerate(names)}
+    sample = naming("c", names)
+    whole = sum(math.exp(score) for score in scores.values())
+    totals = []
+    for draw in range(4000):
+        listed = passes._drawn(sample, 4, draw / 4000)
+        assert len(set(listed)) == 4
+        assert "c" in listed
+        seen = Seen([sample], scores, [listed])
+        loss = CandidateContrast(weight=1.0, most=4).value(seen)
+        totals.append(math.exp(float(loss) + scores["c"]))
+    assert sum(totals) / len(totals) == pytest.approx(whole, rel=0.01)
+
+
+def test_few_candidates_are_all_compared():
+    sample = naming("c", ("a", "b", "c"))
+    assert passes._drawn(sample, 3, 0.7) == ("a", "b", "c")
+
+
+def test_one_candidate_is_nothing_to_compare():
+    with pytest.raises(ConfigError, match=r"most is 1; expected at least 2 candidates"):
+        CandidateContrast(weight=1.0, most=1)
 
 
 def test_without_words_it_is_the_task_loss_alone():

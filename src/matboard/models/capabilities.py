@@ -48,6 +48,24 @@ place of any that entered earlier (VPT-deep, arXiv 2203.12119).
 
 
 @dataclass(frozen=True)
+class Compared:
+    """What a model makes of candidate answers.
+
+    Attributes:
+        log_likelihood: of each candidate, summed over its tokens, in nats.
+        token_count: how many tokens it has.
+    """
+
+    log_likelihood: Float[Tensor, "batch candidate"]
+    token_count: Int[Tensor, "batch candidate"]
+
+    @property
+    def scores(self) -> Float[Tensor, "batch candidate"]:
+        """The mean over a candidate's tokens, by which candidates are ranked."""
+        return self.log_likelihood / self.token_count
+
+
+@dataclass(frozen=True)
 class Answers:
     """What one forward pass over pictures, questions and answers yields.
 
@@ -55,11 +73,13 @@ class Answers:
         negative_log_likelihood: per sample, summed over the answer's tokens, in nats.
         token_count: per sample, how many answer tokens were scored.
         features: tap → visual features of the same forward pass, ``batch token dim``.
+        compared: the candidates, where there were any, behind the same encoded pictures.
     """
 
     negative_log_likelihood: Float[Tensor, " batch"]
     token_count: Int[Tensor, " batch"]
     features: dict[str, Float[Tensor, "batch token dim"]] = field(default_factory=dict)
+    compared: Compared | None = None
 
 
 class FrozenModel(ABC):
@@ -96,14 +116,17 @@ class Learnable(FrozenModel):
         *,
         taps: Sequence[str] = (),
         terminator: bool = False,
+        candidates: Sequence[Sequence[str]] | None = None,
     ) -> Answers:
         """Teacher-forced likelihood of the answers, and the visual features of the same pass.
 
-        Each picture is encoded once, features included.
+        Each picture is encoded once, features and candidates included.
 
         Args:
             taps: where features are wanted; a model without `HasFeatures` knows none.
             terminator: append the end-of-sequence token to every answer.
+            candidates: answers to compare, as many for every sample; a model without `Ranks` is
+                given none.
         """
 
     def answer_loss(

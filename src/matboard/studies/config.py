@@ -69,12 +69,14 @@ class TaskConfig(_Strict):
 
     With ``held_out`` prompts are judged on so large a share of the training samples, which then
     nothing is learned from, and the test part is not touched: this is how learning rates and
-    weights are chosen.
+    weights are chosen. ``skip`` passes over the test samples that a study with ``test: SKIP`` and
+    the same seed was judged on, so that a new one is judged on samples that nobody has looked at.
     """
 
     name: str
     train: Count | None = None
     test: Count | None = None
+    skip: int = Field(0, ge=0, le=10**9)
     seed: Seed = 0
     held_out: float | None = Field(None, gt=0, lt=1)
 

@@ -9,7 +9,7 @@ from pathlib import PurePath
 import torch
 
 from matboard import zoo
-from matboard.errors import ConfigError
+from matboard.errors import ConfigError, TaskError
 from matboard.models.capabilities import FrozenModel, Guide
 from matboard.studies.config import TaskConfig
 from matboard.tasks import load_task
@@ -46,12 +46,26 @@ class Models:
 
 def load(config: TaskConfig) -> Task:
     """A task as a study asks for it. Raises TaskError, UnknownName."""
-    task = load_task(
-        config.name, train=config.train, test=config.test, seed=config.seed
-    )
-    if config.held_out is None:
+    task = _drawn(config, config.train, config.test)
+    if config.held_out is not None:
+        return task.validation_split(config.held_out, config.seed)[1]
+    if not config.skip:
         return task
-    return task.validation_split(config.held_out, config.seed)[1]
+    most = None if config.test is None else config.test + config.skip
+    # a smaller draw is the beginning of a larger one
+    passed = {sample.id for sample in _drawn(config, 1, config.skip).test}
+    drawn = _drawn(config, config.train, most).test
+    left = tuple(sample for sample in drawn if sample.id not in passed)
+    if not left:
+        raise TaskError(
+            f"Task {config.name!r} has {len(drawn)} test samples, of which skip passes over all;"
+            f" make skip, now {config.skip}, smaller."
+        )
+    return replace(task, test=left)
+
+
+def _drawn(config: TaskConfig, train: int | None, test: int | None) -> Task:
+    return load_task(config.name, train=train, test=test, seed=config.seed)
 
 
 def load_distinct(configs: Sequence[TaskConfig]) -> list[Task]:

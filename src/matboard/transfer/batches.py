@@ -36,12 +36,17 @@ class View:
 
 @dataclass(frozen=True)
 class Batch:
-    """What one step of one process sees."""
+    """What one step of one process sees.
+
+    Attributes:
+        draws: a number in [0, 1) for each sample, for whatever else is drawn at random.
+    """
 
     indices: tuple[int, ...]
     views: tuple[View, ...]
     samples: tuple[Sample, ...]
     images: Float[Tensor, "batch 3 inner inner"]
+    draws: tuple[float, ...]
 
     @property
     def questions(self) -> list[str]:
@@ -85,10 +90,12 @@ class Batches:
         share = self.size // parts
         generator = np.random.default_rng([self.seed, 1, step])
         draws = generator.random((self.size, 2)).tolist()
+        further = generator.random(self.size).tolist()
         indices = []
         views = []
         shrunk = []
-        for place in range(part * share, (part + 1) * share):
+        places = range(part * share, (part + 1) * share)
+        for place in places:
             index = self._index(step * self.size + place)
             offset, flip = draws[place]
             picture = self.picture(index)
@@ -97,7 +104,13 @@ class Batches:
             views.append(view)
             shrunk.append(self._shrunk(index, picture, view))
         samples = [self.samples[index] for index in indices]
-        return Batch(tuple(indices), tuple(views), tuple(samples), _as_tensor(shrunk))
+        return Batch(
+            indices=tuple(indices),
+            views=tuple(views),
+            samples=tuple(samples),
+            images=_as_tensor(shrunk),
+            draws=tuple(further[place] for place in places),
+        )
 
     def picture(self, index: int) -> Image:
         """A decoded training picture."""

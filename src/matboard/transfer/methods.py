@@ -1,6 +1,6 @@
-"""Ways of learning a pixel prompt, as data: VP, EVP and TVP.
+"""Ways of learning a pixel prompt, as data: VP, EVP and TVP as published, and ours.
 
-All three share one geometry here, a border around the shrunk picture, so that what differs is how
+All share one geometry here, a border around the shrunk picture, so that what differs is how
 a prompt is learned.
 """
 
@@ -73,6 +73,19 @@ METHODS: dict[str, Method] = {
         objective={
             "feature_consistency": {"weight": 0.005},
             "semantic_enrichment": {"weight": 0.001},
+        },
+    ),
+    # Ours: what is judged is what is learned, and large normalised steps, which carry over to other
+    # models better than small ones (docs/log.md).
+    "matboard": Method(
+        optimiser="normalised_gradient",
+        lr=30.0,
+        schedule="cosine",
+        diversity=True,
+        norm_scope="prompt",
+        objective={
+            "task_loss": {"weight": 0.1},
+            "candidate_contrast": {"weight": 1.0},
         },
     ),
 }

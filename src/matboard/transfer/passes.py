@@ -41,7 +41,8 @@ class Needs:
         answers: likelihoods of the samples' answers, with the end-of-sequence token (True), without
             it (False), or both.
         taps: where a model's visual features are read.
-        candidates: a model's scores of each sample's candidate answers.
+        candidates: a model's scores of each sample's candidate answers: of at most so many, drawn
+            at random with the right ones among them; 0 of none.
         guide: an image-text model.
         counts: the term is not divided by the number of samples, but by what its `ModelTerm.units`
             counts.
@@ -49,7 +50,7 @@ class Needs:
 
     answers: frozenset[bool] = frozenset()
     taps: frozenset[str] = frozenset()
-    candidates: bool = False
+    candidates: int = 0
     guide: bool = False
     counts: bool = False
 
@@ -57,7 +58,7 @@ class Needs:
         return Needs(
             answers=self.answers | other.answers,
             taps=self.taps | other.taps,
-            candidates=self.candidates or other.candidates,
+            candidates=max(self.candidates, other.candidates),
             guide=self.guide or other.guide,
             counts=self.counts or other.counts,
         )
@@ -146,7 +147,6 @@ class ModelPass:
         self._needs = needs
         self._answers: dict[bool, Answers] = {}
         self._features: dict[str, Tensor] = {}
-        self._candidates: dict[bool, Tensor] = {}
 
     @property
     def samples(self) -> tuple[Sample, ...]:
@@ -166,12 +166,16 @@ class ModelPass:
             wanted = [
                 tap for tap in sorted(self._needs.taps) if tap not in self._features
             ]
+            listed = None
+            if self._needs.candidates and terminator == min(self._needs.answers):
+                listed = self._padded_candidates
             answers = self._model.answer(
                 self._canvases,
                 self._batch.questions,
                 self._batch.answers,
                 taps=wanted,
                 terminator=terminator,
+                candidates=listed,
             )
             self._features.update(answers.features)
             self._answers[terminator] = answers
@@ -196,29 +200,53 @@ class ModelPass:
             self._featured(), tap, reference, self._batch, self._canvases.device
         )
 
-    def candidate_log_likelihoods(
-        self, length_normalised: bool = True
-    ) -> Float[Tensor, "batch candidate"]:
-        """Scores of each sample's candidate answers, with gradient; −∞ in the columns of candidates
-        that a sample does not have. See `Ranks.candidate_log_likelihoods`.
+    @cached_property
+    def candidates(self) -> list[tuple[str, ...]]:
+        """The candidate answers that each sample is compared by, in its own order."""
+        most = self._needs.candidates
+        each = zip(self.samples, self._batch.draws, strict=True)
+        return [_drawn(sample, most, draw) for sample, draw in each]
+
+    @cached_property
+    def candidate_scores(self) -> Float[Tensor, "batch candidate"]:
+        """Log-likelihoods of `candidates`, meaned over their tokens, with gradient; −∞ in the
+        columns that a sample does not fill.
         """
-        if length_normalised not in self._candidates:
+        if self._needs.answers:
+            compared = self.answers(min(self._needs.answers)).compared
+            assert compared is not None
+            scores = compared.scores
+        else:
             model = require(self._model, Ranks, doing="a term that compares candidates")
-            listed = [sample.candidates for sample in self.samples]
-            most = max(map(len, listed))
             scores = model.candidate_log_likelihoods(
-                self._canvases,
-                self._batch.questions,
-                [own + own[:1] * (most - len(own)) for own in listed],
-                length_normalised=length_normalised,
+                self._canvases, self._batch.questions, self._padded_candidates
             )
-            counts = torch.tensor([len(own) for own in listed], device=scores.device)
-            beyond = torch.arange(most, device=scores.device) >= counts[:, None]
-            self._candidates[length_normalised] = scores.masked_fill(beyond, -torch.inf)
-        return self._candidates[length_normalised]
+        counts = [len(own) for own in self.candidates]
+        filled = torch.tensor(counts, device=scores.device)[:, None]
+        columns = torch.arange(scores.shape[1], device=scores.device)
+        return scores.masked_fill(columns >= filled, -torch.inf)
+
+    @property
+    def _padded_candidates(self) -> list[tuple[str, ...]]:
+        """As many for every sample; the first stands for what is missing."""
+        most = max(map(len, self.candidates))
+        return [own + own[:1] * (most - len(own)) for own in self.candidates]
 
     def _featured(self) -> HasFeatures:
         return require(self._model, HasFeatures, doing="a term that reads features")
+
+
+def _drawn(sample: Sample, most: int, draw: float) -> tuple[str, ...]:
+    """At most so many candidates of a sample: the right ones, and others drawn evenly."""
+    listed = sample.candidates
+    if len(listed) <= most:
+        return listed
+    right = [name for name in listed if name in sample.right]
+    wrong = [name for name in listed if name not in sample.right]
+    generator = np.random.default_rng(int(draw * 2**53))
+    count = max(1, most - len(right))
+    picked = generator.choice(len(wrong), size=count, replace=False)
+    return (*right, *(wrong[place] for place in sorted(picked)))
 
 
 class GuidePass:

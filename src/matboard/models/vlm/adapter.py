@@ -17,7 +17,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from matboard.errors import ModelError
-from matboard.models.capabilities import Answers, Pictures, VisionLanguageModel
+from matboard.models.capabilities import (
+    Answers,
+    Compared,
+    Pictures,
+    VisionLanguageModel,
+)
 from matboard.models.families import family_of, layout_of
 from matboard.models.processors.check import PROBES, probe, to_tensor
 from matboard.models.processors.preprocessor import Preprocessor
@@ -151,24 +156,54 @@ class HuggingFaceVLM(VisionLanguageModel):
         *,
         taps: Sequence[str] = (),
         terminator: bool = False,
+        candidates: Sequence[Sequence[str]] | None = None,
     ) -> Answers:
         """See `Learnable.answer`. Raises ModelError for unequal counts or an empty answer,
         UnknownName for a tap.
+
+        An answer that is one of its candidates is read off them, unless its terminator is wanted.
         """
         _same_count(images, questions, answers)
+        if candidates is not None:
+            _same_count(images, candidates)
+            _common_count(candidates)
         if self._one_at_a_time(images):
             options: dict[str, Any] = {"taps": taps, "terminator": terminator}
-            each = zip(images, questions, answers)
-            return _joined([self.answer([p], [q], [a], **options) for p, q, a in each])
+            parts = []
+            for row, picture in enumerate(images):
+                own = slice(row, row + 1)
+                options["candidates"] = None if candidates is None else candidates[own]
+                part = self.answer([picture], questions[own], answers[own], **options)
+                parts.append(part)
+            return _joined(parts)
+        encoded = self._encode(images, questions)
+        prompts = self._prompts(encoded, images, questions)
+        compared = None
+        found = None
+        if candidates is not None:
+            compared = self._compare(prompts, questions, candidates)
+            found = None if terminator else _read_off(compared, answers, candidates)
+        likelihood, counts = found or self._score(
+            prompts, questions, answers, terminator
+        )
+        taken = {tap: features(self.model, encoded, tap) for tap in taps}
+        return Answers(-likelihood, counts, taken, compared)
+
+    def _score(
+        self,
+        prompts: Prompts,
+        questions: Sequence[str],
+        answers: Sequence[str],
+        terminator: bool,
+    ) -> tuple[Tensor, Tensor]:
+        """Log-likelihood and number of tokens of one answer each."""
         ids = [
             self.template.answer_ids(q, a, terminator)
             for q, a in zip(questions, answers)
         ]
-        encoded = self._encode(images, questions)
-        logits = self.language.score(self._prompts(encoded, images, questions), ids)
+        logits = self.language.score(prompts, ids)
         wanted, mask = padded(ids, "right", logits.device)
-        taken = {tap: features(self.model, encoded, tap) for tap in taps}
-        return Answers(-log_likelihood(logits, wanted, mask), mask.sum(1), taken)
+        return log_likelihood(logits, wanted, mask), mask.sum(1)
 
     def candidate_log_likelihoods(
         self,
@@ -195,21 +230,28 @@ class HuggingFaceVLM(VisionLanguageModel):
                 for p, q, c in each
             ]
             return torch.cat(rows)
+        encoded = self._encode(images, questions)
+        prompts = self._prompts(encoded, images, questions)
+        compared = self._compare(prompts, questions, candidates)
+        return compared.scores if length_normalised else compared.log_likelihood
+
+    def _compare(
+        self,
+        prompts: Prompts,
+        questions: Sequence[str],
+        candidates: Sequence[Sequence[str]],
+    ) -> Compared:
         ids = [
             [self.template.answer_ids(question, option, False) for option in options]
             for question, options in zip(questions, candidates)
         ]
-        encoded = self._encode(images, questions)
-        prompts = self._prompts(encoded, images, questions)
         prefill = self.language.prefill(prompts)
         if prefill.reusable:
-            scores = rank(self.language, prefill, ids)
+            sums = rank(self.language, prefill, ids)
         else:
-            scores = rank_whole(self.language, prompts, ids)
-        if not length_normalised:
-            return scores
+            sums = rank_whole(self.language, prompts, ids)
         lengths = [[len(option) for option in options] for options in ids]
-        return scores / torch.tensor(lengths, device=scores.device)
+        return Compared(sums, torch.tensor(lengths, device=sums.device))
 
     def generate(
         self, images: Pictures, questions: Sequence[str], *, max_new_tokens: int = 16
@@ -357,13 +399,32 @@ def _alike(images: Pictures) -> bool:
     return len(set(_sizes(images))) == 1
 
 
+def _read_off(
+    compared: Compared, answers: Sequence[str], candidates: Sequence[Sequence[str]]
+) -> tuple[Tensor, Tensor] | None:
+    """Log-likelihood and number of tokens of the answers, where all are among the candidates."""
+    listed = [list(options) for options in candidates]
+    if not all(answer in options for answer, options in zip(answers, listed)):
+        return None
+    places = [options.index(answer) for answer, options in zip(answers, listed)]
+    rows = torch.arange(len(places), device=compared.token_count.device)
+    own = rows, torch.tensor(places, device=rows.device)
+    return compared.log_likelihood[own], compared.token_count[own]
+
+
 def _joined(parts: Sequence[Answers]) -> Answers:
     taken = {
         tap: torch.cat([part.features[tap] for part in parts])
         for tap in parts[0].features
     }
     losses = torch.cat([part.negative_log_likelihood for part in parts])
-    return Answers(losses, torch.cat([part.token_count for part in parts]), taken)
+    counts = torch.cat([part.token_count for part in parts])
+    compared = None
+    each = [part.compared for part in parts if part.compared is not None]
+    if each:
+        sums = torch.cat([one.log_likelihood for one in each])
+        compared = Compared(sums, torch.cat([one.token_count for one in each]))
+    return Answers(losses, counts, taken, compared)
 
 
 def _same_count(images: Pictures, *others: Sequence[Any]) -> None:

@@ -29,6 +29,7 @@ TERMS = Registry(
     "term",
     {
         "task_loss": "matboard.transfer.terms.task_loss:TaskLoss",
+        "candidate_contrast": "matboard.transfer.terms.candidate_contrast:CandidateContrast",
         "feature_consistency": "matboard.transfer.terms.feature_consistency:FeatureConsistency",
         "semantic_enrichment": "matboard.transfer.terms.semantic_enrichment:SemanticEnrichment",
     },
