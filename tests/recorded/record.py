@@ -41,6 +41,7 @@ TRANSFER = {
             "validation": {"share": 0.5, "every": 1, "patience": None},
         },
     },
+    "itself": "tvp",
     "seeds": [0, 1],
     "steps": 4,
     "batch_size": 4,

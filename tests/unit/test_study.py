@@ -220,8 +220,8 @@ def test_a_study_says_which_fits_had_not_converged(tmp_path):
     assert (unknown.converged, unknown.best_step) == (None, None)
     assert unknown.convergence.startswith("Too few steps, 3, to tell")
     said = (
-        "vp: 2 of 2 fits (seeds 0, 1) had not converged when their 3 steps ran out; more steps may"
-        " give a better prompt."
+        "vp: 2 of 2 fits had not converged when their steps ran out (vp-s0, vp-s1); more steps may"
+        " give better prompts."
     )
     notes = json.loads((tmp_path / "run/results.json").read_text())["notes"]
     assert [note for note in notes if "converged" in note] == [said]
