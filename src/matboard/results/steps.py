@@ -27,6 +27,7 @@ class StepRow(Part):
         validation: source model → validation score after this step, in [0, 1].
         references: of a validated fit's first step: ``untouched`` and ``start``, the scores of the
             pictures as they are and of the prompt before learning.
+        outlier_share: share of the batch's gradient energy that one picture holds, the largest.
     """
 
     run: str = ""
@@ -42,6 +43,7 @@ class StepRow(Part):
     per_model: dict[str, dict[str, Number]] = Field(default={})
     validation: dict[str, float] = Field(default={})
     references: dict[str, dict[str, float]] = Field(default={})
+    outlier_share: Number = None
 
     def as_line(self) -> dict[str, Any]:
         """Plain values for the log, without what says nothing."""

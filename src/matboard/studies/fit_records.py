@@ -46,6 +46,7 @@ def row_of(step: Step) -> StepRow:
         gradient_norms=step.gradient_norms,
         gradient_cosines=step.gradient_cosines,
         per_model=step.per_model if len(step.per_model) > 1 else {},
+        outlier_share=step.outlier_share,
         validation=step.validation,
         references=step.references,
     )

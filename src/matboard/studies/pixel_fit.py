@@ -42,6 +42,7 @@ OWN_TO_METHODS = (
     "schedule",
     "warmup",
     "norm_scope",
+    "per_picture",
     "diversity",
     "steps",
     "epochs",

@@ -29,6 +29,7 @@ from matboard.transfer.checks import check_models, check_samples, needed_guide
 from matboard.transfer.gradients import Gradients
 from matboard.transfer.objective import Objective
 from matboard.transfer.optimisers import Optimiser, Slope
+from matboard.transfer.pictures import PictureRule
 from matboard.transfer.processes import Processes
 from matboard.transfer.steps import BEST, DELTA, FitState, Step
 from matboard.transfer.validation import Best, Validation, split
@@ -101,8 +102,9 @@ class Fit(Iterator[Step]):
         self.batches = Batches(
             self.task.train, prompt.canvas, batch_size, seed, diversity, task.mirror
         )
+        rule = PictureRule(optimiser.per_picture, prompt.mask)
         self._backward = Backward(
-            objective, self.models, guide, self.batches, self.processes
+            objective, self.models, guide, self.batches, self.processes, rule
         )
         values = prompt.delta.detach()
         tensors = {DELTA: values, **optimiser.memory(values)}
@@ -283,6 +285,7 @@ class Fit(Iterator[Step]):
             per_model=gradients.per_model(),
             validation=verdict.scores,
             references=verdict.references,
+            outlier_share=gradients.outlier_share,
         )
 
 

@@ -34,6 +34,8 @@ class Step:
             not validated.
         references: only of a validated fit's first step: ``untouched`` and ``start``, the scores of
             the pictures as they are and of the prompt before learning.
+        outlier_share: share of the batch's summed squared gradient norms, picture by picture over
+            the prompt's pixels, that the largest picture holds; None for a batch of one.
     """
 
     index: int
@@ -47,6 +49,7 @@ class Step:
     per_model: dict[str, dict[str, float]] = field(default_factory=dict)
     validation: dict[str, float] = field(default_factory=dict)
     references: dict[str, dict[str, float]] = field(default_factory=dict)
+    outlier_share: float | None = None
 
 
 @dataclass(frozen=True)
