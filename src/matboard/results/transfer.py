@@ -156,6 +156,7 @@ class Contrast(Part):
             `best_baseline`.
         models, pairs: how many models, and pairs of a model and a task.
         seeds: how many prompts of the method stand behind it.
+        unparsable: share of the method's generated answers that name no candidate.
     """
 
     scorer: Scorer
@@ -167,6 +168,7 @@ class Contrast(Part):
     pairs: int
     seeds: int
     difference: Difference
+    unparsable: Number = None
 
 
 class Shown(Part):

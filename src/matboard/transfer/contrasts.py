@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import combinations
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from matboard import metrics
@@ -88,14 +89,14 @@ class _Pool:
     ) -> Iterator[Contrast]:
         """One contrast; none where nothing was measured."""
         pairs = []
-        measured = []
+        cells = []
         for model in models:
             for task in self.tasks:
                 cell = self.cells.get((model, self.table.task_name(task), name))
                 other = against or (cell and self._best(cell))
                 if cell is not None and other:
                     pairs.append(self._compared(cell, task, other))
-                    measured.append(model)
+                    cells.append(cell)
         if pairs:
             yield Contrast(
                 scorer=self.scorer,
@@ -103,10 +104,11 @@ class _Pool:
                 task=None if self.task is None else pairs[0].task,
                 method=name,
                 against=against,
-                models=len(set(measured)),
+                models=len({cell.model for cell in cells}),
                 pairs=len(pairs),
                 seeds=len(pairs[0].after),
                 difference=Difference.of(metrics.pooled_difference(pairs)),
+                unparsable=_unparsable(cells),
             )
 
     def _best(self, cell: Cell) -> str | None:
@@ -131,3 +133,8 @@ class _Pool:
     def _scores(self, model: str, task: Task, condition: str) -> list[Array]:
         found = self.table.scored(model, task, condition, self.scorer)
         return [scored.scores for scored in found]
+
+
+def _unparsable(cells: Sequence[Cell]) -> float | None:
+    shares = [cell.unparsable for cell in cells if cell.unparsable is not None]
+    return fmean(shares) if shares else None

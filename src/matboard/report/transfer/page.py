@@ -13,6 +13,7 @@ from matboard.report.figures import Drawing
 from matboard.report.html import data_uri, render_template
 from matboard.report.run_folder import RunFolder
 from matboard.report.transfer.differences import draw_differences
+from matboard.report.transfer.pooled import marked, pooled_tables, unparsable
 from matboard.report.transfer.references import WORDS, Comparison
 from matboard.report.transfer.shade import Shade
 from matboard.report.transfer.table import GROUP_TITLES, Table, arrange
@@ -54,6 +55,9 @@ def _measured(run: RunFolder, results: TransferResults) -> dict[str, Any]:
         "title": results.title or None,
         "results": results,
         "verdict": verdict(results),
+        "pooled": pooled_tables(results),
+        "marked": marked,
+        "unparsable": unparsable,
         "tables": [table_view(results, scorer) for scorer in results.scorers],
         "shade": Shade(results),
         "groups": GROUP_TITLES,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from matboard.report.transfer.pooled import in_words
 from matboard.report.transfer.references import WORDS, Comparison, Reference
 from matboard.report.transfer.tally import Tally, by_encoder, by_model
 from matboard.report.words import ENOUGH_SEEDS, Verdict, join, looks_decided, plural
@@ -36,6 +37,7 @@ def verdict(results: TransferResults) -> Verdict:
         )
     lead = _lead(comparison, judged, best) if judged else _few_seeds(comparison, best)
     lines = (
+        *in_words(results, best),
         _by_encoder(comparison, best),
         _by_model(comparison, best),
         f"{_source(comparison, best)} {_other_scorers(comparison, best)}".strip(),
