@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from matboard.report.words import MARKS, plural, signed
+from matboard.report.words import MARKS, join, plural, signed
 from matboard.results.parts import Decision, Difference
 from matboard.results.transfer import (
     GROUPS,
+    SCORERS,
     Condition,
     Contrast,
     Pooled,
@@ -35,6 +36,14 @@ DECIDED: dict[Decision, str] = {
     "worse": "a decided loss",
     "undecided": "undecided",
 }
+
+
+VERBS: dict[Decision, tuple[str, str]] = {
+    "better": ("gains", "gain"),
+    "worse": ("loses", "lose"),
+    "undecided": ("is undecided", "are undecided"),
+}
+"""For one method and for several."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +73,11 @@ class PooledTable:
     pairs: tuple[PooledRow, ...]
 
     @property
+    def intervals(self) -> int:
+        """How many differences it holds."""
+        return sum(len(row.contrasts) for row in (*self.gains, *self.pairs))
+
+    @property
     def heads(self) -> list[tuple[str, int]]:
         """What each column is called, and how many models it stands for at most."""
         heads = []
@@ -90,13 +104,15 @@ def _table(
 ) -> PooledTable:
     rows: dict[tuple[str, str | None, Scorer], dict[Pooled, Contrast]] = {}
     for method in dict.fromkeys((one.method, one.against) for one in found):
-        for scorer in results.scorers:
+        for scorer in SCORERS:
             rows[*method, scorer] = {}
     for one in found:
         rows[one.method, one.against, one.scorer][one.group] = one
     gains = []
     pairs = []
     for (name, against, scorer), by_group in rows.items():
+        if not by_group:
+            continue
         label = results.condition(name).label
         if against is None:
             gains.append(PooledRow(label, scorer, by_group))
@@ -130,28 +146,65 @@ def unparsable(share: float | None) -> str:
 # -- in words ----------------------------------------------------------------------------------
 
 
-def in_words(results: TransferResults, method: Condition) -> Iterator[str]:
-    """What a method gains on average, what models could learn of themselves, and which methods win
-    by one scorer what they lose by another.
+def who_gains(results: TransferResults, judged: Sequence[Condition]) -> str:
+    """Group by group, which methods gain over the best baselines and which lose."""
+    scorer = results.scorers[0]
+    groups = dict.fromkeys(one.group for one in _over_best(results, scorer))
+    parts = []
+    for group in groups:
+        if group == "unseen":
+            continue
+        labels: dict[Decision, list[str]] = {}
+        for one in _over_best(results, scorer):
+            for method in judged:
+                if (one.group, one.method) == (group, method.name):
+                    said = labels.setdefault(one.difference.decision, [])
+                    said.append(method.label)
+        parts.append(f"{WHERE[group]} {_said(labels)}")
+    return f"{_capital('; '.join(parts))}."
+
+
+def _said(labels: Mapping[Decision, Sequence[str]]) -> str:
+    """``VP and TVP gain, EVP is undecided``."""
+    parts = []
+    for decision, (one, several) in VERBS.items():
+        who = labels.get(decision, [])
+        if who:
+            parts.append(f"{join(who)} {one if len(who) == 1 else several}")
+    return ", ".join(parts)
+
+
+def in_words(results: TransferResults, judged: Sequence[Condition]) -> Iterator[str]:
+    """What the method with the largest gain on unseen models gains, what models could learn of
+    themselves, and which methods win by one scorer what they lose by another.
     """
-    if not results.contrasts:
-        return
     scorer = results.scorers[0]
     tasks = plural(len(results.tasks), "task")
-    parts = _gains(results, method, scorer)
+    best = max(judged, key=lambda method: _strength(results, method, scorer))
+    parts = _gains(results, best, scorer)
     if parts:
+        chosen = f" (of {len(judged)} methods the one with the largest)"
         yield (
-            f"Mean gain of {method.label} over each model’s best baseline ({tasks}, by {scorer}):"
-            f" {'; '.join(parts)}."
+            f"Mean gain of {best.label}{chosen if len(judged) > 1 else ''} over each model’s best"
+            f" baseline, {tasks}, by {scorer}: {'; '.join(parts)}."
         )
     for bound in results.bounds:
         parts = _gains(results, bound, scorer)
         if parts:
             yield (
-                f"{bound.label} gains {'; '.join(parts)}: more than that cannot be expected of any"
-                " transfer."
+                f"{bound.label}, what no transfer can be expected to exceed: {'; '.join(parts)}."
             )
     yield from _disagreements(results)
+
+
+def _strength(results: TransferResults, method: Condition, scorer: Scorer) -> float:
+    """The gain on unseen models; on the source where there is no other."""
+    found = [one for one in _over_best(results, scorer) if one.method == method.name]
+    return (found[-1].difference.value or 0.0) if found else 0.0
+
+
+def _capital(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:]
 
 
 def _gains(results: TransferResults, method: Condition, scorer: Scorer) -> list[str]:
