@@ -129,6 +129,7 @@ class Learning(_Strict):
     schedule: Literal["constant", "cosine"] | None = None
     warmup: int | None = Field(None, ge=0, le=10**9)
     norm_scope: Literal["full", "prompt"] | None = None
+    per_picture: Literal["sum", "clip", "normalise"] | None = None
     diversity: bool | None = None
     objective: dict[str, Any] = {}
     prompt: PromptConfig = PromptConfig()

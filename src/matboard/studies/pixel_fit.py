@@ -28,7 +28,15 @@ from matboard.transfer import terms
 from matboard.transfer.fit import Fit, FitState, Processes, Step
 from matboard.transfer.methods import METHODS, Method
 
-OWN_TO_METHODS = ("optimiser", "lr", "schedule", "warmup", "norm_scope", "diversity")
+OWN_TO_METHODS = (
+    "optimiser",
+    "lr",
+    "schedule",
+    "warmup",
+    "norm_scope",
+    "per_picture",
+    "diversity",
+)
 """Settings that every method has a default of its own for."""
 
 
@@ -235,6 +243,7 @@ def _row(step: Step) -> StepRow:
         gradient_norms=step.gradient_norms,
         gradient_cosines=step.gradient_cosines,
         per_model=step.per_model if len(step.per_model) > 1 else {},
+        outlier_share=step.outlier_share,
     )
 
 

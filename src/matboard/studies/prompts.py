@@ -37,7 +37,7 @@ from matboard.studies.planning import Plan, Planner
 from matboard.studies.progress import Progress
 from matboard.studies.variants import ITSELF, FitVariant, fit_variants
 from matboard.transfer import terms
-from matboard.transfer.balance import balance_notes
+from matboard.transfer.balance import balance_notes, outlier_notes
 from matboard.transfer.conditions import Learned, Where, geometry_words
 from matboard.transfer.evaluate import check_tasks
 from matboard.transfer.fit import Processes
@@ -188,13 +188,19 @@ def _notes(plan: Plan) -> list[str]:
     """What a reader of the table must know of how the prompts were learned."""
     notes = list(plan.notes)
     for variant in plan.variants:
-        rows = [row for fit in plan.fits_of(variant) for row in fit.run.metrics()]
+        lines = [line for fit in plan.fits_of(variant) for line in fit.run.metrics()]
+        rows = [StepRow.model_validate(line) for line in lines]
+        recipe = recipe_of(variant.settings)
+        key = f"methods.{variant.name}"
         notes += balance_notes(
-            terms.objective(recipe_of(variant.settings).objective),
-            [StepRow.model_validate(row).gradient_norms for row in rows],
+            terms.objective(recipe.objective),
+            [row.gradient_norms for row in rows],
             label=variant.name,
-            key=f"methods.{variant.name}.objective",
+            key=f"{key}.objective",
         )
+        if recipe.per_picture == "sum":
+            shares = [row.outlier_share for row in rows]
+            notes += outlier_notes(shares, label=variant.name, key=key)
     learned_on = {tuple(variant.settings.sources) for variant in plan.variants}
     if len(learned_on) > 1:
         listed = [f"{v.name} on {', '.join(v.settings.sources)}" for v in plan.variants]
