@@ -10,16 +10,16 @@ from made_transfer import FULL, TASKS, baselines, method, models, tasks
 from rich.console import Console
 
 from matboard.report.run_folder import RunFolder
-from matboard.report.transfer.page import MOST_CARDS, prompt_cards
+from matboard.report.transfer.cards import MOST_CARDS, prompt_cards
 from matboard.report.transfer.pooled import in_words, pooled_tables, who_gains
 from matboard.report.transfer.text import transfer_table_text
 from matboard.report.transfer.verdict import verdict
 from matboard.results.parts import Difference
+from matboard.results.shown import PromptFacts
 from matboard.results.transfer import (
     Cell,
     Condition,
     Contrast,
-    PromptFacts,
     TransferResults,
 )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from matboard.report.words import MARKS, join, plural, signed
+from matboard.report.words import MARKS, join, percent, plural, signed
 from matboard.results.parts import Decision, Difference
 from matboard.results.transfer import (
     GROUPS,
@@ -140,7 +140,7 @@ def marked(difference: Difference) -> str:
 
 def unparsable(share: float | None) -> str:
     """``92 % unparsable``; nothing where every answer named a candidate."""
-    return f"{100 * share:.0f} % unparsable" if share else ""
+    return f"{percent(share)} unparsable" if share else ""
 
 
 # -- in words ----------------------------------------------------------------------------------
