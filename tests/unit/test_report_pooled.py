@@ -96,11 +96,16 @@ def test_groups_are_columns_and_methods_rows() -> None:
 def test_the_verdict_says_who_gains_group_by_group() -> None:
     found = results(contrasts(RANKED))
     expected = (
-        "On the source EVP and TVP gain; on models that share its encoder TVP gains, EVP is"
-        " undecided; on models with another encoder EVP loses, TVP is undecided."
+        "On the source EVP and TVP gain; on models that share the source’s encoder TVP gains, EVP"
+        " is undecided; on models with another encoder EVP loses, TVP is undecided."
     )
     assert who_gains(found, found.methods) == expected
     assert who_gains(found, found.methods[:1]).startswith("On the source EVP gains; on")
+    two = found.model_copy(update={"sources": ("a", "b")})
+    said = who_gains(two, two.methods)
+    assert said.startswith(
+        "On the sources EVP and TVP gain; on models that share a source’s"
+    )
 
 
 def test_the_largest_gain_on_unseen_models_is_told_with_its_interval() -> None:

@@ -26,7 +26,7 @@ POOLED_TITLES: dict[Pooled, str] = {
 }
 WHERE: dict[Pooled, str] = {
     "source": "on the source",
-    "same": "on models that share its encoder",
+    "same": "on models that share the source’s encoder",
     "other": "on models with another encoder",
     "unknown": "on models whose encoder is not known",
     "unseen": "on all unseen models",
@@ -160,8 +160,17 @@ def who_gains(results: TransferResults, judged: Sequence[Condition]) -> str:
                 if (one.group, one.method) == (group, method.name):
                     said = labels.setdefault(one.difference.decision, [])
                     said.append(method.label)
-        parts.append(f"{WHERE[group]} {_said(labels)}")
+        parts.append(f"{_where(results, group)} {_said(labels)}")
     return f"{_capital('; '.join(parts))}."
+
+
+def _where(results: TransferResults, group: Pooled) -> str:
+    """On which models, in words; a study may have several sources."""
+    words = WHERE[group]
+    if len(results.sources) > 1:
+        words = words.replace("the source’s", "a source’s")
+        words = words.replace("the source", "the sources")
+    return words
 
 
 def _said(labels: Mapping[Decision, Sequence[str]]) -> str:
@@ -212,7 +221,9 @@ def _gains(results: TransferResults, method: Condition, scorer: Scorer) -> list[
     for one in _over_best(results, scorer):
         if one.method == method.name:
             decided = DECIDED[one.difference.decision]
-            parts.append(f"{gained(one.difference)} {WHERE[one.group]}, {decided}")
+            parts.append(
+                f"{gained(one.difference)} {_where(results, one.group)}, {decided}"
+            )
     return parts
 
 
@@ -237,7 +248,7 @@ def _disagreements(results: TransferResults) -> Iterator[str]:
             label = results.condition(one.method).label
             silent = unparsable(other.unparsable)
             yield (
-                f"{label} wins by ranking what it loses by generation {WHERE[one.group]}:"
+                f"{label} wins by ranking what it loses by generation {_where(results, one.group)}:"
                 f" {gained(one.difference)} against {gained(other.difference)}"
                 f"{f', with {silent} answers' if silent else ''}."
             )
