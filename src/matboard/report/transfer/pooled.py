@@ -201,7 +201,8 @@ def in_words(results: TransferResults, judged: Sequence[Condition]) -> Iterator[
         parts = _gains(results, bound, scorer)
         if parts:
             yield (
-                f"{bound.label}, what no transfer can be expected to exceed: {'; '.join(parts)}."
+                f"Beside it {bound.label}, which transfer cannot be expected to exceed where"
+                f" learning was long enough: {'; '.join(parts)}."
             )
     yield from _disagreements(results)
 
