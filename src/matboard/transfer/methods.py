@@ -104,5 +104,7 @@ METHODS: dict[str, Method] = {
             "task_loss": {"weight": 0.1},
             "candidate_contrast": {"weight": 1.0},
         },
+        steps=600,
+        validation={},
     ),
 }
