@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from matboard.cli.console import drive, out, say, tell
 from matboard.errors import ConfigError
 from matboard.extras import require
+
+if TYPE_CHECKING:
+    from matboard.studies.progress import Progress
 
 
 def select(
@@ -108,21 +112,24 @@ def select(
     Example: [bold]matboard select runs/demo --model tiny-bliva --task
     scenes-recognition/noise[/bold]
     """
-    require("torch")
-    from matboard.studies.choosing import Asked, choose, choose_stored, write_out
+    from matboard.studies.choice import Asked
+    from matboard.studies.choosing_stored import choose_stored, write_out
 
     given = list(prompts or [])
     _check(given, model, task, predictions, pictures_out)
     asked = Asked(pictures, alpha, every_part=every_part)
     if pictures_out is not None:
-        drive(write_out(given, str(task), pictures_out, asked))
+        _work_off(write_out(given, str(task), pictures_out, asked))
         say(f"pictures and manifest.jsonl: {pictures_out}")
         return
     folder = run or _folder(model or Path((predictions or [Path()])[0]).stem, task)
     tell(f"run folder: {folder}")
     if predictions:
-        drive(choose_stored(predictions, folder, asked, prompts=given, task=task))
+        _work_off(choose_stored(predictions, folder, asked, prompts=given, task=task))
     else:
+        require("torch")
+        from matboard.studies.choosing import choose
+
         drive(
             choose(
                 given,
@@ -135,6 +142,12 @@ def select(
             )
         )
     _show(folder)
+
+
+def _work_off(events: Iterator[Progress]) -> None:
+    """Without bars: it takes seconds, and works where torch is not installed."""
+    for _ in events:
+        pass
 
 
 def _check(

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from statistics import NormalDist
 
 import numpy as np
@@ -175,9 +176,14 @@ def _highest(holds: Callable[[float], bool]) -> float:
 
 def _binomial(count: int, chance: float) -> NDArray[np.float64]:
     """The chances of 0 … ``count`` wins; ``chance`` lies inside (0, 1)."""
+    wins = np.arange(count + 1)
+    each = wins * math.log(chance) + (count - wins) * math.log1p(-chance)
+    return np.asarray(np.exp(_log_ways(count) + each))
+
+
+@cache
+def _log_ways(count: int) -> NDArray[np.float64]:
+    """Logarithms of how many sequences have 0 … ``count`` wins."""
     logs = np.log(np.arange(1, count + 1))
     factorials = np.concatenate([[0.0], np.cumsum(logs)])
-    wins = np.arange(count + 1)
-    ways = factorials[-1] - factorials - factorials[::-1]
-    each = wins * np.log(chance) + (count - wins) * np.log1p(-chance)
-    return np.asarray(np.exp(ways + each))
+    return np.asarray(factorials[-1] - factorials - factorials[::-1])

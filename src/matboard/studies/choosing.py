@@ -1,6 +1,4 @@
-"""Choose one of several prompts for a model, or none: by asking the model, or from predictions that
-its owner brings. Either way the same pictures in the same order give the same decision.
-"""
+"""Choose one of several prompts for a model, or none, by asking it about labelled pictures."""
 
 from __future__ import annotations
 
@@ -18,38 +16,23 @@ from matboard.models.capabilities import FrozenModel, Ranks, require
 from matboard.results.transfer import SCORERS, Scorer
 from matboard.runs import Run, address
 from matboard.studies.candidates import Candidates, load_candidates
-from matboard.studies.choice_results import choice_results, write_choice
+from matboard.studies.choice import (
+    PICTURES,
+    Asked,
+    choice_results,
+    draw_samples,
+    write_choice,
+)
 from matboard.studies.engine import Executor, Together, already_made
 from matboard.studies.judging import FolderStore, JudgedUnit
 from matboard.studies.loading import Models, look_up
-from matboard.studies.predictions import Predictions, read_predictions, write_pictures
 from matboard.studies.progress import Progress
 from matboard.tasks import load_task
 from matboard.tasks.task import Sample, Task
-from matboard.transfer.choose import NONE, Halving, Round, drawn, right_or_wrong
+from matboard.transfer.choose import NONE, Halving, Round, right_or_wrong
 from matboard.transfer.evaluate import ABILITIES, Judged, check_tasks, judge
 
-PICTURES = 60
-"""A few dozen: enough to show a gain of 0.2 among four prompts (benchmarks/choosing.py)."""
-
 Right = Mapping[str, NDArray[np.bool_]]
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What a choice is made for.
-
-    Attributes:
-        pictures: how many labelled ones are drawn; None: `PICTURES`, and of predictions all.
-        rate: how often, at most, a prompt may be used that is no better than none.
-        seed: of the lot that draws pictures.
-        every_part: whether a task's training part is drawn from too.
-    """
-
-    pictures: int | None = None
-    rate: float = 0.05
-    seed: int = 0
-    every_part: bool = False
 
 
 def choose(
@@ -80,7 +63,7 @@ def choose(
     samples = draw_samples(whole, asked)
     halving = Halving(candidates.names, len(samples), asked.rate)
     look_up([model], [])
-    config = _config(asked, prompts=list(prompts), model=model, task=task)
+    config = asked.config(prompts=list(prompts), model=model, task=task)
     run = Run.open(out, config | {"scorer": scorer})
     made_from = address([config, scorer, candidates.content, _asking(whole, samples)])
     if already_made(run, made_from):
@@ -105,65 +88,6 @@ def choose(
     )
     write_choice(run, decided, candidates)
     yield Progress("write", 1, 1)
-
-
-def choose_stored(
-    files: Sequence[Path],
-    out: Path,
-    asked: Asked | None = None,
-    *,
-    prompts: Sequence[str] = (),
-    task: str | None = None,
-) -> Iterator[Progress]:
-    """The same from predictions that are there for every prompt and picture.
-
-    Args:
-        files: see `read_predictions`.
-        prompts: what the predictions were made with, for the winner's copy.
-        task: where the right answers stand, if the files hold answers.
-
-    Raises:
-        InputError: the files are no such predictions.
-    """
-    started = time.perf_counter()
-    asked = asked or Asked()
-    candidates = load_candidates(prompts) if prompts else None
-    loaded = load_task(task) if task else None
-    found = read_predictions(files, loaded, candidates.names if candidates else None)
-    ids = drawn(found.ids, asked.pictures or len(found.ids), asked.seed)
-    halving = Halving(found.names, len(ids), asked.rate)
-    names = [file.name for file in files]
-    config = _config(asked, prompts=list(prompts), task=task, predictions=names)
-    run = Run.open(out, config)
-    made_from = address([config, found.content])
-    if already_made(run, made_from):
-        yield Progress("choose", 1, 1, "found")
-        return
-    while halving.round is not None:
-        halving.tell(_looked_up(found, halving.round, ids))
-    decided = choice_results(halving, candidates).model_copy(
-        update={
-            "task": loaded.name if loaded else "",
-            "notes": candidates.notes if candidates else (),
-            "seconds": round(time.perf_counter() - started, 1),
-            "made_from": made_from,
-        }
-    )
-    write_choice(run, decided, candidates)
-    yield Progress("write", 1, 1)
-
-
-def write_out(
-    prompts: Sequence[str], task: str, out: Path, asked: Asked | None = None
-) -> Iterator[Progress]:
-    """Write the labelled pictures in every way they would be shown, for the owner of a model. The
-    folder has no right answers in it. Raises like `choose`.
-    """
-    asked = asked or Asked()
-    candidates = load_candidates(prompts)
-    samples = draw_samples(load_task(task), asked)
-    Halving(candidates.names, len(samples), asked.rate)
-    yield from write_pictures(candidates, samples, out)
 
 
 @dataclass(frozen=True)
@@ -228,16 +152,6 @@ class Asking:
         return pieces
 
 
-def draw_samples(task: Task, asked: Asked) -> list[Sample]:
-    """The labelled pictures that a choice goes by, in their order: drawn by lot from the test
-    part, which no prompt was learned from; from the training part too where that is asked for.
-    """
-    samples = (*task.train, *task.test) if asked.every_part else task.test
-    by_id = {sample.id: sample for sample in samples}
-    ids = drawn(by_id, asked.pictures or PICTURES, asked.seed)
-    return [by_id[id] for id in ids]
-
-
 def _part(task: Task, samples: Sequence[Sample]) -> Task:
     """The task with these samples to be judged by."""
     taken = {sample.id for sample in samples}
@@ -261,14 +175,6 @@ def _scorer(model: FrozenModel, samples: Sequence[Sample]) -> Scorer:
     return "ranking" if can_rank else "generation"
 
 
-def _looked_up(found: Predictions, asked: Round, ids: Sequence[str]) -> Right:
-    part = ids[asked.start : asked.stop]
-    right = {}
-    for name in (NONE, *asked.candidates):
-        right[name] = np.array([found.right[name][id] for id in part])
-    return right
-
-
 def _notes(task: Task, asked: Asked, count: int) -> Iterator[str]:
     wanted = asked.pictures or PICTURES
     if count < wanted:
@@ -280,13 +186,3 @@ def _notes(task: Task, asked: Asked, count: int) -> Iterator[str]:
             " compared by right and wrong answers."
         )
     yield from task.notes
-
-
-def _config(asked: Asked, **more: object) -> dict[str, object]:
-    return {
-        **more,
-        "pictures": asked.pictures,
-        "error_rate": asked.rate,
-        "seed": asked.seed,
-        "every_part": asked.every_part,
-    }

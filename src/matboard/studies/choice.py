@@ -1,6 +1,10 @@
-"""What a choice comes to: from the standings of its candidates to ``results.json``."""
+"""A choice before and after it is made: what is asked for, and from the standings of its candidates
+to ``results.json``.
+"""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 from matboard.metrics import wilson
 from matboard.results import ChoiceResults, Difference, Interval
@@ -8,7 +12,48 @@ from matboard.results.choice import Candidate
 from matboard.runs import Run
 from matboard.studies.candidates import Candidates
 from matboard.studies.engine import alone
-from matboard.transfer.choose import Halving, looks
+from matboard.tasks.task import Sample, Task
+from matboard.transfer.choose import Halving, drawn, looks
+
+PICTURES = 60
+"""A few dozen: enough to show a gain of 0.2 among four prompts (benchmarks/choosing.py)."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a choice is made for.
+
+    Attributes:
+        pictures: how many labelled ones are drawn; None: `PICTURES`, and of predictions all.
+        rate: how often, at most, a prompt may be used that is no better than none.
+        seed: of the lot that draws pictures.
+        every_part: whether a task's training part is drawn from too.
+    """
+
+    pictures: int | None = None
+    rate: float = 0.05
+    seed: int = 0
+    every_part: bool = False
+
+    def config(self, **more: object) -> dict[str, object]:
+        """What a run folder keeps of it, beside more."""
+        return {
+            **more,
+            "pictures": self.pictures,
+            "error_rate": self.rate,
+            "seed": self.seed,
+            "every_part": self.every_part,
+        }
+
+
+def draw_samples(task: Task, asked: Asked) -> list[Sample]:
+    """The labelled pictures that a choice goes by, in their order: drawn by lot from the test
+    part, which no prompt was learned from; from the training part too where that is asked for.
+    """
+    samples = (*task.train, *task.test) if asked.every_part else task.test
+    by_id = {sample.id: sample for sample in samples}
+    ids = drawn(by_id, asked.pictures or PICTURES, asked.seed)
+    return [by_id[id] for id in ids]
 
 
 def choice_results(halving: Halving, candidates: Candidates | None) -> ChoiceResults:
@@ -57,7 +102,9 @@ def _candidate(halving: Halving, name: str, geometry: str | None) -> Candidate:
     )
 
 
-def write_choice(run: Run, results: ChoiceResults, candidates: Candidates | None) -> None:
+def write_choice(
+    run: Run, results: ChoiceResults, candidates: Candidates | None
+) -> None:
     """The winner's copy, then the results, which say that all is there."""
     with alone(run):
         prompt = (
