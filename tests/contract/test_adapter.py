@@ -74,6 +74,26 @@ def test_a_saved_folder_loads_and_says_the_same(family: str, tmp_path: Path) -> 
     assert next(loaded.model.parameters()).dtype == torch.float32
 
 
+@pytest.mark.parametrize("family", ["llava", "instructblip_llama"])
+@pytest.mark.parametrize(
+    ("dtype", "expected"), [(torch.bfloat16, "eager"), (torch.float32, "sdpa")]
+)
+def test_attention_is_the_one_with_the_quick_backward(
+    family: str, dtype: torch.dtype, expected: str, tmp_path: Path
+) -> None:
+    place = str(save(FAMILIES[family](), tmp_path))
+    loaded = load(place, dtype=dtype, device="cpu")
+    config = loaded.model.config
+    for part in (config.vision_config, config.get_text_config()):
+        assert part._attn_implementation == expected
+    pictures = [probe(40, 40)]
+    told = loaded.answer_loss(pictures, ["a?"], ["a cat"])
+    loaded.model.set_attn_implementation("sdpa")
+    close = {"rtol": 0.02, "atol": 0.02}
+    again = loaded.answer_loss(pictures, ["a?"], ["a cat"])
+    torch.testing.assert_close(told, again, **close)
+
+
 def test_a_folder_with_its_own_processor_is_asked_by_that(tmp_path: Path) -> None:
     parts = FAMILIES["instructblip_llama"]()
     parts.model.save_pretrained(tmp_path)

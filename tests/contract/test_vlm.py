@@ -354,6 +354,18 @@ def asked(vlm: HuggingFaceVLM, picture: list[Image.Image], question: str) -> Pro
     return vlm._prompts(vlm._encode(picture, [question]), picture, [question])
 
 
+def test_the_head_reads_contiguous_tokens(driven: Driven, canvas: Tensor) -> None:
+    head = driven.vlm.language.language.get_output_embeddings()
+    seen = []
+    handle = head.register_forward_pre_hook(
+        lambda _, arguments: seen.append(arguments[0].is_contiguous())
+    )
+    driven.vlm.answer_loss(canvas, QUESTIONS, ANSWERS)
+    driven.vlm.candidate_log_likelihoods(canvas, QUESTIONS, CANDIDATES)
+    handle.remove()
+    assert len(seen) > 1 and all(seen)
+
+
 def test_bfloat16_says_about_the_same(driven: Driven, canvas: Tensor) -> None:
     parts = FAMILIES[driven.name]()
     parts.model.to(torch.bfloat16)

@@ -36,6 +36,7 @@ TRANSFER = {
     "task": {"name": "scenes-recognition", "train": 16, "test": 20},
     "prompt": {"size": 48, "width": 6},
     "methods": {"vp": {}, "tvp": {}, "wide": {"method": "tvp", "prompt.width": 12}},
+    "itself": "tvp",
     "seeds": [0, 1],
     "steps": 4,
     "batch_size": 4,

@@ -45,9 +45,9 @@ def shown(prompts):
 def test_conditions_share_the_prompts_geometry():
     found = {one.name: one for one in shown({"tvp": [prompt(0.3), prompt(0.6)]})}
     assert list(found) == ["full", "shrunk", "random", "tvp"]
-    assert found["full"].prompts == (None,)
-    assert not found["shrunk"].prompts[0].perturbation.any()
-    assert len(found["random"].prompts) == 2
+    assert found["full"].at() == (None,)
+    assert not found["shrunk"].at()[0].perturbation.any()
+    assert len(found["random"].at()) == 2
     assert found["tvp"].facts.compared_with == ("full", "shrunk", "random")
     assert found["tvp"].facts.geometry == "border 30 of 224"
 
@@ -69,7 +69,7 @@ def test_every_geometry_has_baselines_of_its_own():
     for name, width in (("thin", 10), ("wide", 50)):
         own = [found[other] for other in found[name].facts.compared_with[1:]]
         assert [one.facts.baseline for one in own] == ["shrunk", "random"]
-        assert {one.prompts[0].width for one in own} == {width}
+        assert {one.at()[0].width for one in own} == {width}
 
 
 def test_a_difference_is_taken_to_the_baseline_of_the_same_geometry(model, task):

@@ -9,6 +9,7 @@ from plain_model import PlainModel, plain_fit
 
 from matboard.errors import ConfigError
 from matboard.transfer import terms
+from matboard.transfer.optimisers import NormalisedGradient, Schedule
 from matboard.transfer.processes import Processes
 
 CODE = terms.objective({"preset": "authors-code"})
@@ -74,6 +75,19 @@ def test_with_parts_any_number_of_processes_learns_the_same_bits(count, objectiv
     for others_facts, others_learned in learn(count, **options):
         assert torch.equal(others_learned, learned)
         assert others_facts == facts
+
+
+@pytest.mark.parametrize("rule", ["clip", "normalise"])
+def test_what_becomes_of_a_picture_is_decided_over_all_processes(rule):
+    def options():
+        chosen = NormalisedGradient(Schedule(1.0, 5), per_picture=rule)
+        return {"micro_batch": 2, "optimiser": chosen}
+
+    ((_, learned),) = learn(1, **options())
+    ((_, summed),) = learn(1, micro_batch=2)
+    assert not torch.equal(learned, summed)
+    for _, others in learn(4, **options()):
+        assert torch.equal(others, learned)
 
 
 def test_without_parts_they_learn_the_same_up_to_rounding():

@@ -33,7 +33,7 @@ from matboard.models.capabilities import (
     Tokens,
     TokensOut,
 )
-from matboard.models.vlm.loading import load_part
+from matboard.models.vlm.loading import load_part, quick_attention
 
 FAMILIES = {
     "clip": "CLIPVisionModel",
@@ -239,7 +239,8 @@ def load(
     finally:
         hf.utils.logging.set_verbosity(quiet)
     mean, std = UNIT if pixels == "unit" else _statistics(name, kind)
-    return TransformerBackbone(tower.to(device), str(name), side, mean, std)
+    tower = quick_attention(tower.to(device))
+    return TransformerBackbone(tower, str(name), side, mean, std)
 
 
 def _statistics(name: str, kind: str) -> tuple[Any, Any]:

@@ -15,7 +15,7 @@ from matboard.errors import ModelError
 from matboard.models.capabilities import Guide, Pictures
 from matboard.models.families import layout_of
 from matboard.models.processors.preprocessor import Preprocessor
-from matboard.models.vlm.loading import load_part
+from matboard.models.vlm.loading import load_part, quick_attention
 
 DUAL_ENCODER = ("get_image_features", "get_text_features", "logit_scale")
 """What transformers' models of two towers have."""
@@ -103,7 +103,7 @@ def load_guide(
     processor = load_part(AutoImageProcessor, "image processor", place, backend="pil")
     tokenizer = load_part(AutoTokenizer, "tokenizer", place)
     model = model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    loaded = ClipGuide(model, processor, tokenizer, name=place)
+    loaded = ClipGuide(quick_attention(model), processor, tokenizer, name=place)
     if loaded.refusal is not None:
         warnings.warn(
             f"No prompt can be learned with {place}. {loaded.refusal}", stacklevel=2

@@ -17,6 +17,7 @@ class PlannedFit(Part):
         name: ``tvp-s0``; what its lines in the study's ``metrics.jsonl`` are called.
         variant: the study's name for how it is learned.
         method: name of the registered method or learner.
+        model, task: the only ones that it is learned for; None where it is for all.
         folder: as seen from the study's.
     """
 
@@ -24,6 +25,8 @@ class PlannedFit(Part):
     variant: str
     method: str
     seed: int
+    model: str | None = None
+    task: str | None = None
     folder: str = ""
 
 

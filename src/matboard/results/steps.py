@@ -24,6 +24,7 @@ class StepRow(Part):
         gradient_norms: L2 norms at the pixels of each weighted term and of their sum.
         gradient_cosines: pair of terms, ``a~b`` → cosine between their gradients.
         per_model: source model → its own quantities.
+        outlier_share: share of the batch's gradient energy that one picture holds, the largest.
     """
 
     run: str = ""
@@ -37,6 +38,7 @@ class StepRow(Part):
     gradient_norms: dict[str, Number] = Field(default={})
     gradient_cosines: dict[str, Number] = Field(default={})
     per_model: dict[str, dict[str, Number]] = Field(default={})
+    outlier_share: Number = None
 
     def as_line(self) -> dict[str, Any]:
         """Plain values for the log, without what says nothing."""

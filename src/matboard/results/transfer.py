@@ -80,7 +80,9 @@ class Condition(Part):
     Attributes:
         name: what cells call it; for a method the variant's name in the configuration.
         label: what people read.
-        baseline: which one it is; None for a method.
+        role: a bound shows each model prompts that were learned on itself: what no transfer can
+            be expected to exceed.
+        baseline: which one it is; None for the other roles.
         method: name of the registered method; None for baselines and for prompts of unknown origin.
         geometry: form of the border in words, such as ``border 30 of 224``; None for the full
             picture. Conditions of one geometry bear the same words.
@@ -90,7 +92,7 @@ class Condition(Part):
 
     name: str
     label: str
-    role: Literal["baseline", "method"]
+    role: Literal["baseline", "method", "bound"]
     baseline: Baseline | None = None
     method: str | None = None
     geometry: str | None = None
@@ -102,7 +104,7 @@ class Condition(Part):
         if (self.role == "baseline") != (self.baseline is not None):
             raise ValueError(
                 f"condition {self.name!r} has role {self.role!r} and baseline {self.baseline!r}:"
-                " a baseline says which one it is, and a method is none"
+                " a baseline says which one it is, and nothing else is one"
             )
         return self
 
@@ -172,12 +174,16 @@ class PromptFacts(Part):
 
     Attributes:
         condition: the name of the condition that it belongs to.
+        model: the only model that it was judged on; None where it was judged on all of them.
+        task: the only task that it was judged on; None where it was judged on all of them.
         run: what its lines in ``metrics.jsonl`` are called.
         folder: the saved prompt, inside the run folder.
         skipped_terms: terms of the method's objective that this prompt was learned without.
     """
 
     condition: str
+    model: str | None = None
+    task: str | None = None
     method: str | None = None
     seed: int | None = None
     run: str = ""
@@ -250,8 +256,13 @@ class TransferResults(Part):
 
     @property
     def baselines(self) -> tuple[Condition, ...]:
-        """Everything else, in the file's order."""
+        """What they are compared with, in the file's order."""
         return tuple(c for c in self.conditions if c.role == "baseline")
+
+    @property
+    def bounds(self) -> tuple[Condition, ...]:
+        """Prompts learned on each model itself."""
+        return tuple(c for c in self.conditions if c.role == "bound")
 
     @property
     def scorers(self) -> tuple[Scorer, ...]:

@@ -29,6 +29,17 @@ def _with_bare_names(raw: Any, key: str) -> Any:
     return {**raw, key: filled}
 
 
+def _with_first_task(raw: Any) -> Any:
+    """Where several tasks are named, ``task`` needs no name."""
+    tasks = raw.get("tasks") if isinstance(raw, dict) else None
+    if not isinstance(tasks, list) or not tasks:
+        return raw
+    task = raw.get("task") or {}
+    if not isinstance(task, dict) or "name" in task:
+        return raw
+    return {**raw, "task": {"name": tasks[0], **task}}
+
+
 def _refuse_repeats(key: str, values: list[Any]) -> None:
     for place, value in enumerate(values):
         if value in values[:place]:
@@ -118,6 +129,7 @@ class Learning(_Strict):
     schedule: Literal["constant", "cosine"] | None = None
     warmup: int | None = Field(None, ge=0, le=10**9)
     norm_scope: Literal["full", "prompt"] | None = None
+    per_picture: Literal["sum", "clip", "normalise"] | None = None
     diversity: bool | None = None
     objective: dict[str, Any] = {}
     prompt: PromptConfig = PromptConfig()
@@ -146,11 +158,17 @@ class StudyConfig(Learning):
         methods: a name for the table → what this variant has of its own: any key of `Learning`,
             nested or dotted (``prompt.width``), and ``method`` where the name is not a method's.
         grid: key → values: every variant with every combination of them.
+        tasks: names of tasks that each have prompts of their own, learned and judged on that task
+            alone. All else is as ``task`` says, whose name may be left out then.
+        itself: the variant that is also learned on each judged model itself, with the first seed:
+            what no transfer can be expected to exceed.
     """
 
     title: str = ""
     methods: dict[str, dict[str, Any]] = Field(default={"tvp": {}}, min_length=1)
     grid: Grid = {}
+    tasks: list[str] = []
+    itself: str | None = None
     seeds: list[Seed] = Field(default=[0], min_length=1)
     evaluate: EvaluateConfig = EvaluateConfig()
     checkpoint_every: Count = 25
@@ -158,14 +176,15 @@ class StudyConfig(Learning):
     @model_validator(mode="before")
     @classmethod
     def _bare_names(cls, raw: Any) -> Any:
-        return _with_bare_names(raw, "methods")
+        return _with_first_task(_with_bare_names(raw, "methods"))
 
     @model_validator(mode="after")
     def _consistent(self) -> StudyConfig:
-        from matboard.studies.variants import fit_variants
+        from matboard.studies.variants import check_own, fit_variants
 
         _refuse_repeats("seeds", self.seeds)
-        _checked(lambda: fit_variants(self))
+        _refuse_repeats("tasks", self.tasks)
+        _checked(lambda: check_own(self, fit_variants(self)))
         return self
 
 

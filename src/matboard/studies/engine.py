@@ -215,11 +215,13 @@ def write_plan(
     tasks: int = 1,
 ) -> None:
     """Write down which fits belong to a study and where they lie, for whoever looks at it before
-    it is finished.
+    it is finished. Units of one content share the folder that the first of them makes.
     """
     fits = []
+    folders: dict[str, str] = {}
     for unit in units:
-        folder = relative(unit.run.folder, run)
+        own = relative(unit.run.folder, run)
+        folder = folders.setdefault(unit.address, own)
         fits.append(unit.planned.model_copy(update={"folder": folder}))
     content = StudyPlan(study=study, tasks=tasks, fits=tuple(fits)).as_json()
     write_atomically(run.path("plan.json"), json.dumps(content, indent=1).encode())

@@ -16,7 +16,7 @@ from matboard.studies.judging import Judging
 from matboard.studies.loading import Models, load_distinct, look_up
 from matboard.studies.progress import Progress
 from matboard.studies.reading import parse
-from matboard.transfer.conditions import BASELINES, Learned, geometry_words
+from matboard.transfer.conditions import BASELINES, EVERYWHERE, Learned, geometry_words
 from matboard.transfer.evaluate import check_tasks, prompt_content
 
 NAME = "prompt"
@@ -91,7 +91,7 @@ def _learned(prompt: VisualPrompt) -> Learned:
     seed = prompt.config.get("seed")
     return Learned(
         name=NAME,
-        prompts=(prompt,),
+        prompts={EVERYWHERE: (prompt,)},
         label=_label(method),
         method=method if isinstance(method, str) else None,
         seeds=(seed,) if isinstance(seed, int) else (),

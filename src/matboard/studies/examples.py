@@ -18,13 +18,14 @@ def examples(run: Run, table: TransferTable, count: int) -> Iterator[Example]:
     answer.
     """
     task = table.tasks[0]
-    pair = (table.shown[0], table.shown[-1])
+    learned = [showing for showing in table.shown if showing.facts.role == "method"]
+    pair = (table.shown[0], learned[-1])
     picked = range(min(count, len(task.test)))
     for index in picked:
         picture = task.test[index].load()
         for showing in pair:
             file = run.path(_picture(index, showing, table))
-            seen = show(showing.prompts[0], picture)
+            seen = show(showing.at(task=task.name)[0], picture)
             replace_atomically(file, partial(seen.save, format="PNG"))
     for model in table.models:
         for index in picked:

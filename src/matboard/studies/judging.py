@@ -63,19 +63,15 @@ class Judging:
         shown = conditions(self.variants)
         table = TransferTable(tuple(self.sources), tuple(self.tasks), tuple(shown))
         scores = FolderStore(self.store / "scores")
-        each = (
-            sum(len(s.prompts) for s in shown)
-            * len(self.tasks)
-            * len(self.config.scorers)
-        )
-        total = each * len(self.models)
+        total = sum(self._pieces(model, shown) for model in self.models)
+        done = 0
         yield Progress("judge", 0, total)
-        for place, model in enumerate(load):
+        for model in load:
             asked = units(table, model, self.config.scorers, self.precision)
             pieces = [
                 JudgedUnit(unit, scores, self.config.batch_size) for unit in asked
             ]
-            done = place * each
+            before = done
             for event in executor.run(pieces):
                 done += event.done == event.total
                 yield Progress("judge", done, total, event.detail)
@@ -83,11 +79,19 @@ class Judging:
                 unit = piece.unit
                 scored = judge(unit, scores, self.config.batch_size)
                 table.add(model, unit.task, unit.showing, unit.scorer, scored)
-            yield Progress("judge", (place + 1) * each, total, model.name)
+            done = before + len(pieces)
+            yield Progress("judge", done, total, model.name)
         with alone(self.run):
             if not already_made(self.run, self.made_from):
                 self._write(table, started)
         yield Progress("write", 1, 1)
+
+    def _pieces(self, model: str, shown: Sequence[Showing]) -> int:
+        """How much is asked of one model."""
+        prompts = 0
+        for task in self.tasks:
+            prompts += sum(len(showing.at(model, task.name)) for showing in shown)
+        return prompts * len(self.config.scorers)
 
     def _write(self, table: TransferTable, started: float) -> None:
         """The prompts with their scores, then the results, which say that all is there."""
@@ -96,10 +100,10 @@ class Judging:
             place = (
                 showing.facts.seeds.index(facts.seed) if facts.seed is not None else 0
             )
-            prompt = showing.prompts[place]
+            prompt = showing.at(facts.model, facts.task)[place]
             if prompt is not None:
                 told = prompt.with_scores(
-                    _scores(table, showing, place, self.config.scorers)
+                    _scores(table, facts, place, self.config.scorers)
                 )
                 told.save_pretrained(self.run.path(facts.folder))
                 if facts == self.shipped:
@@ -184,13 +188,15 @@ def _save_npz(path: Path, arrays: dict[str, Any]) -> None:
 
 
 def _scores(
-    table: TransferTable, showing: Showing, place: int, scorers: Sequence[Scorer]
+    table: TransferTable, facts: PromptFacts, place: int, scorers: Sequence[Scorer]
 ) -> Iterator[Score]:
-    """How every model did with one prompt, for its card."""
+    """How every model that was shown a prompt did with it, for its card."""
     for model in table.models:
         for task in table.tasks:
+            if facts.model not in (None, model) or facts.task not in (None, task.name):
+                continue
             for scorer in scorers:
-                ours = table.estimate(model, task, showing.name, scorer, place)
+                ours = table.estimate(model, task, facts.condition, scorer, place)
                 full = table.estimate(model, task, FULL, scorer)
                 yield Score(
                     model=model,
@@ -202,5 +208,5 @@ def _scores(
                     untouched=full.value,
                     metric=table.metric(task, scorer),
                     scorer=scorer,
-                    learned_on=model in table.sources,
+                    learned_on=model == facts.model or model in table.sources,
                 )

@@ -18,9 +18,12 @@ from matboard.tasks.task import Task
 
 @dataclass
 class Models:
-    """Models by name and precision. Sources and guides stay; targets are loaded one at a time."""
+    """Models by name and precision. Sources and guides stay; targets are loaded one at a time, and
+    so are visitors, the models that only prompts of their own are learned on.
+    """
 
     _kept: dict[tuple[str, str], FrozenModel] = field(default_factory=dict)
+    _visitor: dict[tuple[str, str], FrozenModel] = field(default_factory=dict)
     _guides: dict[tuple[str, str], Guide] = field(default_factory=dict)
 
     def source(self, name: str, precision: str) -> FrozenModel:
@@ -29,6 +32,16 @@ class Models:
         if key not in self._kept:
             self._kept[key] = _load(name, precision)
         return self._kept[key]
+
+    def visitor(self, name: str, precision: str) -> FrozenModel:
+        """A model that prompts are learned on until the next one comes."""
+        key = name, precision
+        if key in self._kept:
+            return self._kept[key]
+        if key not in self._visitor:
+            self._visitor.clear()
+            self._visitor[key] = _load(name, precision)
+        return self._visitor[key]
 
     def guide(self, name: str, precision: str) -> Guide:
         """An image-text model that prompts are steered by."""

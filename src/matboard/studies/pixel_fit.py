@@ -28,7 +28,15 @@ from matboard.transfer import terms
 from matboard.transfer.fit import Fit, FitState, Processes, Step
 from matboard.transfer.methods import METHODS, Method
 
-OWN_TO_METHODS = ("optimiser", "lr", "schedule", "warmup", "norm_scope", "diversity")
+OWN_TO_METHODS = (
+    "optimiser",
+    "lr",
+    "schedule",
+    "warmup",
+    "norm_scope",
+    "per_picture",
+    "diversity",
+)
 """Settings that every method has a default of its own for."""
 
 
@@ -90,7 +98,7 @@ class PixelFit(FitUnit):
         machine = {"threads": torch.get_num_threads(), "processes": processes.count}
         content = _content(variant.settings, self.recipe, task, seed)
         super().__init__(
-            store, variant.name, seed, content, machine, writes=processes.index == 0
+            store, variant.title, seed, content, machine, writes=processes.index == 0
         )
 
     def prompt(self) -> VisualPrompt:
@@ -105,6 +113,8 @@ class PixelFit(FitUnit):
             variant=self.variant.name,
             method=self.variant.settings.method,
             seed=self.seed,
+            model=self.variant.where.model,
+            task=self.variant.where.task,
         )
 
     @property
@@ -116,9 +126,9 @@ class PixelFit(FitUnit):
     def sources(self) -> list[Learnable]:
         """The models that it is learned on. Raises ModelError where one cannot be learned on."""
         settings = self.variant.settings
-        models = [
-            self._models.source(name, settings.precision) for name in settings.sources
-        ]
+        alone = self.variant.where.model is not None
+        load = self._models.visitor if alone else self._models.source
+        models = [load(name, settings.precision) for name in settings.sources]
         return [
             require(model, Learnable, doing="learning a prompt") for model in models
         ]
@@ -233,6 +243,7 @@ def _row(step: Step) -> StepRow:
         gradient_norms=step.gradient_norms,
         gradient_cosines=step.gradient_cosines,
         per_model=step.per_model if len(step.per_model) > 1 else {},
+        outlier_share=step.outlier_share,
     )
 
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 from matboard.errors import ConfigError
+from matboard.prompts.artifact import VisualPrompt
 from matboard.results import StepRow
 from matboard.results.transfer import PromptFacts
-from matboard.runs import Run, address
+from matboard.runs import Run
 from matboard.studies.config import StudyConfig
 from matboard.studies.engine import (
     Executor,
@@ -30,43 +31,17 @@ from matboard.studies.engine import (
     write_plan,
 )
 from matboard.studies.judging import Judging
-from matboard.studies.loading import Models, load, load_distinct, look_up
+from matboard.studies.loading import Models, look_up
 from matboard.studies.pixel_fit import PixelFit, build_prompt, recipe_of
+from matboard.studies.planning import Plan, Planner
 from matboard.studies.progress import Progress
-from matboard.studies.variants import FitVariant, fit_variants
-from matboard.tasks.task import Task
+from matboard.studies.variants import ITSELF, FitVariant, fit_variants
 from matboard.transfer import terms
-from matboard.transfer.balance import balance_notes
-from matboard.transfer.conditions import Learned, geometry_words
+from matboard.transfer.balance import balance_notes, outlier_notes
+from matboard.transfer.conditions import Learned, Where, geometry_words
 from matboard.transfer.evaluate import check_tasks
 from matboard.transfer.fit import Processes
 from matboard.transfer.terms import TERMS
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a study will do.
-
-    Attributes:
-        fits: variant by variant, seed by seed.
-        judged: the tasks that prompts are judged on.
-        made_from: content address of all that decides the results.
-    """
-
-    variants: Sequence[FitVariant]
-    fits: Sequence[PixelFit]
-    judged: Sequence[Task]
-    made_from: str
-
-    @property
-    def sources(self) -> list[str]:
-        """Every model that a prompt is learned on."""
-        named = [name for variant in self.variants for name in variant.settings.sources]
-        return list(dict.fromkeys(named))
-
-    def fits_of(self, variant: FitVariant) -> list[PixelFit]:
-        """One fit a seed."""
-        return [fit for fit in self.fits if fit.variant is variant]
 
 
 def study(
@@ -88,7 +63,7 @@ def study(
     plan = _plan(config, place, models, processes)
     asked = config.model_dump(mode="json")
     run = Run.open(out, asked) if processes.index == 0 else Run(out)
-    yield from found(plan.fits)
+    yield from found(plan.all_fits)
     if already_made(run, plan.made_from):
         yield Progress("judge", 1, 1, "found")
         return
@@ -96,12 +71,12 @@ def study(
         Together(place / ".locks") if processes.count == 1 else InStep()
     )
     if processes.index == 0:
-        write_plan(run, "transfer", plan.fits)
-    yield from executor.run(plan.fits)
+        write_plan(run, "transfer", plan.all_fits)
+    yield from executor.run(plan.all_fits)
     if processes.index > 0:
         return
     with alone(run):
-        merge_logs(run, plan.fits)
+        merge_logs(run, plan.all_fits)
     judging = _judging(config, run, place, plan)
     loaded = models.judged(judging.models, config.precision)
     yield from judging.carry_out(loaded, executor, started)
@@ -112,34 +87,13 @@ def _plan(
 ) -> Plan:
     """Everything that will be done; whatever cannot be had is refused here."""
     variants = fit_variants(config)
-    judged = load_distinct(config.evaluate.tasks or [config.task])
-    check_tasks(judged, config.evaluate.scorers)
-    fits = []
     for variant in variants:
         _check(variant)
-        task = load(variant.settings.task)
-        for seed in config.seeds:
-            fit = PixelFit(
-                place,
-                variant,
-                seed,
-                task=task,
-                models=models,
-                processes=processes,
-                checkpoint_every=config.checkpoint_every,
-            )
-            fits.append(fit)
-    content = [
-        config.model_dump(mode="json"),
-        [fit.address for fit in fits],
-        [task.test_fingerprint for task in judged],
-    ]
-    plan = Plan(variants, fits, judged, address(content))
-    guides = sorted(
-        {v.settings.guide for v in variants if v.settings.guide is not None}
-    )
-    look_up(_all_models(config, plan), guides)
-    return plan
+    planner = Planner(config, place, models, processes)
+    check_tasks(planner.judged, config.evaluate.scorers)
+    guides = {v.settings.guide for v in variants if v.settings.guide is not None}
+    look_up(planner.models_of(variants), sorted(guides))
+    return planner.plan(variants)
 
 
 def _check(variant: FitVariant) -> None:
@@ -156,10 +110,6 @@ def _check(variant: FitVariant) -> None:
         )
 
 
-def _all_models(config: StudyConfig, plan: Plan) -> list[str]:
-    return list(dict.fromkeys([*plan.sources, *config.evaluate.models]))
-
-
 # -- judging ---------------------------------------------------------------------------------------
 
 
@@ -167,28 +117,43 @@ def _judging(config: StudyConfig, run: Run, place: Path, plan: Plan) -> Judging:
     return Judging(
         run=run,
         store=place,
-        variants=[_learned(plan, variant) for variant in plan.variants],
+        variants=_columns(plan),
         sources=plan.sources,
-        models=_all_models(config, plan),
+        models=plan.models,
         tasks=plan.judged,
         config=config.evaluate,
         title=config.title,
         precision=config.precision,
-        prompts=[_facts(fit) for fit in plan.fits],
+        prompts=[_facts(fit) for fit in plan.all_fits],
         shipped=_facts(plan.fits_of(plan.variants[-1])[0]),
         notes=_notes(plan),
         made_from=plan.made_from,
     )
 
 
-def _learned(plan: Plan, variant: FitVariant) -> Learned:
-    fits = plan.fits_of(variant)
+def _columns(plan: Plan) -> list[Learned]:
+    """Every variant, and what a model could learn of itself."""
+    columns = {}
+    for variant in plan.variants:
+        fits = plan.fits_of(variant)
+        columns[variant.name] = _learned(fits, _label(fits[0]))
+    if plan.itself and plan.on_itself:
+        label = f"{columns[plan.itself].label} learned on itself"
+        columns[ITSELF] = replace(_learned(plan.on_itself, label), bound=True)
+    return list(columns.values())
+
+
+def _learned(fits: Sequence[PixelFit], label: str) -> Learned:
+    prompts: dict[Where, tuple[VisualPrompt, ...]] = {}
+    for fit in fits:
+        where = fit.variant.where
+        prompts[where] = (*prompts.get(where, ()), fit.prompt())
     return Learned(
-        name=variant.name,
-        prompts=tuple(fit.prompt() for fit in fits),
-        label=_label(fits[0]),
-        method=variant.settings.method,
-        seeds=tuple(fit.seed for fit in fits),
+        name=fits[0].variant.name,
+        prompts=prompts,
+        label=label,
+        method=fits[0].variant.settings.method,
+        seeds=tuple(dict.fromkeys(fit.seed for fit in fits)),
     )
 
 
@@ -208,6 +173,8 @@ def _place(fit: PixelFit) -> str:
 def _facts(fit: PixelFit) -> PromptFacts:
     return PromptFacts(
         condition=fit.variant.name,
+        model=fit.variant.where.model,
+        task=fit.variant.where.task,
         method=fit.variant.settings.method,
         seed=fit.seed,
         run=fit.name,
@@ -219,15 +186,21 @@ def _facts(fit: PixelFit) -> PromptFacts:
 
 def _notes(plan: Plan) -> list[str]:
     """What a reader of the table must know of how the prompts were learned."""
-    notes = []
+    notes = list(plan.notes)
     for variant in plan.variants:
-        rows = [row for fit in plan.fits_of(variant) for row in fit.run.metrics()]
+        lines = [line for fit in plan.fits_of(variant) for line in fit.run.metrics()]
+        rows = [StepRow.model_validate(line) for line in lines]
+        recipe = recipe_of(variant.settings)
+        key = f"methods.{variant.name}"
         notes += balance_notes(
-            terms.objective(recipe_of(variant.settings).objective),
-            [StepRow.model_validate(row).gradient_norms for row in rows],
+            terms.objective(recipe.objective),
+            [row.gradient_norms for row in rows],
             label=variant.name,
-            key=f"methods.{variant.name}.objective",
+            key=f"{key}.objective",
         )
+        if recipe.per_picture == "sum":
+            shares = [row.outlier_share for row in rows]
+            notes += outlier_notes(shares, label=variant.name, key=key)
     learned_on = {tuple(variant.settings.sources) for variant in plan.variants}
     if len(learned_on) > 1:
         listed = [f"{v.name} on {', '.join(v.settings.sources)}" for v in plan.variants]
@@ -235,4 +208,4 @@ def _notes(plan: Plan) -> list[str]:
             f"Prompts were learned on different models ({'; '.join(listed)}); a model that any of"
             " them was learned on counts as a source."
         )
-    return notes + session_notes(plan.fits)
+    return notes + session_notes(plan.all_fits)

@@ -7,14 +7,19 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from matboard.continual.build import options_of, resolve, training_options
 from matboard.errors import ConfigError, UnknownName
-from matboard.studies.config import ContinualConfig, FitConfig, Learning, StudyConfig
+from matboard.studies.config import (
+    ContinualConfig,
+    FitConfig,
+    Learning,
+    StudyConfig,
+)
 from matboard.studies.reading import laid_over, parse
-from matboard.transfer.conditions import BASELINES
+from matboard.transfer.conditions import BASELINES, EVERYWHERE, Where
 from matboard.transfer.methods import METHODS, Method
 from matboard.transfer.terms import TASK, TERMS
 
@@ -23,12 +28,40 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=,-]{0,99}")
 UNSAFE = re.compile(r"[^A-Za-z0-9._+-]+")
 
 
+ITSELF = "itself"
+"""Name of the variant that is learned on each judged model."""
+
+
 @dataclass(frozen=True)
 class FitVariant:
-    """A pixel prompt's settings under a name."""
+    """A pixel prompt's settings under a name.
+
+    Attributes:
+        where: the only model and the only task that it is learned for.
+    """
 
     name: str
     settings: FitConfig
+    where: Where = EVERYWHERE
+
+    @property
+    def title(self) -> str:
+        """What its fits are called: its name, and what it is learned for."""
+        own = [_word(part) for part in (self.where.model, self.where.task) if part]
+        return f"{self.name}@{','.join(own)}" if own else self.name
+
+    def on_task(self, name: str, shown: str) -> FitVariant:
+        """The same, learned on another task and for that alone; ``shown`` is its name in tables."""
+        task = self.settings.task.model_copy(update={"name": name})
+        settings = self.settings.model_copy(update={"task": task})
+        where = replace(self.where, task=shown)
+        return replace(self, settings=settings, where=where)
+
+    def on_itself(self, model: str) -> FitVariant:
+        """The same recipe, learned on one model and for that alone."""
+        settings = self.settings.model_copy(update={"sources": [model]})
+        where = replace(self.where, model=model)
+        return FitVariant(ITSELF, settings, where)
 
 
 @dataclass(frozen=True)
@@ -63,6 +96,35 @@ def fit_variants(config: StudyConfig) -> list[FitVariant]:
             settings = parse(FitConfig, raw, "", under=f"methods.{variant}")
             variants.append(FitVariant(name, settings))
     return variants
+
+
+def check_own(config: StudyConfig, variants: Sequence[FitVariant]) -> None:
+    """Whether what a study says of tasks and models with prompts of their own fits its variants.
+
+    Raises:
+        ConfigError: a task is named elsewhere too, or `itself` names no variant.
+    """
+    names = [variant.name for variant in variants]
+    if config.itself is not None and config.itself not in names:
+        raise ConfigError(
+            f"itself is {config.itself!r}, which is none of the methods: {', '.join(names)}."
+        )
+    if not config.tasks:
+        return
+    if config.evaluate.tasks:
+        raise ConfigError(
+            "tasks have prompts of their own, each judged on its own task, so evaluate.tasks says"
+            " nothing; leave one of the two out."
+        )
+    named = {"task.name": config.task.name}
+    for variant in variants:
+        named[f"{variant.name}'s task.name"] = variant.settings.task.name
+    for key, name in named.items():
+        if name != config.tasks[0]:
+            raise ConfigError(
+                f"{key} is {name!r}, but prompts are learned on each of tasks"
+                f" ({', '.join(config.tasks)}). Leave it out."
+            )
 
 
 def learner_variants(config: ContinualConfig) -> list[LearnerVariant]:
@@ -115,9 +177,9 @@ def _word(value: Any) -> str:
 
 
 def _check_name(variant: str) -> None:
-    if variant in BASELINES:
+    if variant in (*BASELINES, ITSELF):
         raise ConfigError(
-            f"A variant cannot be called {variant!r}: that is a baseline's name in every table."
+            f"A variant cannot be called {variant!r}: tables keep that name for a row of their own."
         )
     if not NAME.fullmatch(variant):
         raise ConfigError(

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from matboard.models.capabilities import Guide, Images, Learnable
 from matboard.transfer.batches import Batch, Batches
-from matboard.transfer.gradients import Gradients, Summand, summed
+from matboard.transfer.gradients import Gradients, PartGradients, Summand, summed
 from matboard.transfer.objective import Objective
 from matboard.transfer.passes import CleanFeatures, GuidePass, ModelPass, TextFeatures
+from matboard.transfer.pictures import PictureRule
 from matboard.transfer.processes import Processes
 from matboard.transfer.terms.term import ModelTerm, Term
 
@@ -37,6 +38,7 @@ class Backward:
     Args:
         guide: given where some term needs one.
         batches: where the parts come from.
+        rule: what becomes of each picture's gradient.
     """
 
     def __init__(
@@ -46,12 +48,14 @@ class Backward:
         guide: Guide | None,
         batches: Batches,
         processes: Processes,
+        rule: PictureRule,
     ) -> None:
         self._objective = objective
         self._models = models
         self._guide = guide
         self._size = batches.size
         self._processes = processes
+        self._rule = rule
         self._clean = CleanFeatures(batches)
         self._texts = TextFeatures()
 
@@ -64,11 +68,19 @@ class Backward:
         """
         divisors = self._divisors(parts) if len(parts) > 1 else {}
         found = [self._of_part(part, divisors, apart) for part in parts]
-        return summed(found, self._processes)
+        norms = self._processes.in_order(
+            [self._rule.norms(own.pictures) for own in found]
+        )
+        weights = self._rule.weights(norms)
+        ours = self._processes.parts(len(norms))
+        added = []
+        for place, own in zip(ours, found, strict=True):
+            added.append(own.over_batch(None if weights is None else weights[place]))
+        return summed(added, norms, self._processes)
 
-    def _of_part(self, part: Part, divisors: Divisors, apart: bool) -> Gradients:
+    def _of_part(self, part: Part, divisors: Divisors, apart: bool) -> PartGradients:
         """Model by model, so that one graph is alive at a time."""
-        out = Gradients(apart)
+        out = PartGradients(apart)
         if self._objective.of_models:
             share = 1 / len(self._models)
             for model in self._models:

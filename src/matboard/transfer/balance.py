@@ -1,4 +1,6 @@
-"""Whether the terms of an objective pull on the prompt in proportion."""
+"""Whether the terms of an objective, and the pictures of a batch, pull on the prompt in
+proportion.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +14,28 @@ SLIGHT = 0.01
 
 DROWNING = 10.0
 """Above which share of the task's gradient the task hardly counts (guess)."""
+
+
+RULING = 0.9
+"""Above which share of a batch's gradient energy one picture decides the step (guess)."""
+
+
+def outlier_notes(shares: Iterable[float | None], *, label: str, key: str) -> list[str]:
+    """A sentence where in most steps a single picture decides.
+
+    Args:
+        shares: of each step that was logged; see `Step.outlier_share`.
+        label: what the fit is called.
+        key: where its settings stand in the configuration.
+    """
+    known = [share for share in shares if share is not None]
+    if not known or statistics.median(known) <= RULING:
+        return []
+    return [
+        f"{label}: in most steps one picture of the batch holds more than {RULING:.0%} of the"
+        f" gradient's energy (median {statistics.median(known):.2f} over logged steps), so the"
+        f" others hardly count; {key}.per_picture: clip bounds every picture at the batch's median."
+    ]
 
 
 def balance_notes(

@@ -28,21 +28,40 @@ BASELINES: dict[Baseline, str] = {
 
 
 @dataclass(frozen=True)
+class Where:
+    """Which model and which task prompts are for, by name; None for any."""
+
+    model: str | None = None
+    task: str | None = None
+
+
+EVERYWHERE = Where()
+
+
+@dataclass(frozen=True)
 class Learned:
-    """Prompts of one variant, one a seed.
+    """Prompts of one variant.
 
     Attributes:
         name: the variant's name in the table.
+        prompts: for which models and tasks → one a seed.
         label: what people read.
         method: name of the registered method; None for prompts of unknown origin.
         seeds: of the prompts, in their order.
+        bound: whether each model is shown prompts learned on itself: what transfer cannot exceed.
     """
 
     name: str
-    prompts: tuple[VisualPrompt, ...]
+    prompts: Mapping[Where, tuple[VisualPrompt, ...]]
     label: str = ""
     method: str | None = None
     seeds: tuple[int, ...] = ()
+    bound: bool = False
+
+    @property
+    def all(self) -> list[VisualPrompt]:
+        """Its prompts, one after the other."""
+        return [prompt for seeds in self.prompts.values() for prompt in seeds]
 
 
 @dataclass(frozen=True)
@@ -51,16 +70,24 @@ class Showing:
 
     Attributes:
         facts: as the results say it.
-        prompts: one a seed; None for the untouched picture.
+        prompts: for which models and tasks → one a seed; None for the untouched picture.
     """
 
     facts: Condition
-    prompts: tuple[VisualPrompt | None, ...]
+    prompts: Mapping[Where, tuple[VisualPrompt | None, ...]]
 
     @property
     def name(self) -> str:
         """What cells call it."""
         return self.facts.name
+
+    def at(
+        self, model: str | None = None, task: str | None = None
+    ) -> tuple[VisualPrompt | None, ...]:
+        """What a model is shown on a task, one a seed; nothing where there is no prompt for it."""
+        places = (Where(model, task), Where(None, task), Where(model), EVERYWHERE)
+        found = (self.prompts[place] for place in places if place in self.prompts)
+        return next(found, ())
 
 
 @dataclass
@@ -115,7 +142,7 @@ def as_learned(
         prompts = [prompts]
     named = prompts if isinstance(prompts, Mapping) else {"prompt": prompts}
     return [
-        Learned(name, tuple(seeds), seeds=tuple(range(len(seeds))))
+        Learned(name, {EVERYWHERE: tuple(seeds)}, seeds=tuple(range(len(seeds))))
         for name, seeds in named.items()
     ]
 
@@ -127,7 +154,7 @@ def _geometries(variants: Sequence[Learned]) -> dict[str, _Geometry]:
         )
     found: dict[str, _Geometry] = {}
     for learned in variants:
-        words = {geometry_words(prompt) for prompt in learned.prompts}
+        words = {geometry_words(prompt) for prompt in learned.all}
         if len(words) != 1:
             raise ConfigError(
                 f"The prompts of {learned.name!r} have {len(words)} geometries"
@@ -135,9 +162,11 @@ def _geometries(variants: Sequence[Learned]) -> dict[str, _Geometry]:
                 " geometry a name of its own."
             )
         only = words.pop()
-        geometry = found.setdefault(only, _Geometry(only, learned.prompts[0]))
-        geometry.prompts = max(geometry.prompts, len(learned.prompts))
-        level = learned.prompts[0].config.get("level")
+        example = learned.all[0]
+        geometry = found.setdefault(only, _Geometry(only, example))
+        seeds = max(map(len, learned.prompts.values()))
+        geometry.prompts = max(geometry.prompts, seeds)
+        level = example.config.get("level")
         if level is not None and level not in geometry.levels:
             geometry.levels.append(level)
     return found
@@ -177,17 +206,17 @@ def _baseline(
         geometry=geometry,
         seeds=seeds,
     )
-    return Showing(facts, prompts)
+    return Showing(facts, {EVERYWHERE: prompts})
 
 
 def _variant(learned: Learned, baselines: Sequence[Showing]) -> Showing:
-    prompt = learned.prompts[0]
+    prompt = learned.all[0]
     geometry = geometry_words(prompt)
     level = prompt.config.get("level")
     facts = Condition(
         name=learned.name,
         label=learned.label or learned.name,
-        role="method",
+        role="bound" if learned.bound else "method",
         method=learned.method,
         geometry=geometry,
         seeds=learned.seeds,
@@ -202,7 +231,7 @@ def _belongs(baseline: Showing, geometry: str, level: float | None) -> bool:
     if facts.baseline == FULL:
         return True
     if facts.baseline == "flat":
-        shown = baseline.prompts[0]
+        shown = baseline.at()[0]
         own = None if shown is None else shown.config.get("level")
         return facts.geometry == geometry and own == level
     return facts.geometry == geometry

@@ -43,11 +43,16 @@ class Judged:
     precision: str = "float32"
 
     @property
+    def prompt(self) -> VisualPrompt | None:
+        """What is shown; None for the untouched picture."""
+        return self.showing.at(self.model.name, self.task.name)[self.seed]
+
+    @property
     def key(self) -> str:
         """Content address: the same pictures, model and prompt give the same key; a picture file
         that is replaced gives another.
         """
-        prompt = self.showing.prompts[self.seed]
+        prompt = self.prompt
         parts = [
             __version__,
             self.model.name,
@@ -135,7 +140,7 @@ def units(
     table.enter(model)
     for task in table.tasks:
         for showing in table.shown:
-            for seed in range(len(showing.prompts)):
+            for seed in range(len(showing.at(model.name, task.name))):
                 for scorer in scorers:
                     yield Judged(model, task, showing, seed, scorer, precision)
 
@@ -205,7 +210,7 @@ def prompt_content(prompt: VisualPrompt) -> str:
 
 
 def _score(unit: Judged, batch_size: int) -> Scored:
-    prompt = unit.showing.prompts[unit.seed]
+    prompt = unit.prompt
     samples = unit.task.test
     widest = max(len(sample.candidates) for sample in samples)
     scores: list[NDArray[np.float64]] = []

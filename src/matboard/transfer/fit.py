@@ -28,6 +28,7 @@ from matboard.transfer.checks import check_models, check_samples, needed_guide
 from matboard.transfer.gradients import Gradients
 from matboard.transfer.objective import Objective
 from matboard.transfer.optimisers import Optimiser, Slope
+from matboard.transfer.pictures import PictureRule
 from matboard.transfer.processes import Processes
 from matboard.transfer.steps import FitState, Step
 
@@ -97,8 +98,9 @@ class Fit(Iterator[Step]):
         self.batches = Batches(
             task.train, prompt.canvas, batch_size, seed, diversity, task.mirror
         )
+        rule = PictureRule(optimiser.per_picture, prompt.mask)
         self._backward = Backward(
-            objective, self.models, guide, self.batches, self.processes
+            objective, self.models, guide, self.batches, self.processes, rule
         )
         values = prompt.delta.detach()
         self._done = FitState(0, {DELTA: values, **optimiser.memory(values)})
@@ -238,6 +240,7 @@ class Fit(Iterator[Step]):
             gradient_norms=gradients.norms(),
             gradient_cosines=gradients.cosines(self.prompt.mask),
             per_model=gradients.per_model(),
+            outlier_share=gradients.outlier_share,
         )
 
     def _refuse_foreign(self, state: FitState) -> None:

@@ -1,5 +1,5 @@
-"""Gradients of an objective at the canvas, summed over batch, models and terms, and taken apart by
-term where that is asked.
+"""Gradients of an objective at the canvas: picture by picture as backpropagation finds them, then
+summed over batch, models and terms, and taken apart by term where that is asked.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
+from matboard.transfer.pictures import outlier_share
 from matboard.transfer.processes import Processes
 
 Named: TypeAlias = dict[str, Tensor]
@@ -33,23 +34,36 @@ class Summand:
     weight: float
 
 
+@dataclass(frozen=True)
+class LeafGradients:
+    """What one backward pass found for one part of a batch.
+
+    Attributes:
+        model: the source model that it went through; None for the guide and the canvas.
+        losses: term → its value.
+        share: what the model's losses count for, among all models.
+        pictures: each picture's gradient, ``batch 3 size size``.
+        terms: term → its own part of that; empty unless it was asked for.
+    """
+
+    model: str | None
+    losses: Named
+    share: float
+    pictures: Tensor
+    terms: Named
+
+
 @dataclass
-class Gradients:
-    """What backpropagation found, for one part of a batch or for all of it.
+class PartGradients:
+    """What backpropagation found for one part of a batch, picture by picture.
 
     Attributes:
         apart: whether each term's own gradient is kept.
-        total: the gradient at the canvas, ``3 size size``, summed over the batch.
-        losses: term → its value, mean over source models.
-        terms: term → its own part of the gradient; empty unless ``apart``.
-        models: source model → the values of its terms, and its ``gradient``.
+        leaves: of every model, then of the guide and of the canvas.
     """
 
     apart: bool
-    total: Tensor = field(default_factory=lambda: torch.zeros(()))
-    losses: Named = field(default_factory=dict)
-    terms: Named = field(default_factory=dict)
-    models: dict[str, Named] = field(default_factory=dict)
+    leaves: list[LeafGradients] = field(default_factory=list)
 
     def add(
         self,
@@ -60,18 +74,64 @@ class Gradients:
     ) -> None:
         """Backpropagate summands to ``leaf``, weighted, times ``share``."""
         weighted = [share * s.weight * s.value for s in summands]
+        terms: Named = {}
         if self.apart:
-            gradient = self._apart(summands, weighted, leaf)
+            terms = _apart(summands, weighted, leaf)
+            gradient = torch.stack(list(terms.values())).sum(dim=0)
         else:
             total = sum(weighted, leaf.new_zeros(()))
             (gradient,) = torch.autograd.grad(total, leaf)
-        over_batch = gradient.sum(dim=0)
-        self.total = self.total.to(leaf.device) + over_batch
-        values = {s.name: s.value.detach() for s in summands}
-        for name, value in values.items():
-            _increase(self.losses, name, share * value)
-        if model is not None:
-            self.models[model] = {**values, "gradient": over_batch}
+        losses = {s.name: s.value.detach() for s in summands}
+        self.leaves.append(LeafGradients(model, losses, share, gradient, terms))
+
+    @property
+    def pictures(self) -> Tensor:
+        """Each picture's gradient over all models and terms, ``batch 3 size size``."""
+        first, *others = (leaf.pictures for leaf in self.leaves)
+        return sum(others, first)
+
+    def over_batch(self, weights: Tensor | None) -> Gradients:
+        """Over the pictures.
+
+        Args:
+            weights: what each picture's gradient is multiplied by, ``batch``; None for nothing.
+        """
+        out = Gradients()
+        for leaf in self.leaves:
+            gradient = _over_batch(leaf.pictures, weights)
+            out.total = out.total.to(gradient.device) + gradient
+            for name, value in leaf.losses.items():
+                _increase(out.losses, name, leaf.share * value)
+            for name, pictures in leaf.terms.items():
+                _increase(out.terms, name, _over_batch(pictures, weights))
+            if leaf.model is not None:
+                out.models[leaf.model] = {**leaf.losses, "gradient": gradient}
+        return out
+
+
+@dataclass
+class Gradients:
+    """What backpropagation found, summed over one part of a batch or over all of it.
+
+    Attributes:
+        total: the gradient at the canvas, ``3 size size``.
+        losses: term → its value, mean over source models.
+        terms: term → its own part of the gradient; empty unless they were taken apart.
+        models: source model → the values of its terms, and its ``gradient``.
+        pictures: the norm of each picture's gradient over the prompt's pixels, before anything was
+            made of it; known of the whole batch.
+    """
+
+    total: Tensor = field(default_factory=lambda: torch.zeros(()))
+    losses: Named = field(default_factory=dict)
+    terms: Named = field(default_factory=dict)
+    models: dict[str, Named] = field(default_factory=dict)
+    pictures: Tensor = field(default_factory=lambda: torch.zeros(0))
+
+    @property
+    def outlier_share(self) -> float | None:
+        """See `pictures.outlier_share`."""
+        return outlier_share(self.pictures)
 
     def norms(self) -> dict[str, float]:
         """L2 norms of the gradient, and of each term's own where they were kept."""
@@ -102,30 +162,24 @@ class Gradients:
             models[name] = {**losses, "gradient_norm": norm}
         return models
 
-    def _apart(
-        self, summands: Sequence[Summand], weighted: Sequence[Tensor], leaf: Tensor
-    ) -> Tensor:
-        """The gradient of the sum, by those of its summands, through the graph that they share."""
-        last = len(weighted) - 1
-        pieces = []
-        for i, value in enumerate(weighted):
-            (piece,) = torch.autograd.grad(value, leaf, retain_graph=i < last)
-            _increase(self.terms, summands[i].name, piece.sum(dim=0))
-            pieces.append(piece)
-        return torch.stack(pieces).sum(dim=0)
 
+def summed(
+    parts: Sequence[Gradients], pictures: Tensor, processes: Processes
+) -> Gradients:
+    """The whole batch's gradients, from those of our parts and of other processes' parts.
 
-def summed(parts: Sequence[Gradients], processes: Processes) -> Gradients:
-    """The whole batch's gradients, from those of our parts and of other processes' parts."""
+    Args:
+        pictures: the norm of each picture's gradient, of all parts.
+    """
     models = {}
     for name in parts[0].models:
         models[name] = _summed([part.models[name] for part in parts], processes)
     return Gradients(
-        apart=parts[0].apart,
         total=processes.sum([part.total for part in parts]),
         losses=_summed([part.losses for part in parts], processes),
         terms=_summed([part.terms for part in parts], processes),
         models=models,
+        pictures=pictures.flatten(),
     )
 
 
@@ -135,3 +189,22 @@ def _summed(parts: Sequence[Named], processes: Processes) -> Named:
 
 def _increase(sums: Named, name: str, value: Tensor) -> None:
     sums[name] = sums[name] + value if name in sums else value
+
+
+def _over_batch(pictures: Tensor, weights: Tensor | None) -> Tensor:
+    """The sum of the pictures' gradients, weighted."""
+    if weights is not None:
+        pictures = pictures * weights.view(-1, 1, 1, 1)
+    return pictures.sum(dim=0)
+
+
+def _apart(
+    summands: Sequence[Summand], weighted: Sequence[Tensor], leaf: Tensor
+) -> Named:
+    """Term → its gradient, through the graph that all share."""
+    last = len(weighted) - 1
+    pieces = {}
+    for i, value in enumerate(weighted):
+        (piece,) = torch.autograd.grad(value, leaf, retain_graph=i < last)
+        pieces[summands[i].name] = piece
+    return pieces

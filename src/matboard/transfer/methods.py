@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from matboard.transfer.optimisers import Optimiser
+    from matboard.transfer.pictures import PerPicture
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +25,8 @@ class Method:
         warmup: steps of warm-up.
         diversity: random flips and crops of the picture (not of the prompt).
         norm_scope: over which pixels the gradient's norm is taken, where it is normalised.
+        per_picture: what becomes of each picture's gradient before they are summed; see
+            `pictures.PictureRule`.
         objective: term → options; see `terms.objective`.
     """
 
@@ -33,6 +36,7 @@ class Method:
     warmup: int = 0
     diversity: bool
     norm_scope: Literal["full", "prompt"] | None = None
+    per_picture: PerPicture = "sum"
     objective: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def build_optimiser(self, steps: int) -> Optimiser:
@@ -40,7 +44,9 @@ class Method:
         from matboard.transfer.optimisers import Schedule, build_optimiser
 
         schedule = Schedule(self.lr, steps, self.schedule, self.warmup)
-        options = {} if self.norm_scope is None else {"norm_scope": self.norm_scope}
+        options: dict[str, Any] = {"per_picture": self.per_picture}
+        if self.norm_scope is not None:
+            options["norm_scope"] = self.norm_scope
         return build_optimiser(self.optimiser, schedule, **options)
 
 

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from matboard.errors import ConfigError
 from matboard.registry import Registry, check_options
+from matboard.transfer.pictures import PerPicture
 
 OPTIMISERS = Registry(
     "optimiser",
@@ -97,10 +98,15 @@ class Update:
 class Optimiser(ABC):
     """Turns a gradient into an update of the learned values; nothing is changed in place, and
     nothing is kept between steps but the memory that is handed over.
+
+    Args:
+        per_picture: what becomes of each picture's gradient before they are summed to the one of
+            the step; see `pictures.PictureRule`. The papers' is ``sum``.
     """
 
-    def __init__(self, schedule: Schedule) -> None:
+    def __init__(self, schedule: Schedule, per_picture: PerPicture = "sum") -> None:
         self.schedule = schedule
+        self.per_picture = per_picture
 
     def memory(self, values: Tensor) -> dict[str, Tensor]:
         """What the first step finds, for learned values such as these."""
@@ -122,8 +128,14 @@ class Optimiser(ABC):
 class GradientDescent(Optimiser):
     """SGD with momentum (VP: lr 40, momentum 0.9, cosine)."""
 
-    def __init__(self, schedule: Schedule, *, momentum: float = 0.9) -> None:
-        super().__init__(schedule)
+    def __init__(
+        self,
+        schedule: Schedule,
+        *,
+        momentum: float = 0.9,
+        per_picture: PerPicture = "sum",
+    ) -> None:
+        super().__init__(schedule, per_picture)
         self.momentum = momentum
 
     def memory(self, values: Tensor) -> dict[str, Tensor]:
@@ -149,9 +161,13 @@ class NormalisedGradient(Optimiser):
     """
 
     def __init__(
-        self, schedule: Schedule, *, norm_scope: Literal["full", "prompt"] = "full"
+        self,
+        schedule: Schedule,
+        *,
+        norm_scope: Literal["full", "prompt"] = "full",
+        per_picture: PerPicture = "sum",
     ) -> None:
-        super().__init__(schedule)
+        super().__init__(schedule, per_picture)
         self.norm_scope = norm_scope
 
     def update(

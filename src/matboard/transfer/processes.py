@@ -43,12 +43,21 @@ class Processes:
         Args:
             ours: a value for each of our `parts`, in their order.
         """
-        gathered = self.gather(torch.stack(list(ours)))
-        total = gathered[0, 0]
-        following = gathered.transpose(0, 1).flatten(0, 1)[1:]
-        for value in following:
+        parts = self.in_order(ours)
+        total = parts[0]
+        for value in parts[1:]:
             total = total + value
         return total
+
+    def in_order(self, ours: Sequence[Tensor]) -> Tensor:
+        """The values of all parts of all processes, stacked in the order of the batch.
+
+        Args:
+            ours: a value for each of our `parts`, in their order; all of one shape.
+        """
+        gathered = self.gather(torch.stack(list(ours)))
+        in_order: Tensor = gathered.transpose(0, 1).flatten(0, 1)
+        return in_order
 
     def gather(self, ours: Tensor) -> Tensor:
         """Every process's tensor, stacked along a new first axis."""

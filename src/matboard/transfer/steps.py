@@ -23,6 +23,8 @@ class Step:
         gradient_cosines: cosines between the terms' gradients on the prompt's pixels; only on
             diagnosed steps.
         per_model: source model → its own terms and the L2 norm of its gradient.
+        outlier_share: share of the batch's summed squared gradient norms, picture by picture over
+            the prompt's pixels, that the largest picture holds; None for a batch of one.
     """
 
     index: int
@@ -34,6 +36,7 @@ class Step:
     gradient_norms: dict[str, float] = field(default_factory=dict)
     gradient_cosines: dict[str, float] = field(default_factory=dict)
     per_model: dict[str, dict[str, float]] = field(default_factory=dict)
+    outlier_share: float | None = None
 
 
 @dataclass(frozen=True)

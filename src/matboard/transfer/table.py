@@ -207,7 +207,7 @@ class TransferTable:
         untouched picture and those of its own geometry.
         """
         own = self._facts(place.condition)
-        if own.role == "method":
+        if own.role != "baseline":
             return list(own.compared_with)
         baselines = [
             showing.facts for showing in self.shown if showing.facts.role == "baseline"

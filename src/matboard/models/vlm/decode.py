@@ -94,6 +94,9 @@ class LanguageModel(ABC):
         self.language = fusion.language
         self.family = family
         self.accepts = frozenset(inspect.signature(self.language.forward).parameters)
+        head = self.language.get_output_embeddings()
+        if head is not None:
+            head.register_forward_pre_hook(_contiguous)
 
     @abstractmethod
     def score(self, prompts: Prompts, answers: Sequence[Sequence[int]]) -> Tensor:
@@ -279,6 +282,15 @@ def language_model_of(fusion: Fusion, family: Family) -> LanguageModel:
     if any(getattr(config, "is_encoder_decoder", False) for config in configs):
         return EncoderDecoder(fusion, family)
     return Causal(fusion, family)
+
+
+def _contiguous(head: Any, arguments: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """What a head is given, contiguous. The last tokens of a batch are not, and torch multiplies
+    such a slice sample by sample, for which it copies the vocabulary matrix for each of them: half
+    the time of a step and more.
+    """
+    del head
+    return tuple(argument.contiguous() for argument in arguments)
 
 
 def _axes(positions: Tensor) -> int:

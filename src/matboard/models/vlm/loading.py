@@ -85,10 +85,26 @@ def load(
     tokenizer.chat_template = chats[0] or chats[1] or older_chat_template(place)
     model = model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     loaded = HuggingFaceVLM(
-        model, **parts, official=official, template=template, name=place
+        quick_attention(model),
+        **parts,
+        official=official,
+        template=template,
+        name=place,
     )
     _warn(loaded)
     return loaded
+
+
+def quick_attention(model: Any) -> Any:
+    """A transformers model with the attention whose backward is quick where it lies.
+
+    In bfloat16 on a CPU that is plain products ("eager"): torch's fused attention has a slow
+    backward there, a step takes 1.1 to 1.3 times as long, and is no quicker forward (measured, see
+    docs/log.md). Everywhere else attention stays as transformers chose it.
+    """
+    if model.device.type == "cpu" and model.dtype == torch.bfloat16:
+        model.set_attn_implementation("eager")
+    return model
 
 
 def _processing_parts(place: str, model: Any, trust: dict[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from matboard.report.transfer.table import GROUP_TITLES, Table, arrange
 from matboard.report.transfer.tally import ScoreLine, score_card
 from matboard.report.transfer.verdict import verdict
 from matboard.report.words import MARKS
+from matboard.results import PlannedFit
 from matboard.results.transfer import (
     GROUPS,
     Condition,
@@ -141,19 +142,25 @@ def _cards_so_far(run: RunFolder) -> Iterator[PromptCard]:
     for fit in run.fits:
         place = run.folder / fit.folder / "prompt"
         if place.exists():
-            yield _card(place, f"{fit.variant}, seed {fit.seed}")
+            yield _card(place, _named(fit.variant, fit))
 
 
 def _known_card(
     run: RunFolder, prompt: PromptFacts, condition: Condition
 ) -> PromptCard:
-    seed = "" if prompt.seed is None else f", seed {prompt.seed}"
     notes = list(prompt.notes)
     if prompt.skipped_terms:
         without = ", ".join(term.replace("_", " ") for term in prompt.skipped_terms)
         notes.insert(0, f"Learned without {without}.")
     place = run.file(f"{prompt.folder}/prompt_config.json")
-    return _card(place and place.parent, f"{condition.label}{seed}", tuple(notes))
+    return _card(place and place.parent, _named(condition.label, prompt), tuple(notes))
+
+
+def _named(label: str, one: PlannedFit | PromptFacts) -> str:
+    """A prompt's name: how and with which seed it was learned, and for what."""
+    seed = "" if one.seed is None else f", seed {one.seed}"
+    own = [f", for {name}" for name in (one.model, one.task) if name]
+    return f"{label}{seed}{''.join(own)}"
 
 
 def _card(place: Path | None, name: str, notes: tuple[str, ...] = ()) -> PromptCard:

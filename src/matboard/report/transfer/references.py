@@ -47,10 +47,11 @@ class Comparison:
 
     @property
     def learned(self) -> list[Cell]:
-        """Cells of learned prompts."""
-        return [
-            cell for cell in self.cells.values() if cell.condition not in self.kinds
-        ]
+        """Cells of learned prompts; not of those learned on each model itself, which are no
+        transfer.
+        """
+        methods = {method.name for method in self.results.methods}
+        return [cell for cell in self.cells.values() if cell.condition in methods]
 
     @cached_property
     def references(self) -> tuple[Reference, ...]:

@@ -135,11 +135,13 @@ def arrange(results: TransferResults, scorer: Scorer) -> Table:
 
 
 def _columns(comparison: Comparison) -> list[GeometryColumns]:
-    """Baselines stand before the methods of their geometry."""
+    """Baselines stand before the methods of their geometry, what models learned of themselves
+    behind them.
+    """
     measured = {condition for _, _, condition in comparison.cells}
     results = comparison.results
     by_geometry: dict[str | None, list[Condition]] = {None: []}
-    for condition in (*results.baselines, *results.methods):
+    for condition in (*results.baselines, *results.methods, *results.bounds):
         if condition.name in measured:
             by_geometry.setdefault(condition.geometry, []).append(condition)
     return [
@@ -198,9 +200,12 @@ def _group_means(
 
 def _full_rows(
     comparison: Comparison, group: Group, metric: str, conditions: Sequence[Condition]
-) -> list[list[Cell]]:
-    """Rows of cells that have a value under every condition."""
+) -> list[list[Cell | None]]:
+    """Rows of cells that have a value under every condition; those that a model which cannot be
+    learned on lacks aside.
+    """
     rows = []
+    needed = {place for place, one in enumerate(conditions) if one.role != "bound"}
     tasks = [task for task in comparison.results.tasks if task.metric == metric]
     for model in comparison.results.group(group):
         for task in tasks:
@@ -208,9 +213,11 @@ def _full_rows(
                 (model.name, task.name, condition.name) for condition in conditions
             ]
             found = [comparison.cells.get(place) for place in places]
-            known = [
-                cell for cell in found if cell is not None and cell.value is not None
-            ]
-            if len(known) == len(conditions):
-                rows.append(known)
+            known = {
+                place
+                for place, cell in enumerate(found)
+                if cell is not None and cell.value is not None
+            }
+            if needed <= known:
+                rows.append(found)
     return rows

@@ -56,7 +56,7 @@ def _chunks(tables: Sequence[Table]) -> Iterator[tuple[str, list[Condition]]]:
     full = columns.pop(None, {}).values()
     for geometry, by_name in columns.items():
         baselines = [c for c in by_name.values() if c.role == "baseline"]
-        methods = [c for c in by_name.values() if c.role == "method"]
+        methods = [c for c in by_name.values() if c.role != "baseline"]
         for start in range(0, max(1, len(methods)), METHODS):
             title = str(geometry) if len(columns) > 1 else ""
             yield title, [*full, *baselines, *methods[start : start + METHODS]]
