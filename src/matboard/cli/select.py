@@ -123,13 +123,13 @@ def select(
         say(f"pictures and manifest.jsonl: {pictures_out}")
         return
     folder = run or _folder(model or Path((predictions or [Path()])[0]).stem, task)
-    tell(f"run folder: {folder}")
     if predictions:
         _work_off(choose_stored(predictions, folder, asked, prompts=given, task=task))
     else:
         require("torch")
         from matboard.studies.choosing import choose
 
+        tell(f"run folder: {folder}")
         drive(
             choose(
                 given,

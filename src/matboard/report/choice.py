@@ -36,7 +36,7 @@ def decision_words(results: ChoiceResults) -> str:
     if results.winner is None:
         closest = f"Closest came {best.name}: {what}."
         asked = plural(len(results.candidates), "candidate")
-        lead = f"Use no prompt: none of {asked} has shown a gain."
+        lead = f"Use no prompt: of {asked} none has shown a gain."
         return " ".join([lead, closest, *_needed(best, results)])
     return (
         f"Use {best.name}: {what}. {_sure(best.p_value)} (at most"

@@ -12,8 +12,13 @@ from matboard.errors import PromptError
 from matboard.prompts.artifact import VisualPrompt, load_prompt
 from matboard.prompts.folder import CONFIG
 from matboard.transfer.choose import NONE
-from matboard.transfer.conditions import FULL, Showing, as_learned, conditions
-from matboard.transfer.evaluate import prompt_content
+from matboard.transfer.conditions import (
+    FULL,
+    Showing,
+    as_learned,
+    conditions,
+    prompt_content,
+)
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,7 @@ class Candidates:
 
     def prompt(self, name: str) -> VisualPrompt | None:
         """The prompt of that name; None for `NONE`."""
-        return self.shown[name].prompts[0]
+        return self.shown[name].at()[0]
 
     @property
     def content(self) -> list[tuple[str, str]]:
