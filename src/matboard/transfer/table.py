@@ -22,9 +22,15 @@ from matboard.results.transfer import (
 )
 from matboard.tasks.task import Task
 from matboard.transfer.conditions import FULL, Showing
+from matboard.transfer.contrasts import contrasts
 
 VERDICTS = ("right", "wrong", "unparsable")
 """Columns of a generation's scores."""
+
+
+def metric_of(task: Task, scorer: Scorer) -> str:
+    """What a task's samples are scored with: what is written is right or not."""
+    return "accuracy" if scorer == "generation" else task.metric
 
 
 @dataclass(frozen=True)
@@ -103,17 +109,21 @@ class TransferTable:
 
     def metric(self, task: Task, scorer: Scorer) -> str:
         """What a task's samples are scored with."""
-        return "accuracy" if scorer == "generation" else task.metric
+        return metric_of(task, scorer)
 
     def results(self) -> TransferResults:
-        """Every cell with n, 95 % interval, and paired differences."""
-        return TransferResults(
+        """Every cell with n, 95 % interval, and paired differences; and what they come to over
+        models and tasks.
+        """
+        results = TransferResults(
             sources=self.sources,
             models=tuple(self._model(name) for name in self.models),
             tasks=tuple(self._task(place) for place in range(len(self.tasks))),
             conditions=tuple(showing.facts for showing in self.shown),
             cells=tuple(self._cell(place) for place in self._scored),
         )
+        decided = tuple(contrasts(self, results))
+        return results.model_copy(update={"contrasts": decided})
 
     def notes(self) -> list[str]:
         """What a reader must know of how models answered: candidates that one cannot tell apart."""
