@@ -129,6 +129,7 @@ def _draw(axes: Axes, fit: Validated, colour: str) -> None:
     axes.plot(
         [step],
         [score],
+        color=colour,
         marker="o",
         markersize=7,
         markeredgewidth=1.6,
