@@ -71,5 +71,8 @@ class Objective:
         return [term for term in self.terms if isinstance(term, CanvasTerm)]
 
     def record(self) -> dict[str, dict[str, Any]]:
-        """Term → its options, JSON-able."""
-        return {term.name: term.options() for term in self.terms}
+        """Term → its options, JSON-able; what `terms.objective` builds the same objective from,
+        which adds the task loss where it is not named.
+        """
+        told = {term.name: term.options() for term in self.terms}
+        return {TaskLoss.name: {"weight": 0.0}, **told}
