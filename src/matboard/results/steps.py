@@ -25,6 +25,8 @@ class StepRow(Part):
         gradient_cosines: pair of terms, ``a~b`` → cosine between their gradients.
         per_model: source model → its own quantities.
         outlier_share: share of the batch's gradient energy that one picture holds, the largest.
+        float32_cosine: of the first step of a fit in lower precision, its gradient's cosine to
+            float32's.
     """
 
     run: str = ""
@@ -39,6 +41,7 @@ class StepRow(Part):
     gradient_cosines: dict[str, Number] = Field(default={})
     per_model: dict[str, dict[str, Number]] = Field(default={})
     outlier_share: Number = None
+    float32_cosine: Number = None
 
     def as_line(self) -> dict[str, Any]:
         """Plain values for the log, without what says nothing."""

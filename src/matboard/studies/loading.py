@@ -6,8 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 
-import torch
-
 from matboard import zoo
 from matboard.errors import ConfigError, TaskError
 from matboard.models.capabilities import FrozenModel, Guide
@@ -47,7 +45,7 @@ class Models:
         """An image-text model that prompts are steered by."""
         key = name, precision
         if key not in self._guides:
-            self._guides[key] = zoo.load_guide(name, dtype=getattr(torch, precision))
+            self._guides[key] = zoo.load_guide(name, dtype=precision)
         return self._guides[key]
 
     def judged(self, names: Sequence[str], precision: str) -> Iterator[FrozenModel]:
@@ -114,7 +112,7 @@ def look_up(models: Sequence[str], guides: Sequence[str]) -> None:
 
 
 def _load(name: str, precision: str) -> FrozenModel:
-    model: FrozenModel = zoo.load_model(name, dtype=getattr(torch, precision))
+    model: FrozenModel = zoo.load_model(name, dtype=precision)
     return model
 
 

@@ -57,6 +57,7 @@ class Judged:
             __version__,
             self.model.name,
             self.model.encoder,
+            self.model.weights,
             self.precision,
             self.task.test_fingerprint,
             "untouched" if prompt is None else prompt_content(prompt),

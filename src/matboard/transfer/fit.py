@@ -14,6 +14,7 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -30,6 +31,7 @@ from matboard.transfer.objective import Objective
 from matboard.transfer.optimisers import Optimiser, Slope
 from matboard.transfer.pictures import PictureRule
 from matboard.transfer.processes import Processes
+from matboard.transfer.rounding import float32_cosine
 from matboard.transfer.steps import FitState, Step
 
 __all__ = ["Fit", "FitState", "Processes", "Step", "fit"]
@@ -98,10 +100,8 @@ class Fit(Iterator[Step]):
         self.batches = Batches(
             task.train, prompt.canvas, batch_size, seed, diversity, task.mirror
         )
-        rule = PictureRule(optimiser.per_picture, prompt.mask)
-        self._backward = Backward(
-            objective, self.models, guide, self.batches, self.processes, rule
-        )
+        self.guide = guide
+        self._backward = self._new_backward()
         values = prompt.delta.detach()
         self._done = FitState(0, {DELTA: values, **optimiser.memory(values)})
         self._started = False
@@ -198,13 +198,45 @@ class Fit(Iterator[Step]):
     def _gradients(self, step: int) -> Gradients:
         """At the canvas, over the whole batch."""
         apart = bool(self.diagnose_every) and step % self.diagnose_every == 0
+        gradients = self._backward.gradients(self._batch(step), apart)
+        if step:
+            return gradients
+        cosine = self._float32_cosine(gradients)
+        return replace(gradients, float32_cosine=cosine)
+
+    def _batch(self, step: int) -> list[Part]:
+        """Our parts of a step's batch, with the prompt on their pictures."""
         parts = []
         for index in self.processes.parts(self._parts):
             batch = self.batches.at(step, index, self._parts)
             with torch.no_grad():
                 canvases = self.prompt(batch.images.to(self.prompt.delta.device))
             parts.append(Part(batch, canvases))
-        return self._backward.gradients(parts, apart)
+        return parts
+
+    def _new_backward(self) -> Backward:
+        rule = PictureRule(self.optimiser.per_picture, self.prompt.mask)
+        return Backward(
+            self.objective,
+            self.models,
+            self.guide,
+            self.batches,
+            self.processes,
+            rule,
+        )
+
+    def _float32_cosine(self, gradients: Gradients) -> float | None:
+        """The first batch once more in float32. What is kept of clean pictures and captions is
+        made anew for it: a resumed fit does not know it.
+        """
+
+        def exact() -> Tensor:
+            return self._new_backward().gradients(self._batch(0), apart=False).total
+
+        parts: list[Learnable | Guide] = [*self.models]
+        if self.guide is not None:
+            parts.append(self.guide)
+        return float32_cosine(gradients.total, exact, self.prompt.mask, parts)
 
     def _slope(self, gradients: Gradients) -> Slope:
         """The canvas gradient, carried into the learned values.
@@ -241,6 +273,7 @@ class Fit(Iterator[Step]):
             gradient_cosines=gradients.cosines(self.prompt.mask),
             per_model=gradients.per_model(),
             outlier_share=gradients.outlier_share,
+            float32_cosine=gradients.float32_cosine,
         )
 
     def _refuse_foreign(self, state: FitState) -> None:

@@ -25,6 +25,8 @@ class Step:
         per_model: source model → its own terms and the L2 norm of its gradient.
         outlier_share: share of the batch's summed squared gradient norms, picture by picture over
             the prompt's pixels, that the largest picture holds; None for a batch of one.
+        float32_cosine: cosine between this step's gradient and the same in float32, over the
+            prompt's pixels; of the first step of a fit in lower precision only.
     """
 
     index: int
@@ -37,6 +39,7 @@ class Step:
     gradient_cosines: dict[str, float] = field(default_factory=dict)
     per_model: dict[str, dict[str, float]] = field(default_factory=dict)
     outlier_share: float | None = None
+    float32_cosine: float | None = None
 
 
 @dataclass(frozen=True)
