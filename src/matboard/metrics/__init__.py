@@ -15,6 +15,7 @@ from matboard.metrics.intervals import (
     wilson,
 )
 from matboard.metrics.metric import Metric
+from matboard.metrics.pooled import Compared, pooled_difference
 from matboard.metrics.scores import METRICS, credit, score, tied_candidates
 from matboard.metrics.streams import StreamHits, stream_difference, stream_estimate
 
@@ -23,6 +24,7 @@ __all__ = [
     "FORGETTINGS",
     "METRICS",
     "AccuracyMatrix",
+    "Compared",
     "Estimate",
     "Metric",
     "StreamHits",
@@ -32,6 +34,7 @@ __all__ = [
     "generation_correct",
     "mean_over_seeds",
     "paired_difference",
+    "pooled_difference",
     "score",
     "stream_difference",
     "stream_estimate",

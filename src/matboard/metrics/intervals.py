@@ -118,10 +118,10 @@ def mean_over_seeds(metric: str, scores: Sequence[Array], labels: Array) -> Esti
         return wilson(float(credits.sum()), len(credits))
     found: Metric = METRICS.load(metric)
     values = [score(metric, s, labels) for s in scores]
-    if not _enough(found, labels):
-        return _without_interval(values, len(labels))
-    seeds = [_beside_imagined(metric, s, labels, right=_RIGHT) for s in scores]
-    imagined = np.full(len(_RIGHT), found.imagined)
+    if not enough(found, labels):
+        return without_interval(values, len(labels))
+    seeds = [_beside_imagined(metric, s, labels, right=RIGHT) for s in scores]
+    imagined = np.full(len(RIGHT), found.imagined)
     estimated = interval(values, mean_of(seeds), len(labels), imagined)
     return estimated.within(0, 1)
 
@@ -137,14 +137,14 @@ def difference_over_seeds(
             all) gives one array.
     """
     found: Metric = METRICS.load(metric)
-    pairs = _paired(scores_a, scores_b)
+    pairs = paired(scores_a, scores_b)
     values = []
     for a, b in pairs:
         values.append(score(metric, b, labels) - score(metric, a, labels))
-    if not _enough(found, labels):
-        return _without_interval(values, len(labels))
-    seeds = [_difference(metric, a, b, labels) for a, b in pairs]
-    imagined = np.full(len(_RIGHT), found.imagined / 2)
+    if not enough(found, labels):
+        return without_interval(values, len(labels))
+    seeds = [difference(metric, a, b, labels) for a, b in pairs]
+    imagined = np.full(len(RIGHT), found.imagined / 2)
     estimated = interval(values, mean_of(seeds), len(labels), imagined)
     return estimated.within(-1, 1)
 
@@ -159,7 +159,7 @@ def interval(
         imagined: weights of the imagined samples, which follow the n real ones.
     """
     if n < ENOUGH:
-        return _without_interval(values, n)
+        return without_interval(values, n)
     value = float(np.mean(values))
     weights = np.concatenate([np.ones(n), imagined])
     centre, error = _jackknife(mean, weights)
@@ -193,7 +193,8 @@ def t_quantile(freedom: int) -> float:
     return math.sqrt(freedom) * math.tan(float(found))
 
 
-def _without_interval(values: Sequence[float], n: int) -> Estimate:
+def without_interval(values: Sequence[float], n: int) -> Estimate:
+    """The mean of the seeds' values over too few samples."""
     return Estimate(float(np.mean(values)), None, None, n)
 
 
@@ -222,7 +223,7 @@ def _jackknife(measure: Weighted, weights: Array) -> tuple[float, float]:
 
 
 _LABELS = (0, 0, 1, 1)
-_RIGHT = (True, False, True, False)
+RIGHT = (True, False, True, False)
 """Imagined samples: of both answers one right and one wrong. In a difference condition b is right
 where a is wrong.
 """
@@ -241,23 +242,32 @@ def _beside_imagined(
     return weighted(metric, all_scores, all_labels)
 
 
-def _difference(
+def difference(
     metric: str, scores_a: Array, scores_b: Array, labels: Array
 ) -> Weighted:
-    opposite = [not sure for sure in _RIGHT]
-    a = _beside_imagined(metric, scores_a, labels, right=_RIGHT)
+    """metric(b) − metric(a) as a function of the weights of the samples and, behind them, of the
+    imagined ones, which are four.
+    """
+    opposite = [not sure for sure in RIGHT]
+    a = _beside_imagined(metric, scores_a, labels, right=RIGHT)
     b = _beside_imagined(metric, scores_b, labels, right=opposite)
     return lambda weights: b(weights) - a(weights)
 
 
-def _enough(metric: Metric, labels: Array) -> bool:
+def enough(metric: Metric, labels: Array) -> bool:
+    """Whether there are enough samples for an interval, of each answer too where that matters."""
     if len(labels) < ENOUGH:
         return False
     counts = np.bincount(labels, minlength=metric.candidates or 0)
     return not metric.of_each or int(counts.min()) >= metric.of_each
 
 
-def _paired(a: Sequence[Array], b: Sequence[Array]) -> list[tuple[Array, Array]]:
+def paired(a: Sequence[Array], b: Sequence[Array]) -> list[tuple[Array, Array]]:
+    """Two conditions seed by seed; one that has no seed meets every seed of the other.
+
+    Raises:
+        InputError: their numbers of seeds do not fit.
+    """
     seeds = max(len(a), len(b))
     alike = {len(a), len(b)} <= {1, seeds}
     if not alike or not a or not b:

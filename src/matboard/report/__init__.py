@@ -1,16 +1,18 @@
-"""Results → one page, a terminal table, CSV; for transfer studies and for streams. Never imports
-torch.
+"""Results → one page, tables for a terminal, CSV and Markdown; for transfer studies and for
+streams. Never imports torch.
 """
 
 from matboard.report.page import write_report
 from matboard.report.stream.table import continual_table_csv, continual_table_text
 from matboard.report.transfer.as_csv import transfer_table_csv
+from matboard.report.transfer.markdown import transfer_table_markdown
 from matboard.report.transfer.text import transfer_table_text
 
 __all__ = [
     "continual_table_csv",
     "continual_table_text",
     "transfer_table_csv",
+    "transfer_table_markdown",
     "transfer_table_text",
     "write_report",
 ]

@@ -24,10 +24,11 @@ SUFFIXES = ("B", "kB", "MB", "GB", "TB")
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a table says: its lead, and lines on what stands behind it."""
+    """What a table says: its lead, lines on what stands behind it, and what was counted in full."""
 
     lead: str
     lines: tuple[str, ...] = ()
+    counted: tuple[str, ...] = ()
 
 
 def plural(count: int, one: str) -> str:

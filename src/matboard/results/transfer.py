@@ -7,7 +7,7 @@ of a name; what is known of a thing stands in its own fields.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Literal, TypeAlias
 
 from pydantic import Field, model_validator
@@ -16,6 +16,7 @@ from matboard.results.parts import Difference, Number, Part
 
 Baseline: TypeAlias = Literal["full", "shrunk", "random", "flat"]
 Group: TypeAlias = Literal["source", "same", "other", "unknown"]
+Pooled: TypeAlias = Group | Literal["unseen"]
 Scorer: TypeAlias = Literal["ranking", "generation"]
 Precision: TypeAlias = Literal["float32", "bfloat16", "mixed"]
 
@@ -142,6 +143,35 @@ class Cell(Part):
         return self.value is not None and (self.low is None or self.high is None)
 
 
+class Contrast(Part):
+    """What a method gains over several models and tasks at once: the mean of paired differences.
+
+    Models and tasks are those that were named, not drawn from many: the interval speaks of other
+    samples and other seeds, not of other models.
+
+    Attributes:
+        group: of which models; unseen are all but sources.
+        task: None over all tasks, each in its own metric.
+        method: the condition that gains, a method or a bound.
+        against: another method; None for each model's best baseline on each task, see
+            `best_baseline`.
+        models, pairs: how many models, and pairs of a model and a task.
+        seeds: how many prompts of the method stand behind it.
+        unparsable: share of the method's generated answers that name no candidate.
+    """
+
+    scorer: Scorer
+    group: Pooled
+    task: str | None = None
+    method: str
+    against: str | None = None
+    models: int
+    pairs: int
+    seeds: int
+    difference: Difference
+    unparsable: Number = None
+
+
 class Shown(Part):
     """A picture as a model saw it under a condition, and what the model said.
 
@@ -211,6 +241,7 @@ class TransferResults(Part):
     tasks: tuple[TaskFacts, ...] = ()
     conditions: tuple[Condition, ...] = ()
     cells: tuple[Cell, ...] = ()
+    contrasts: tuple[Contrast, ...] = ()
     prompts: tuple[PromptFacts, ...] = ()
     examples: tuple[Example, ...] = ()
     notes: tuple[str, ...] = ()
@@ -236,6 +267,9 @@ class TransferResults(Part):
             (n for c in self.conditions for n in c.compared_with),
             conditions,
         )
+        named = ((c.method, c.against) for c in self.contrasts)
+        _known("condition", (n for pair in named for n in pair if n), conditions)
+        _known("task", (c.task for c in self.contrasts if c.task), tasks)
         _known("condition", (prompt.condition for prompt in self.prompts), conditions)
         shown = (
             shown.condition for example in self.examples for shown in example.shown
@@ -286,6 +320,29 @@ class TransferResults(Part):
         """(model, task, condition) → cell."""
         chosen = (cell for cell in self.cells if cell.scorer == scorer)
         return {(cell.model, cell.task, cell.condition): cell for cell in chosen}
+
+
+def best_baseline(
+    cell: Cell,
+    cells: Mapping[tuple[str, str, str], Cell],
+    baselines: Collection[str],
+) -> str | None:
+    """Name of the baseline with the highest value, of those that a cell was paired with; None
+    where there is none.
+
+    It is picked on the very samples that it is then compared on, so their luck speaks for it: a
+    gain over it is harder to show than one over a baseline named beforehand.
+
+    Args:
+        cells: (model, task, condition) → cell, of the cell's scorer.
+        baselines: names of all baselines.
+    """
+    values: dict[str, float] = {}
+    for name in cell.versus:
+        other = cells.get((cell.model, cell.task, name))
+        if name in baselines and other is not None and other.value is not None:
+            values[name] = other.value
+    return max(values, key=lambda name: values[name], default=None)
 
 
 def _distinct(what: str, names: Iterable[str]) -> set[str]:

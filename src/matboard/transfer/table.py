@@ -22,6 +22,7 @@ from matboard.results.transfer import (
 )
 from matboard.tasks.task import Task
 from matboard.transfer.conditions import FULL, Showing
+from matboard.transfer.contrasts import contrasts
 
 VERDICTS = ("right", "wrong", "unparsable")
 """Columns of a generation's scores."""
@@ -106,14 +107,18 @@ class TransferTable:
         return "accuracy" if scorer == "generation" else task.metric
 
     def results(self) -> TransferResults:
-        """Every cell with n, 95 % interval, and paired differences."""
-        return TransferResults(
+        """Every cell with n, 95 % interval, and paired differences; and what they come to over
+        models and tasks.
+        """
+        results = TransferResults(
             sources=self.sources,
             models=tuple(self._model(name) for name in self.models),
             tasks=tuple(self._task(place) for place in range(len(self.tasks))),
             conditions=tuple(showing.facts for showing in self.shown),
             cells=tuple(self._cell(place) for place in self._scored),
         )
+        decided = tuple(contrasts(self, results))
+        return results.model_copy(update={"contrasts": decided})
 
     def notes(self) -> list[str]:
         """What a reader must know of how models answered: candidates that one cannot tell apart."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,15 +14,17 @@ from matboard.report.figures import Drawing
 from matboard.report.html import data_uri, render_template
 from matboard.report.run_folder import RunFolder
 from matboard.report.transfer.differences import draw_differences
+from matboard.report.transfer.pooled import marked, pooled_tables, unparsable
 from matboard.report.transfer.references import WORDS, Comparison
 from matboard.report.transfer.shade import Shade
 from matboard.report.transfer.table import GROUP_TITLES, Table, arrange
 from matboard.report.transfer.tally import ScoreLine, score_card
 from matboard.report.transfer.verdict import verdict
-from matboard.report.words import MARKS
+from matboard.report.words import MARKS, looks_decided
 from matboard.results import PlannedFit
 from matboard.results.transfer import (
     GROUPS,
+    Cell,
     Condition,
     Group,
     PromptFacts,
@@ -30,6 +33,8 @@ from matboard.results.transfer import (
     TransferResults,
 )
 
+MOST_CARDS = 24
+"""Of prompts, whose pictures make a page heavy: about 100 kB each (guess)."""
 SHORT = 56  # characters of a prompt's fact that still reads in one line
 UNFINISHED = "This run has no results yet: results.json appears when its evaluation has finished."
 UNJUDGED = "This run learned a prompt and judged none: its results.json holds no transfer table."
@@ -54,6 +59,10 @@ def _measured(run: RunFolder, results: TransferResults) -> dict[str, Any]:
         "title": results.title or None,
         "results": results,
         "verdict": verdict(results),
+        "pooled": pooled_tables(results),
+        "marked": marked,
+        "unparsable": unparsable,
+        "looks_decided": looks_decided,
         "tables": [table_view(results, scorer) for scorer in results.scorers],
         "shade": Shade(results),
         "groups": GROUP_TITLES,
@@ -68,12 +77,23 @@ def _measured(run: RunFolder, results: TransferResults) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class TableView:
-    """A table and what is drawn and counted beside it."""
+    """A table and what is drawn and counted beside it.
+
+    Attributes:
+        others: what other scorers measured in the same places.
+    """
 
     table: Table
     comparison: Comparison
     scores: list[ScoreLine]
     differences: list[tuple[TaskFacts, list[Drawing]]]
+    others: list[Comparison]
+
+    def beside(self, cell: Cell) -> list[Cell]:
+        """What other scorers say in a cell's place."""
+        place = (cell.model, cell.task, cell.condition)
+        found = [other.cells.get(place) for other in self.others]
+        return [other for other in found if other and other.value is not None]
 
     @property
     def groups(self) -> list[Group]:
@@ -97,6 +117,7 @@ def table_view(results: TransferResults, scorer: Scorer) -> TableView:
         comparison,
         score_card(comparison),
         [(task, drawings) for task, drawings in drawn if drawings],
+        [Comparison(results, other) for other in results.scorers if other != scorer],
     )
 
 
@@ -130,12 +151,25 @@ def prompt_cards(run: RunFolder, results: TransferResults | None) -> list[Prompt
     """In the table's order; of an unfinished run, those of its finished fits."""
     if results is None:
         return list(_cards_so_far(run))
-    order = [condition.name for condition in results.conditions]
-    facts = sorted(results.prompts, key=lambda prompt: order.index(prompt.condition))
     return [
         _known_card(run, prompt, results.condition(prompt.condition))
-        for prompt in facts
+        for prompt in _shown_prompts(results)
     ]
+
+
+def _shown_prompts(results: TransferResults) -> list[PromptFacts]:
+    """Those that have a card: all, or as many of every condition, the first ones."""
+    order = [condition.name for condition in results.conditions]
+    ranked = []
+    counts: Counter[str] = Counter()
+    for prompt in results.prompts:
+        ranked.append((counts[prompt.condition], prompt))
+        counts[prompt.condition] += 1
+    each = max(1, MOST_CARDS // max(1, len(counts)))
+    if len(ranked) > MOST_CARDS:
+        ranked = [(rank, prompt) for rank, prompt in ranked if rank < each]
+    shown = [prompt for _, prompt in ranked]
+    return sorted(shown, key=lambda prompt: order.index(prompt.condition))
 
 
 def _cards_so_far(run: RunFolder) -> Iterator[PromptCard]:

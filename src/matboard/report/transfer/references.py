@@ -7,7 +7,14 @@ from functools import cached_property
 from typing import Literal, TypeAlias
 
 from matboard.results.parts import Difference
-from matboard.results.transfer import Baseline, Cell, Condition, Scorer, TransferResults
+from matboard.results.transfer import (
+    Baseline,
+    Cell,
+    Condition,
+    Scorer,
+    TransferResults,
+    best_baseline,
+)
 
 Reference: TypeAlias = Literal["best"] | Baseline
 
@@ -63,17 +70,10 @@ class Comparison:
         )
 
     def best(self, cell: Cell) -> str | None:
-        """Name of the baseline with the highest value, of those that a learned prompt's cell was
-        paired with.
-        """
-        values: dict[str, float] = {}
+        """See `best_baseline`; None for a baseline itself."""
         if cell.condition in self.kinds:
             return None
-        for name in cell.versus:
-            other = self.cells.get((cell.model, cell.task, name))
-            if name in self.kinds and other is not None and other.value is not None:
-                values[name] = other.value
-        return max(values, key=lambda name: values[name], default=None)
+        return best_baseline(cell, self.cells, self.kinds)
 
     def against(self, cell: Cell | None, reference: Reference) -> Difference | None:
         """The paired difference to a reference; of a baseline only that to the full picture."""

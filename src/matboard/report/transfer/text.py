@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from matboard.report.transfer.pooled_text import pooled_text
 from matboard.report.transfer.references import Comparison
 from matboard.report.transfer.table import GROUP_TITLES, Table, TaskBlock, arrange
 from matboard.report.words import MARKS, STYLES
@@ -21,6 +22,7 @@ CAPTION = (
     "95 % intervals below · ▲ better, ▼ worse than the best baseline of that model"
     " (paired, 95 %)"
 )
+UNPARSABLE = "?: share of generated answers that name no candidate"
 TOO_FEW = "few: too few test samples for an interval"
 
 
@@ -42,8 +44,11 @@ def transfer_table_text(results: TransferResults) -> Group:
         return Group(
             Text("Nothing was measured: there is no model, or no task.", style="dim")
         )
+    parts += pooled_text(results)
     few = any(cell.too_few for cell in results.cells)
-    parts.append(Text(f"{CAPTION}\n{TOO_FEW}" if few else CAPTION, style="dim italic"))
+    silent = any(cell.unparsable for cell in results.cells)
+    captions = [CAPTION, *[TOO_FEW] * few, *[UNPARSABLE] * silent]
+    parts.append(Text("\n".join(captions), style="dim italic"))
     return Group(*parts)
 
 
@@ -125,6 +130,8 @@ def _cell(cell: Cell | None, block: TaskBlock, comparison: Comparison) -> Text:
         text.append("\nfew ", style="not bold dim")
     else:
         text.append(f"\n{_short(cell.low)}–{_short(cell.high)} ", style="not bold dim")
+    if cell.unparsable:
+        text.append(f"\n?{100 * cell.unparsable:.0f} % ", style="not bold dim")
     if block.same_n is None:
         text.append(f"\nn={cell.n} ", style="not bold dim")
     return text

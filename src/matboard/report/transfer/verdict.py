@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from matboard.report.transfer.pooled import in_words, who_gains
 from matboard.report.transfer.references import WORDS, Comparison, Reference
 from matboard.report.transfer.tally import Tally, by_encoder, by_model
 from matboard.report.words import ENOUGH_SEEDS, Verdict, join, looks_decided, plural
@@ -35,13 +36,17 @@ def verdict(results: TransferResults) -> Verdict:
             (_source(comparison, best),),
         )
     lead = _lead(comparison, judged, best) if judged else _few_seeds(comparison, best)
-    lines = (
+    counted = (
         _by_encoder(comparison, best),
         _by_model(comparison, best),
         f"{_source(comparison, best)} {_other_scorers(comparison, best)}".strip(),
-        _caution(comparison, judged),
     )
-    return Verdict(lead, tuple(line for line in lines if line))
+    lines = tuple(line for line in counted if line)
+    caution = _caution(comparison, judged)
+    if not judged or not results.contrasts:
+        return Verdict(lead, (*lines, caution) if caution else lines)
+    pooled = (*in_words(results, judged), caution)
+    return Verdict(who_gains(results, judged), pooled, (lead, *lines))
 
 
 def seeds_of(method: Condition) -> int:

@@ -1,0 +1,96 @@
+"""Tables in documents say what their files of results say."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import shutil
+from pathlib import Path
+
+import pytest
+
+from matboard.report import transfer_table_markdown
+from matboard.results import TransferResults, read
+from matboard.studies.config import StudyConfig
+from matboard.studies.reading import load_config
+
+ROOT = Path(__file__).parents[2]
+RECORDED = ROOT / "tests/recorded/transfer"
+TABLES = runpy.run_path(str(ROOT / "docs/tables.py"))
+
+
+def cells_of(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip("| ").split(" | ")]
+
+
+@pytest.mark.parametrize("name", TABLES["DOCUMENTS"])
+def test_every_table_of_a_document_is_what_its_file_says(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    assert TABLES["written"](text) == text, "run python docs/tables.py"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "docs/results").glob("*.json")))
+def test_every_file_of_results_is_that_of_an_experiment(path: Path) -> None:
+    results = read(path)
+    assert isinstance(results, TransferResults)
+    config = load_config(ROOT / f"experiments/{path.stem}.yaml", [], StudyConfig)
+    assert results.title == config.title
+    assert list(results.sources) == config.sources
+    assert {tuple(method.seeds) for method in results.methods} == {tuple(config.seeds)}
+    asked = config.tasks or [task.name for task in config.evaluate.tasks]
+    named = asked or [config.task.name]
+    assert [task.name for task in results.tasks] == named
+    names = {method.name.partition("@")[0] for method in results.methods}
+    assert names == set(config.methods)
+
+
+def test_a_number_that_was_changed_by_hand_is_put_right(tmp_path: Path) -> None:
+    folder = tmp_path / "docs/results"
+    folder.mkdir(parents=True)
+    shutil.copy(RECORDED / "results.json", folder / "tiny.json")
+    begin = "<!-- table: docs/results/tiny.json -->"
+    end = "<!-- end of table -->"
+    empty = f"before\n\n{begin}\n{end}\n\nafter\n"
+    text = TABLES["written"](empty, tmp_path)
+    assert text.startswith(f"before\n\n{begin}\n\n| mean |")
+    assert text.endswith(f"{end}\n\nafter\n")
+    number = re.search(r"\d\.\d{3}", text)
+    assert number is not None
+    forged = text.replace(number[0], "9.999")
+    assert TABLES["written"](forged, tmp_path) == text
+
+
+def test_what_is_kept_gives_the_same_table(tmp_path: Path) -> None:
+    kept = tmp_path / "results" / "tiny.json"
+    TABLES["keep"](RECORDED, kept)
+    whole = read(RECORDED)
+    small = read(kept)
+    assert isinstance(whole, TransferResults) and isinstance(small, TransferResults)
+    assert transfer_table_markdown(small) == transfer_table_markdown(whole)
+    assert kept.stat().st_size < (RECORDED / "results.json").stat().st_size * 0.6
+
+
+def test_a_line_holds_a_groups_means_and_gains() -> None:
+    results = read(RECORDED)
+    assert isinstance(results, TransferResults)
+    lines = transfer_table_markdown(results).splitlines()
+    labels = [condition.label for condition in results.conditions]
+    assert cells_of(lines[0]) == ["mean", *labels]
+    rows = {cells_of(line)[0]: cells_of(line)[1:] for line in lines[2:-2]}
+    assert len(rows) == 3 * 2
+    row = rows["unseen, with the source’s eye (1 model), by ranking"]
+    place = next(i for i, one in enumerate(results.conditions) if one.name == "tvp")
+    cells = results.by_place("ranking")
+    task = results.tasks[0].name
+    own = cells["tiny-bliva", task, "tvp"]
+    value, gain = row[place].split("<br>")
+    assert value == f"{own.value:.3f}"
+    (contrast,) = [
+        one
+        for one in results.contrasts
+        if (one.group, one.method, one.against, one.scorer)
+        == ("same", "tvp", None, "ranking")
+    ]
+    said = gain.replace("−", "-")
+    assert said.startswith(f"{contrast.difference.value:+.3f} [")
+    assert "20 test samples, 2 seeds" in lines[-1]
