@@ -32,7 +32,15 @@ TRANSFER = {
     "guide": "tiny-guide",
     "task": {"name": "scenes-recognition", "train": 16, "test": 20},
     "prompt": {"size": 48, "width": 6},
-    "methods": {"vp": {}, "tvp": {}, "wide": {"method": "tvp", "prompt.width": 12}},
+    "methods": {
+        "vp": {},
+        "tvp": {},
+        "wide": {
+            "method": "tvp",
+            "prompt.width": 12,
+            "validation": {"share": 0.5, "every": 1, "patience": None},
+        },
+    },
     "itself": "tvp",
     "seeds": [0, 1],
     "steps": 4,

@@ -7,6 +7,7 @@ import pytest
 
 from matboard.errors import ConfigError
 from matboard.studies.config import ContinualConfig, StudyConfig
+from matboard.studies.pixel_fit import recipe_of
 from matboard.studies.reading import load_config, parse
 from matboard.studies.variants import fit_variants, learner_variants
 
@@ -178,6 +179,64 @@ def test_nested_and_dotted_keys_say_the_same():
         }
     )
     assert dotted.settings == nested.settings
+
+
+def test_steps_or_epochs_say_how_long():
+    with pytest.raises(
+        ConfigError, match=r"steps is 3 and epochs is 2; both say how long"
+    ):
+        study(steps=3, epochs=2)
+    plain, own = study(steps=3, methods={"tvp": {}, "vp": {"epochs": 2}})
+    assert (plain.settings.steps, plain.settings.epochs) == (3, None)
+    assert (own.settings.steps, own.settings.epochs) == (None, 2)
+    assert (recipe_of(own.settings).steps, recipe_of(own.settings).epochs) == (None, 2)
+
+
+def test_what_says_no_length_learns_as_long_as_its_method():
+    recipes = [recipe_of(v.settings) for v in study(methods={"vp": {}, "tvp": {}})]
+    assert [(r.steps, r.epochs) for r in recipes] == [(None, 1000), (3125, None)]
+    (asked,) = study(methods={"vp": {"steps": 5}})
+    assert (recipe_of(asked.settings).steps, recipe_of(asked.settings).epochs) == (
+        5,
+        None,
+    )
+
+
+def test_a_variant_is_validated_as_the_study_says_or_not_at_all():
+    plain, often, off = study(
+        validation={"every": 10},
+        methods={
+            "vp": {},
+            "often": {"method": "vp", "validation.every": 5},
+            "off": {"method": "vp", "validation": None},
+        },
+        evaluate={"scorers": ["generation", "ranking"], "batch_size": 8},
+    )
+    assert plain.settings.validation == {
+        "share": 0.1,
+        "limit": 200,
+        "every": 10,
+        "patience": 5,
+        "scorer": "generation",
+        "batch_size": 8,
+    }
+    assert often.settings.validation == {**plain.settings.validation, "every": 5}
+    assert off.settings.validation is None
+    (without,) = study(methods={"vp": {}})
+    assert without.settings.validation is None
+
+
+@pytest.mark.parametrize(
+    ("asked", "sentence"),
+    [
+        ({"patienc": 3}, r"'methods\.vp\.validation\.patienc'.*'.*patience'"),
+        ({"share": 1.5}, r"'methods\.vp\.validation\.share' of validation"),
+        ("often", "validation: Input should be a valid dictionary"),
+    ],
+)
+def test_wrong_validation(asked, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        study(validation=asked, methods={"vp": {}})
 
 
 def test_forms_of_terms_reach_the_variants_that_count_them():

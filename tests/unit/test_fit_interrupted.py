@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 from plain_model import PlainModel, plain_fit
+from ranking_model import RankingModel
 
 import matboard
 from matboard.errors import ConfigError, FitError, RunError
 from matboard.transfer import fit as fit_module
 from matboard.transfer.optimisers import GradientDescent, NormalisedGradient, Schedule
+from matboard.transfer.validation import Validation
 
 PACKAGE = Path(matboard.__file__).parent
 STEPS = 3
@@ -60,15 +62,29 @@ def interrupted(step, line, place):
     return False
 
 
-def after(steps):
-    fitting = plain_fit(STEPS, optimiser=momentum())
+def validated_fit():
+    validation = Validation(share=0.1, every=1, patience=None)
+    models = [RankingModel()]
+    return plain_fit(STEPS, optimiser=momentum(), models=models, validation=validation)
+
+
+def unvalidated_fit():
+    return plain_fit(STEPS, optimiser=momentum())
+
+
+def after(steps, make=unvalidated_fit):
+    fitting = make()
     for _ in range(steps):
         next(fitting)
     return fitting.state()
 
 
 def same(state, other):
-    if (state.step, state.skipped) != (other.step, other.skipped):
+    if (state.step, state.skipped, state.best) != (
+        other.step,
+        other.skipped,
+        other.best,
+    ):
         return False
     if state.tensors.keys() != other.tensors.keys():
         return False
@@ -78,16 +94,18 @@ def same(state, other):
     )
 
 
-def check_every_line(place, at_least):
+def check_every_line(place, at_least, make=unvalidated_fit):
     """Interrupt the second step before each of its lines, and go on: in the same fit, and in
-    another one.
+    another one. Gives the steps that were complete then.
     """
-    complete = [after(0), after(1), after(2), after(3)]
+    complete = [after(steps, make) for steps in range(STEPS + 1)]
+    learned = make()
+    learned.run()
     resumed = set()
     line = 0
     while True:
         line += 1
-        fitting = plain_fit(STEPS, optimiser=momentum())
+        fitting = make()
         next(fitting)
         if not interrupted(lambda: next(fitting), line, place):  # noqa: B023
             break
@@ -96,24 +114,31 @@ def check_every_line(place, at_least):
         assert saved.last.index == saved.step
         fitting.run()
         assert same(fitting.state(), complete[3]), f"line {line}"
-        assert torch.equal(fitting.prompt.delta, complete[3].tensors["delta"])
+        assert torch.equal(fitting.prompt.delta, learned.prompt.delta)
         if saved.step not in resumed:
             resumed.add(saved.step)
-            other = plain_fit(STEPS, optimiser=momentum())
+            other = make()
             other.load_state(saved)
             other.run()
             assert same(other.state(), complete[3])
     assert line > at_least
-    assert resumed == {1, 2}
+    return resumed
 
 
-def test_a_signal_inside_a_step_leaves_a_complete_step():
-    check_every_line(PACKAGE / "transfer" / "fit.py", at_least=40)
+@pytest.mark.parametrize("make", [unvalidated_fit, validated_fit])
+def test_a_signal_inside_a_step_leaves_a_complete_step(make):
+    place = PACKAGE / "transfer" / "fit.py"
+    assert check_every_line(place, at_least=40, make=make) == {1, 2}
+
+
+def test_a_signal_inside_a_validation_leaves_a_complete_step():
+    place = PACKAGE / "transfer" / "validator.py"
+    assert check_every_line(place, at_least=15, make=validated_fit) == {1}
 
 
 @pytest.mark.slow
 def test_a_signal_anywhere_inside_a_step_leaves_a_complete_step():
-    check_every_line(PACKAGE, at_least=200)
+    assert check_every_line(PACKAGE, at_least=200) == {1, 2}
 
 
 def test_the_prompt_is_that_of_the_last_complete_step_while_a_step_is_made():

@@ -1,6 +1,7 @@
 """What a study refuses, what it says of its own settings, and what two studies share."""
 
 import json
+from statistics import fmean
 
 import numpy as np
 import pytest
@@ -8,7 +9,8 @@ from safetensors.numpy import load_file
 
 from matboard.errors import ConfigError, MatboardError
 from matboard.prompts.artifact import load_prompt
-from matboard.results import TransferResults, read
+from matboard.results import FitResults, TransferResults, read, read_step
+from matboard.runs import Run
 from matboard.studies.config import StudyConfig
 from matboard.studies.prompts import study
 from matboard.studies.reading import parse
@@ -159,6 +161,70 @@ def test_tvp_without_its_guide_is_called_so(tmp_path):
     assert isinstance(results, TransferResults)
     assert results.condition("tvp").label == "TVP without semantic enrichment"
     assert results.prompts[0].skipped_terms == ("semantic_enrichment",)
+
+
+WATCHED = {"share": 0.25, "every": 2, "patience": 2}
+
+
+def results_of(folder, name):
+    (found,) = folder.glob(f"fits/{name}-*/results.json")
+    results = read(found)
+    assert isinstance(results, FitResults)
+    return results
+
+
+def test_a_killed_fit_that_is_validated_reaches_what_it_would_have_reached(tmp_path):
+    """Killed between two validations, and taken up again."""
+    settings = {
+        "methods": {"evp": {"lr": 20.0}},
+        "task": {**SMALL["task"], "test": 4},
+        "steps": 7,
+        "validation": WATCHED,
+        "checkpoint_every": 1,
+    }
+    whole = run(tmp_path / "whole", **settings)
+    assert ", validation 0." in whole[3].detail and "(best 0." in whole[3].detail
+    events = study(parse(StudyConfig, {**SMALL, **settings}, "test"), tmp_path / "run")
+    next(event for event in events if event.done == 3)
+    events.close()
+    assert not list((tmp_path / "run").glob("fits/*/results.json"))
+    again = run(tmp_path / "run", **settings)
+    assert again[0].detail == "resumed"
+    ours = results_of(tmp_path / "run", "evp-s0")
+    theirs = results_of(tmp_path / "whole", "evp-s0")
+    changing = {"seconds"}
+    assert ours.model_dump(exclude=changing) == theirs.model_dump(exclude=changing)
+    assert np.array_equal(
+        perturbation(tmp_path / "run", "evp-s0"),
+        perturbation(tmp_path / "whole", "evp-s0"),
+    )
+    rows = [read_step(row) for row in Run(tmp_path / "run").metrics()]
+    assert [row.step for row in rows] == list(range(1, ours.steps + 1))
+    assert rows[0].references.keys() == {"untouched", "start"}
+    scores = {
+        row.step: fmean(row.validation.values()) for row in rows if row.validation
+    }
+    scores[0] = fmean(rows[0].references["start"].values())
+    assert scores[ours.best_step] == ours.best_score == max(scores.values())
+    told = load_prompt(next((tmp_path / "run").glob("fits/*/prompt"))).config
+    assert told["validation"]["best_step"] == ours.best_step
+
+
+def test_a_study_says_which_fits_had_not_converged(tmp_path):
+    own = {"validation": {**WATCHED, "patience": 100}}
+    run(tmp_path / "run", methods={"vp": own, "evp": {}}, seeds=[0, 1])
+    ended = results_of(tmp_path / "run", "vp-s1")
+    assert (ended.converged, ended.steps, ended.longest) == (False, 3, 3)
+    assert ended.convergence.endswith("Give it more steps.")
+    unknown = results_of(tmp_path / "run", "evp-s0")
+    assert (unknown.converged, unknown.best_step) == (None, None)
+    assert unknown.convergence.startswith("Too few steps, 3, to tell")
+    said = (
+        "vp: 2 of 2 fits had not converged when their steps ran out (vp-s0, vp-s1); more steps may"
+        " give better prompts."
+    )
+    notes = json.loads((tmp_path / "run/results.json").read_text())["notes"]
+    assert [note for note in notes if "converged" in note] == [said]
 
 
 def test_tasks_of_one_name_from_two_folders_are_told_apart(tmp_path, pictures):

@@ -51,8 +51,13 @@ class FitResults(Part):
     Attributes:
         variant: the study's name for how it was learned.
         method: name of the registered method.
+        steps: that it made.
+        longest: steps that it would have made at most; with fewer, validation ended it.
         skipped: steps skipped because their gradient was not finite.
-        converged: whether it was no longer learning at the end; None where nobody looked.
+        best_step: with validation, the step whose prompt was kept; 0 is the start.
+        best_score: that prompt's validation score, mean over source models.
+        converged: whether it was no longer learning at the end; None where it cannot be told.
+        convergence: that in a sentence.
         prompt: the saved prompt's folder, inside the fit's.
     """
 
@@ -62,9 +67,13 @@ class FitResults(Part):
     method: str
     seed: int
     steps: int
+    longest: int
     skipped: int = 0
     seconds: Number = None
+    best_step: int | None = None
+    best_score: Number = None
     converged: bool | None = None
+    convergence: str = ""
     prompt: str
 
 

@@ -24,6 +24,9 @@ class StepRow(Part):
         gradient_norms: L2 norms at the pixels of each weighted term and of their sum.
         gradient_cosines: pair of terms, ``a~b`` → cosine between their gradients.
         per_model: source model → its own quantities.
+        validation: source model → validation score after this step, in [0, 1].
+        references: of a validated fit's first step: ``untouched`` and ``start``, the scores of the
+            pictures as they are and of the prompt before learning.
         outlier_share: share of the batch's gradient energy that one picture holds, the largest.
         float32_cosine: of the first step of a fit in lower precision, its gradient's cosine to
             float32's.
@@ -40,6 +43,8 @@ class StepRow(Part):
     gradient_norms: dict[str, Number] = Field(default={})
     gradient_cosines: dict[str, Number] = Field(default={})
     per_model: dict[str, dict[str, Number]] = Field(default={})
+    validation: dict[str, float] = Field(default={})
+    references: dict[str, dict[str, float]] = Field(default={})
     outlier_share: Number = None
     float32_cosine: Number = None
 

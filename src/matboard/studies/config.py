@@ -119,6 +119,10 @@ class Learning(_Strict):
     `matboard.transfer.methods.METHODS`.
 
     Attributes:
+        steps, epochs: how long, one of them; ⌈epochs · training samples / batch_size⌉ steps. With
+            validation it is the longest that learning may take.
+        validation: options of `matboard.transfer.validation.Validation`, over the method's own;
+            null for none, and then all steps are made and every training sample is learned from.
         objective: ``preset`` (paper or authors-code), and by the name of a term its weight and
             options; see `matboard.transfer.terms`.
         micro_batch: so many samples of a batch go through the models at once; all where None. With
@@ -140,15 +144,22 @@ class Learning(_Strict):
     diversity: bool | None = None
     objective: dict[str, Any] = {}
     prompt: PromptConfig = PromptConfig()
-    steps: Count = 200
+    steps: Count | None = None
+    epochs: Positive | None = None
+    validation: dict[str, Any] | None = {}
     batch_size: Count = 16
     micro_batch: Count | None = None
     precision: Precision = "float32"
     diagnose_every: int = Field(10, ge=0, le=10**9)
 
     @model_validator(mode="after")
-    def _distinct_sources(self) -> Learning:
+    def _consistent_learning(self) -> Learning:
         _refuse_repeats("sources", self.sources)
+        if self.steps is not None and self.epochs is not None:
+            raise ValueError(
+                f"steps is {self.steps} and epochs is {self.epochs:g}; both say how long to learn,"
+                " give one of them"
+            )
         return self
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -10,23 +10,31 @@ from typing import Any
 import torch
 
 from matboard import __version__
-from matboard.errors import RunError
 from matboard.models.capabilities import Learnable, require
 from matboard.prompts.artifact import VisualPrompt, load_prompt
 from matboard.prompts.canvas import Canvas, Patch
 from matboard.prompts.pixel import PixelPrompt
-from matboard.results import FitResults, PlannedFit, StepRow
+from matboard.results import FitResults, PlannedFit, read
 from matboard.runs import Checkpoint, Run
 from matboard.studies.config import FitConfig, PromptConfig
 from matboard.studies.engine import FitUnit
+from matboard.studies.fit_records import (
+    News,
+    check_encoders,
+    checkpoint_of,
+    row_of,
+    state_of,
+)
 from matboard.studies.loading import Models
 from matboard.studies.progress import Progress
 from matboard.studies.reading import laid_over
-from matboard.studies.variants import FitVariant
+from matboard.studies.variants import LENGTHS, FitVariant
 from matboard.tasks.task import Task
 from matboard.transfer import terms
-from matboard.transfer.fit import Fit, FitState, Processes, Step
+from matboard.transfer.convergence import convergence
+from matboard.transfer.fit import Fit, Processes
 from matboard.transfer.methods import METHODS, Method
+from matboard.transfer.validation import Validation, split, steps_of
 
 OWN_TO_METHODS = (
     "optimiser",
@@ -36,20 +44,23 @@ OWN_TO_METHODS = (
     "norm_scope",
     "per_picture",
     "diversity",
+    "steps",
+    "epochs",
 )
 """Settings that every method has a default of its own for."""
 
 
 def recipe_of(settings: FitConfig) -> Method:
     """How a variant learns: what is asked, over its method's own. Raises ConfigError, UnknownName
-    for a setting of the objective or the optimiser that is wrong.
+    for a setting of the objective that is wrong.
     """
     method = METHODS[settings.method]
     asked = settings.model_dump(include=set(OWN_TO_METHODS), exclude_none=True)
+    if not asked.keys().isdisjoint(LENGTHS):
+        asked = {**dict.fromkeys(LENGTHS), **asked}
     objective = terms.resolve(laid_over(method.objective, settings.objective))
-    recipe = replace(method, **asked, objective=objective)
-    recipe.build_optimiser(settings.steps)
-    return recipe
+    validation = settings.validation
+    return replace(method, **asked, objective=objective, validation=validation)
 
 
 def build_prompt(config: PromptConfig) -> PixelPrompt:
@@ -91,7 +102,15 @@ class PixelFit(FitUnit):
     ) -> None:
         self.variant = variant
         self.task = task
-        self.recipe = recipe_of(variant.settings)
+        recipe = recipe_of(variant.settings)
+        self.validation = _validation(recipe)
+        learned, _ = split(self.validation, task, seed)
+        samples = len(learned.train)
+        steps = steps_of(
+            recipe.steps, recipe.epochs, samples, variant.settings.batch_size
+        )
+        self.recipe = replace(recipe, steps=steps, epochs=None)
+        self._optimiser = self.recipe.build_optimiser(steps)
         self._models = models
         self._processes = processes
         self._checkpoint_every = checkpoint_every
@@ -104,6 +123,12 @@ class PixelFit(FitUnit):
     def prompt(self) -> VisualPrompt:
         """The learned prompt, once it is finished."""
         return load_prompt(self.run.path("prompt"))
+
+    def results(self) -> FitResults:
+        """What it says of itself, once it is finished."""
+        results = read(self.run.folder)
+        assert isinstance(results, FitResults)
+        return results
 
     @property
     def planned(self) -> PlannedFit:
@@ -139,30 +164,30 @@ class PixelFit(FitUnit):
         fit = self._prepare()
         encoders = {model.name: model.encoder for model in self.sources()}
         if checkpoint is not None:
-            _check_encoders(run, checkpoint, encoders)
-            fit.load_state(_state(checkpoint))
+            check_encoders(run, checkpoint, encoders)
+            fit.load_state(state_of(checkpoint))
         saved = fit.step
         logged = fit.step
+        news = News(fit)
         yield Progress(stage, fit.step, len(fit), "resumed" if fit.step else "")
         try:
             for step in fit:
                 if self.writes:
-                    run.log(_row(step).as_line())
+                    run.log(row_of(step).as_line())
                     logged = step.index
                     if step.index % self._checkpoint_every == 0:
-                        run.save_checkpoint(_checkpoint(fit.state(), encoders))
+                        run.save_checkpoint(checkpoint_of(fit.state(), encoders))
                         saved = step.index
-                yield Progress(stage, step.index, len(fit), f"loss {step.loss:.3f}")
+                yield Progress(stage, step.index, len(fit), news.of(step))
         finally:
             state = fit.state()
-            if self.writes and saved < state.step < len(fit):
+            if self.writes and saved < state.step and not fit.finished:
+                # a signal may come between a step and its line in the log
                 if state.last is not None and logged < state.step:
-                    run.log(
-                        _row(state.last).as_line()
-                    )  # a signal came between step and log
-                run.save_checkpoint(_checkpoint(state, encoders))
-        if self.writes:
-            self._finish(run, fit, encoders)
+                    run.log(row_of(state.last).as_line())
+                run.save_checkpoint(checkpoint_of(state, encoders))
+        said = self._finish(run, fit, encoders) if self.writes else ""
+        yield Progress(stage, len(fit), len(fit), said)
 
     def _prepare(self) -> Fit:
         settings = self.variant.settings
@@ -174,18 +199,23 @@ class PixelFit(FitUnit):
             self.sources(),
             self.task,
             objective=terms.objective(self.recipe.objective),
-            optimiser=self.recipe.build_optimiser(settings.steps),
+            optimiser=self._optimiser,
             guide=guide,
             batch_size=settings.batch_size,
             micro_batch=settings.micro_batch,
             seed=self.seed,
             diversity=self.recipe.diversity,
             diagnose_every=settings.diagnose_every,
+            validation=self.validation,
             processes=self._processes,
         )
 
-    def _finish(self, run: Run, fit: Fit, encoders: dict[str, str]) -> None:
-        """Save the prompt, then the results, which say that the fit is finished."""
+    def _finish(self, run: Run, fit: Fit, encoders: dict[str, str]) -> str:
+        """Save the prompt, then the results, which say that the fit is finished, and whether it had
+        converged: that sentence.
+        """
+        rows = run.metrics()
+        ended = convergence(fit, [row.get("loss") for row in rows])
         record = {
             "sources": [
                 {"model": name, "encoder": code} for name, code in encoders.items()
@@ -197,6 +227,7 @@ class PixelFit(FitUnit):
             "skipped_terms": list(self.left_out),
             "seed": self.seed,
             "steps": fit.step,
+            "validation": self._validated(fit),
             "library_version": __version__,
         }
         fit.prompt.to_artifact(record).save_pretrained(run.path("prompt"))
@@ -206,18 +237,32 @@ class PixelFit(FitUnit):
             seed=self.seed,
             steps=fit.step,
             skipped=fit.skipped,
-            seconds=sum(float(row.get("seconds") or 0) for row in run.metrics()),
+            seconds=sum(float(row.get("seconds") or 0) for row in rows),
+            longest=len(fit),
+            best_step=None if fit.best is None else fit.best.step,
+            best_score=None if fit.best is None else fit.best.score,
+            converged=ended.converged,
+            convergence=ended.sentence,
             prompt="prompt",
         )
         run.write_results(results.as_json())
         run.drop_checkpoint()
+        return ended.sentence
+
+    def _validated(self, fit: Fit) -> dict[str, Any] | None:
+        """How the prompt was chosen, for its record."""
+        if fit.best is None:
+            return None
+        chosen = {"best_step": fit.best.step, "score": fit.best.score}
+        return {**(self.recipe.validation or {}), **chosen}
 
 
 def _content(
     settings: FitConfig, recipe: Method, task: Task, seed: int
 ) -> dict[str, Any]:
     """Everything that decides what is learned, readable."""
-    asked = settings.model_dump(mode="json", exclude={"task", *OWN_TO_METHODS})
+    by_method = {"task", "validation", *OWN_TO_METHODS}
+    asked = settings.model_dump(mode="json", exclude=by_method)
     return {
         "kind": "pixel-fit",
         "matboard": __version__,
@@ -232,43 +277,5 @@ def _content(
     }
 
 
-def _row(step: Step) -> StepRow:
-    return StepRow(
-        step=step.index,
-        loss=step.loss,
-        losses=step.losses,
-        lr=step.lr,
-        skipped=step.skipped,
-        seconds=round(step.seconds, 4),
-        gradient_norms=step.gradient_norms,
-        gradient_cosines=step.gradient_cosines,
-        per_model=step.per_model if len(step.per_model) > 1 else {},
-        outlier_share=step.outlier_share,
-        float32_cosine=step.float32_cosine,
-    )
-
-
-def _checkpoint(state: FitState, encoders: dict[str, str]) -> Checkpoint:
-    arrays = {name: tensor.numpy() for name, tensor in state.tensors.items()}
-    return Checkpoint(
-        state.step, arrays, {"skipped": state.skipped, "encoders": encoders}
-    )
-
-
-def _state(checkpoint: Checkpoint) -> FitState:
-    tensors = {
-        name: torch.from_numpy(array) for name, array in checkpoint.arrays.items()
-    }
-    return FitState(checkpoint.step, tensors, int(checkpoint.values["skipped"]))
-
-
-def _check_encoders(run: Run, checkpoint: Checkpoint, encoders: dict[str, str]) -> None:
-    before = checkpoint.values["encoders"]
-    changed: Sequence[str] = [
-        name for name in encoders if encoders[name] != before.get(name)
-    ]
-    if changed:
-        raise RunError(
-            f"The source model {changed[0]!r} has other weights than when the fit in {run.folder}"
-            " was begun. Delete that folder to learn anew."
-        )
+def _validation(recipe: Method) -> Validation | None:
+    return Validation(**recipe.validation) if recipe.validation else None

@@ -204,6 +204,8 @@ def _notes(plan: Plan) -> list[str]:
             notes += outlier_notes(shares, label=variant.name, key=key)
         cosines = [row.float32_cosine for row in rows]
         notes += rounding_notes(cosines, label=variant.name, key=key)
+        notes += _unconverged(variant.name, plan.fits_of(variant))
+    notes += _unconverged(ITSELF, plan.on_itself)
     learned_on = {tuple(variant.settings.sources) for variant in plan.variants}
     if len(learned_on) > 1:
         listed = [f"{v.name} on {', '.join(v.settings.sources)}" for v in plan.variants]
@@ -212,3 +214,14 @@ def _notes(plan: Plan) -> list[str]:
             " them was learned on counts as a source."
         )
     return notes + session_notes(plan.all_fits)
+
+
+def _unconverged(variant: str, fits: Sequence[PixelFit]) -> list[str]:
+    """A sentence on those of a variant's fits that learned until their steps ran out."""
+    short = [fit.name for fit in fits if fit.results().converged is False]
+    if not short:
+        return []
+    return [
+        f"{variant}: {len(short)} of {len(fits)} fits had not converged when their steps ran out"
+        f" ({', '.join(short)}); more steps may give better prompts."
+    ]

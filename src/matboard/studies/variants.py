@@ -19,6 +19,7 @@ from matboard.studies.config import (
     StudyConfig,
 )
 from matboard.studies.reading import laid_over, parse
+from matboard.transfer import validation
 from matboard.transfer.conditions import BASELINES, EVERYWHERE, Where
 from matboard.transfer.methods import METHODS, Method
 from matboard.transfer.terms import TASK, TERMS
@@ -26,8 +27,8 @@ from matboard.transfer.terms import TASK, TERMS
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=,-]{0,99}")
 """What a variant may be called: its name becomes a part of file names."""
 UNSAFE = re.compile(r"[^A-Za-z0-9._+-]+")
-
-
+LENGTHS = ("steps", "epochs")
+"""The two ways to say how long is learned."""
 ITSELF = "itself"
 """Name of the variant that is learned on each judged model."""
 
@@ -81,6 +82,10 @@ def fit_variants(config: StudyConfig) -> list[FitVariant]:
             method.
     """
     base = config.model_dump(include=set(Learning.model_fields))
+    judged = {
+        "scorer": config.evaluate.scorers[0],
+        "batch_size": config.evaluate.batch_size,
+    }
     variants = []
     for variant, own in config.methods.items():
         _check_name(variant)
@@ -92,8 +97,15 @@ def fit_variants(config: StudyConfig) -> list[FitVariant]:
             forms = _forms(
                 config.objective, METHODS[method], asked.get("objective", {})
             )
-            raw = laid_over({**base, "objective": forms}, asked)
-            settings = parse(FitConfig, raw, "", under=f"methods.{variant}")
+            raw = laid_over({**_without_length(base, asked), "objective": forms}, asked)
+            under = f"methods.{variant}"
+            raw["validation"] = validation.resolve(
+                METHODS[method].validation,
+                raw["validation"],
+                judged,
+                key=f"{under}.{validation.KEY}",
+            )
+            settings = parse(FitConfig, raw, "", under=under)
             variants.append(FitVariant(name, settings))
     return variants
 
@@ -186,6 +198,13 @@ def _check_name(variant: str) -> None:
             f"{variant!r} cannot be a variant's name, which becomes part of file names; use"
             " letters, digits, '.', '_', '+', '=', ',' and '-'."
         )
+
+
+def _without_length(base: dict[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
+    """A variant that says how long it learns says it in its own unit."""
+    if any(asked.get(key) is not None for key in LENGTHS):
+        return {**base, **dict.fromkeys(LENGTHS)}
+    return base
 
 
 def _forms(

@@ -211,23 +211,34 @@ def prompt_content(prompt: VisualPrompt) -> str:
 
 
 def _score(unit: Judged, batch_size: int) -> Scored:
-    prompt = unit.prompt
-    samples = unit.task.test
+    return score(unit.model, unit.task.test, unit.prompt, unit.scorer, batch_size)
+
+
+def score(
+    model: FrozenModel,
+    samples: Sequence[Sample],
+    prompt: VisualPrompt | None,
+    scorer: Scorer,
+    batch_size: int,
+) -> Scored:
+    """What a model says of samples with a prompt on their pictures; None: of the pictures as they
+    are.
+    """
     widest = max(len(sample.candidates) for sample in samples)
     scores: list[NDArray[np.float64]] = []
     texts: list[str] = []
     for start in range(0, len(samples), batch_size):
         part = samples[start : start + batch_size]
         pictures = [show(prompt, sample.load()) for sample in part]
-        if unit.scorer == "ranking":
-            scores.append(_rank(unit.model, pictures, part, widest))
+        if scorer == "ranking":
+            scores.append(_rank(model, pictures, part, widest))
             continue
-        said = _generate(unit.model, pictures, part)
+        said = _generate(model, pictures, part)
         texts += said
         scores.append(
             np.stack([_verdict(*pair) for pair in zip(said, part, strict=True)])
         )
-    labels = [sample.label if unit.scorer == "ranking" else 0 for sample in samples]
+    labels = [sample.label if scorer == "ranking" else 0 for sample in samples]
     return Scored(np.concatenate(scores), np.array(labels), tuple(texts))
 
 

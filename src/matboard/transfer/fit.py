@@ -19,7 +19,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from matboard.errors import ConfigError, FitError, RunError
+from matboard.errors import FitError
 from matboard.models.capabilities import Guide, Learnable
 from matboard.prompts.pixel import PixelPrompt
 from matboard.tasks.task import Task
@@ -32,12 +32,11 @@ from matboard.transfer.optimisers import Optimiser, Slope
 from matboard.transfer.pictures import PictureRule
 from matboard.transfer.processes import Processes
 from matboard.transfer.rounding import float32_cosine
-from matboard.transfer.steps import FitState, Step
+from matboard.transfer.steps import BEST, DELTA, FitState, Step
+from matboard.transfer.validation import Best, Validation, split
+from matboard.transfer.validator import Validator, Verdict
 
 __all__ = ["Fit", "FitState", "Processes", "Step", "fit"]
-
-DELTA = "delta"
-"""Name of the learned values among a state's tensors."""
 
 
 class Fit(Iterator[Step]):
@@ -60,14 +59,16 @@ class Fit(Iterator[Step]):
         diversity: random flips and crops of the picture (not of the prompt).
         diagnose_every: on every so-manieth step the terms' gradients are taken apart, which costs
             one more backward pass; 0 never.
+        validation: holds out a part of the training samples, keeps the prompt that is best on
+            them, and may end the fit before its last step; None learns from all of them.
         processes: None asks Accelerate.
 
     Raises:
         ConfigError: no model, no guide where one is needed, or a batch that its processes or parts
             cannot share.
-        ModelError: a model lacks what a term needs.
+        ModelError: a model lacks what a term or validation needs.
         PreprocessingMismatch: a model or the guide cannot be learned on; see ``refusal``.
-        TaskError: samples lack what a term needs.
+        TaskError: samples lack what a term or validation needs, or validation leaves none.
     """
 
     def __init__(
@@ -84,26 +85,35 @@ class Fit(Iterator[Step]):
         seed: int = 0,
         diversity: bool = True,
         diagnose_every: int = 10,
+        validation: Validation | None = None,
         processes: Processes | None = None,
     ) -> None:
         self.processes = processes or Processes.here()
         guide = needed_guide(objective, guide)
         check_models(models, guide, objective)
         check_samples(task, objective)
-        self._parts = _count_parts(batch_size, micro_batch, self.processes)
+        self._parts = self.processes.count_parts(batch_size, micro_batch)
         self.prompt = prompt
         self.models = list(models)
-        self.task = task
+        self.task, held = split(validation, task, seed)
+        self.validation = validation
         self.objective = objective
         self.optimiser = optimiser
         self.diagnose_every = diagnose_every
         self.batches = Batches(
-            task.train, prompt.canvas, batch_size, seed, diversity, task.mirror
+            self.task.train, prompt.canvas, batch_size, seed, diversity, task.mirror
         )
         self.guide = guide
         self._backward = self._new_backward()
         values = prompt.delta.detach()
-        self._done = FitState(0, {DELTA: values, **optimiser.memory(values)})
+        tensors = {DELTA: values, **optimiser.memory(values)}
+        self._validator = None
+        if validation is not None and held is not None:
+            tensors[BEST] = values
+            self._validator = Validator(
+                validation, held, self.models, prompt, self.processes
+            )
+        self._done = FitState(0, tensors)
         self._started = False
 
     def __len__(self) -> int:
@@ -132,6 +142,25 @@ class Fit(Iterator[Step]):
         """How many of them changed nothing, because their gradient was not finite."""
         return self._done.skipped
 
+    @property
+    def best(self) -> Best | None:
+        """The best prompt so far, which is the fit's at its end; None without validation, and
+        before the first step.
+        """
+        return self._done.best
+
+    @property
+    def stopped(self) -> bool:
+        """Whether validation has ended it: no better score for so long."""
+        if self.validation is None or self.best is None:
+            return False
+        return self.best.stops(self.validation)
+
+    @property
+    def finished(self) -> bool:
+        """Whether no step is left."""
+        return self.stopped or self.step >= len(self)
+
     def run(self) -> list[Step]:
         """Make all the steps that are left. Raises FitError like iterating."""
         return list(self)
@@ -140,10 +169,10 @@ class Fit(Iterator[Step]):
         """One step. Raises FitError at the end where every step was skipped."""
         self._started = True
         self._settle()
-        if self.step >= len(self):
-            if self.skipped >= len(self):
+        if self.finished:
+            if self.skipped >= self.step:
                 raise FitError(
-                    f"None of the {len(self)} steps changed the prompt, because no gradient was"
+                    f"None of the {self.step} steps changed the prompt, because no gradient was"
                     " finite. Learn in float32, on models whose weights are finite, or with smaller"
                     " weights of the objective's terms."
                 )
@@ -154,17 +183,17 @@ class Fit(Iterator[Step]):
         """A copy of everything needed to go on after the last completed step."""
         done = self._done
         tensors = {name: tensor.cpu().clone() for name, tensor in done.tensors.items()}
-        return FitState(done.step, tensors, done.skipped, done.last)
+        return replace(done, tensors=tensors)
 
     def load_state(self, state: FitState) -> None:
         """Go on from where `state` was taken. Raises RunError for the state of another fit."""
         self._started = True
-        self._refuse_foreign(state)
+        self._done.refuse_foreign(state, len(self))
         device = self.prompt.delta.device
         tensors = {
             name: t.detach().clone().to(device) for name, t in state.tensors.items()
         }
-        self._done = FitState(state.step, tensors, state.skipped)
+        self._done = replace(state, tensors=tensors, last=None)
         self._settle()
 
     # -- one step
@@ -180,9 +209,14 @@ class Fit(Iterator[Step]):
         if bool(slope.values.isfinite().all() and slope.canvas.isfinite().all()):
             tensors = self._updated(slope)
             skipped = now.skipped
+        verdict = Verdict()
+        if self._validator is not None:
+            last_step = now.step + 1 == len(self)
+            verdict = self._validator.verdict(now, tensors[DELTA], last_step)
         seconds = time.perf_counter() - started
-        last = self._report(gradients, skipped, seconds)
-        return FitState(now.step + 1, tensors, skipped, last)
+        last = self._report(gradients, verdict, skipped, seconds)
+        kept = {**tensors, **verdict.kept}
+        return FitState(now.step + 1, kept, skipped, last, verdict.best)
 
     def _complete(self, done: FitState) -> Step:
         """Make a step count. One assignment does it, so that a signal comes before it or after."""
@@ -192,8 +226,14 @@ class Fit(Iterator[Step]):
         return done.last
 
     def _settle(self) -> None:
-        """Give the prompt the learned values of the last completed step."""
-        self.prompt.delta.data = self._done.tensors[DELTA]
+        """Give the prompt the learned values of the last completed step; at the end those of the
+        best one, where there is validation.
+        """
+        tensors = self._done.tensors
+        values = tensors[DELTA]
+        if self.finished:
+            values = tensors.get(BEST, values)
+        self.prompt.delta.data = values
 
     def _gradients(self, step: int) -> Gradients:
         """At the canvas, over the whole batch."""
@@ -253,11 +293,13 @@ class Fit(Iterator[Step]):
     @torch.no_grad()
     def _updated(self, slope: Slope) -> dict[str, Tensor]:
         now = self._done
-        memory = {name: tensor for name, tensor in now.tensors.items() if name != DELTA}
-        update = self.optimiser.update(now.tensors[DELTA], slope, now.step, memory)
+        values = now.tensors[DELTA]
+        update = self.optimiser.update(values, slope, now.step, now.memory)
         return {DELTA: self.prompt.projected(update.values), **update.memory}
 
-    def _report(self, gradients: Gradients, skipped: int, seconds: float) -> Step:
+    def _report(
+        self, gradients: Gradients, verdict: Verdict, skipped: int, seconds: float
+    ) -> Step:
         losses = {name: float(value) for name, value in gradients.losses.items()}
         loss = sum(
             term.sign * term.weight * losses[term.name] for term in self.objective.terms
@@ -272,24 +314,11 @@ class Fit(Iterator[Step]):
             gradient_norms=gradients.norms(),
             gradient_cosines=gradients.cosines(self.prompt.mask),
             per_model=gradients.per_model(),
+            validation=verdict.scores,
+            references=verdict.references,
             outlier_share=gradients.outlier_share,
             float32_cosine=gradients.float32_cosine,
         )
-
-    def _refuse_foreign(self, state: FitState) -> None:
-        expected = {
-            name: tuple(tensor.shape) for name, tensor in self._done.tensors.items()
-        }
-        came = {name: tuple(tensor.shape) for name, tensor in state.tensors.items()}
-        if came != expected:
-            raise RunError(
-                f"The state of another fit came: its tensors are {came}, this fit's are {expected}."
-            )
-        if not 0 <= state.step <= len(self):
-            raise RunError(
-                f"The state of another fit came: it is at step {state.step} of a fit of"
-                f" {len(self)} steps."
-            )
 
 
 def fit(
@@ -303,9 +332,11 @@ def fit(
     batch_size: int = 16,
     seed: int = 0,
     diversity: bool = True,
+    validation: Validation | None = None,
 ) -> Fit:
     """Learn ``prompt`` on frozen ``models``: an iterator of `Step`, ``optimiser.schedule.steps``
-    long. Nothing is learned before it is iterated or `Fit.run`. See `Fit`.
+    long, or less where ``validation`` ends it. Nothing is learned before it is iterated or
+    `Fit.run`. See `Fit`.
     """
     return Fit(
         prompt,
@@ -317,22 +348,5 @@ def fit(
         batch_size=batch_size,
         seed=seed,
         diversity=diversity,
+        validation=validation,
     )
-
-
-def _count_parts(batch_size: int, micro_batch: int | None, processes: Processes) -> int:
-    """How many parts a batch is cut into. Raises ConfigError where it cannot be."""
-    if batch_size < 1 or batch_size % processes.count:
-        raise ConfigError(
-            f"A batch of {batch_size} cannot be shared by {processes.count} processes; make it a"
-            " multiple."
-        )
-    share = batch_size // processes.count
-    if micro_batch is None:
-        return processes.count
-    if micro_batch < 1 or share % micro_batch:
-        raise ConfigError(
-            f"A process's share of {share} samples cannot be cut into parts of {micro_batch};"
-            " make micro_batch a divisor."
-        )
-    return batch_size // micro_batch

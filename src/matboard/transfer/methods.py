@@ -28,6 +28,9 @@ class Method:
         per_picture: what becomes of each picture's gradient before they are summed; see
             `pictures.PictureRule`.
         objective: term → options; see `terms.objective`.
+        steps, epochs: how long it learns, at most where there is validation; one of them.
+        validation: options of `validation.Validation`; None: it learns from every training sample
+            and makes all its steps.
     """
 
     optimiser: str
@@ -38,6 +41,9 @@ class Method:
     norm_scope: Literal["full", "prompt"] | None = None
     per_picture: PerPicture = "sum"
     objective: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    steps: int | None = None
+    epochs: float | None = None
+    validation: Mapping[str, Any] | None = None
 
     def build_optimiser(self, steps: int) -> Optimiser:
         """The optimiser of a run of ``steps`` steps. Raises ConfigError for a wrong setting."""
@@ -51,25 +57,28 @@ class Method:
 
 
 METHODS: dict[str, Method] = {
-    # Bahng et al. (arXiv 2203.17274): SGD, lr 40, momentum 0.9, cosine per step; their warm-up is
-    # 1,000 of about 200,000 steps, here none.
+    # Bahng et al. (arXiv 2203.17274): SGD, lr 40, momentum 0.9, cosine per step, 1,000 epochs;
+    # their warm-up is 1,000 of about 200,000 steps, here none.
     "vp": Method(
         optimiser="gradient_descent",
         lr=40.0,
         schedule="cosine",
         diversity=False,
+        epochs=1000,
     ),
-    # Wu et al. (arXiv 2212.10556), as the TVP authors run it: lr 10, constant within an epoch; the
-    # norm over the whole canvas is their code's, the paper does not say.
+    # Wu et al. (arXiv 2212.10556), 1,000 epochs; lr 10, constant within an epoch, as the TVP
+    # authors run it; the norm over the whole canvas is their code's, the paper does not say.
     "evp": Method(
         optimiser="normalised_gradient",
         lr=10.0,
         schedule="constant",
         diversity=True,
         norm_scope="full",
+        epochs=1000,
     ),
     # Zhang et al. (arXiv 2404.11207): EVP and two terms more; 0.005 and 0.001 are the authors' for
-    # MiniGPT-4 on CIFAR-10, with their code's forms of the terms.
+    # MiniGPT-4 on CIFAR-10, with their code's forms of the terms; so are the 3,125 steps, one epoch
+    # over CIFAR-10 at batch 16 (their README).
     "tvp": Method(
         optimiser="normalised_gradient",
         lr=10.0,
@@ -80,18 +89,22 @@ METHODS: dict[str, Method] = {
             "feature_consistency": {"weight": 0.005},
             "semantic_enrichment": {"weight": 0.001},
         },
+        steps=3125,
     ),
-    # Ours: what is judged is what is learned, and large normalised steps, which carry over to other
-    # models better than small ones (docs/log.md).
+    # Ours: what is judged is what is learned; no picture counts for more than the median one; large
+    # normalised steps. All three carry over to other models (docs/log.md).
     "matboard": Method(
         optimiser="normalised_gradient",
         lr=30.0,
         schedule="cosine",
         diversity=True,
         norm_scope="prompt",
+        per_picture="clip",
         objective={
             "task_loss": {"weight": 0.1},
             "candidate_contrast": {"weight": 1.0},
         },
+        steps=600,
+        validation={},
     ),
 }

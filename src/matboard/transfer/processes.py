@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from matboard.errors import ConfigError
+
 
 @dataclass(frozen=True)
 class Processes:
@@ -29,6 +31,23 @@ class Processes:
         # left to itself it joins no processes on CPUs
         state = PartialState(cpu=not torch.cuda.is_available())
         return cls(state.process_index, state.num_processes)
+
+    def count_parts(self, batch_size: int, micro_batch: int | None) -> int:
+        """How many parts a batch is cut into. Raises ConfigError where it cannot be."""
+        if batch_size < 1 or batch_size % self.count:
+            raise ConfigError(
+                f"A batch of {batch_size} cannot be shared by {self.count} processes; make it a"
+                " multiple."
+            )
+        share = batch_size // self.count
+        if micro_batch is None:
+            return self.count
+        if micro_batch < 1 or share % micro_batch:
+            raise ConfigError(
+                f"A process's share of {share} samples cannot be cut into parts of {micro_batch};"
+                " make micro_batch a divisor."
+            )
+        return batch_size // micro_batch
 
     def parts(self, count: int) -> range:
         """Which of a batch's ``count`` parts are ours."""

@@ -28,6 +28,11 @@ VERDICTS = ("right", "wrong", "unparsable")
 """Columns of a generation's scores."""
 
 
+def metric_of(task: Task, scorer: Scorer) -> str:
+    """What a task's samples are scored with: what is written is right or not."""
+    return "accuracy" if scorer == "generation" else task.metric
+
+
 @dataclass(frozen=True)
 class Scored:
     """What one model said about every test sample under one condition and seed.
@@ -104,7 +109,7 @@ class TransferTable:
 
     def metric(self, task: Task, scorer: Scorer) -> str:
         """What a task's samples are scored with."""
-        return "accuracy" if scorer == "generation" else task.metric
+        return metric_of(task, scorer)
 
     def results(self) -> TransferResults:
         """Every cell with n, 95 % interval, and paired differences; and what they come to over
