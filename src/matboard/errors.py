@@ -11,6 +11,7 @@ MatboardError                 what came, what was expected, what to do
     │   └── PreprocessingMismatch   our differentiable processor differs from the official one
     ├── FitError              a fit that learned nothing
     ├── HubError              a repository that the Hugging Face Hub does not give or take
+    ├── PredictionsError      a file of a model's predictions
     ├── RunError              a run folder that cannot be created, resumed or read
     └── MissingExtra          a library that is installed only when asked for
 """
@@ -95,6 +96,10 @@ class HubError(InputError):
     """The Hugging Face Hub does not give or take a repository; the text is a clause that says
     why.
     """
+
+
+class PredictionsError(InputError):
+    """A file of a model's predictions cannot be used."""
 
 
 class RunError(InputError):

@@ -10,11 +10,14 @@ text and small pictures.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import tempfile
 from pathlib import Path
 
+from matboard.studies.choice import Asked
+from matboard.studies.choosing import choose
 from matboard.studies.config import ContinualConfig, StudyConfig
 from matboard.studies.progress import Progress
 from matboard.studies.prompts import study
@@ -77,14 +80,23 @@ STREAM = {
         "ridge": {},
     },
 }
+CHOICE = {
+    "prompts": ["transfer"],
+    "model": "tiny-bliva",
+    "task": "scenes-recognition",
+    "asked": Asked(pictures=24),
+}
 
 
 def record(folder: Path) -> None:
-    """Run both studies in ``folder``."""
+    """Run both studies in ``folder``, and choose among what the first has learned."""
     for event in study(parse(StudyConfig, TRANSFER, "transfer"), folder / "transfer"):
         _show(event)
     for event in continual(parse(ContinualConfig, STREAM, "stream"), folder / "stream"):
         _show(event)
+    with contextlib.chdir(folder):  # so that no path of this machine is recorded
+        for event in choose(out=Path("choice"), **CHOICE):
+            _show(event)
 
 
 def keep(folder: Path, target: Path) -> None:
@@ -96,7 +108,8 @@ def keep(folder: Path, target: Path) -> None:
                 continue
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(file, place)
-    for name, command in (("transfer", "fit"), ("stream", "continual")):
+    commands = {"transfer": "fit", "stream": "continual", "choice": "select"}
+    for name, command in commands.items():
         said = {"python": "3.11.0", "command": ["matboard", command, "my config.yaml"]}
         for file in (target / name).rglob("environment.json"):
             file.write_text(json.dumps(said, indent=1), encoding="utf-8")
@@ -110,7 +123,7 @@ def main() -> None:
     """Replace what is recorded."""
     with tempfile.TemporaryDirectory() as made:
         record(Path(made))
-        for name in ("transfer", "stream"):
+        for name in ("transfer", "stream", "choice"):
             shutil.rmtree(HERE / name, ignore_errors=True)
         keep(Path(made), HERE)
 

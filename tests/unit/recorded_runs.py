@@ -10,6 +10,7 @@ from matboard.results import StreamResults, TransferResults, read
 RECORDED = Path(__file__).parents[1] / "recorded"
 TRANSFER = RECORDED / "transfer"
 STREAM = RECORDED / "stream"
+CHOICE = RECORDED / "choice"
 
 
 def transfer_results() -> TransferResults:

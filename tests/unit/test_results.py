@@ -74,8 +74,8 @@ WRONG = [
     ),
     (
         {"schema": 2, "kind": "poem"},
-        " are of kind 'poem'; expected one of transfer, stream, plan, fit, stream-fit, selection."
-        " " + ANEW,
+        " are of kind 'poem'; expected one of transfer, stream, plan, fit, stream-fit, selection,"
+        " choice. " + ANEW,
     ),
     (
         {"schema": 2, "kind": "transfer", "colour": 1},

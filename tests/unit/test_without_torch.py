@@ -53,6 +53,9 @@ STREAM = """backbone: {model: tiny-vit}
 task: {name: scenes-things}
 learners: {means: {method: class-means}}
 """
+PREDICTIONS = "id,prompt,right\n" + "".join(
+    f"{number},none,0\n{number},a,1\n" for number in range(9)
+)
 COMMANDS = [
     ["demo", "--out", "run"],
     ["fit", "fit.yaml", "--out", "run"],
@@ -86,6 +89,7 @@ FREE = [
     ["list", "metrics"],
     ["list", "prompts"],
     ["zoo", "list"],
+    ["select", "--predictions", "said.csv", "--out", "choice"],
 ]
 
 
@@ -94,6 +98,7 @@ def said(tmp_path_factory):
     folder = tmp_path_factory.mktemp("without_torch")
     (folder / "fit.yaml").write_text(CONFIG)
     (folder / "stream.yaml").write_text(STREAM)
+    (folder / "said.csv").write_text(PREDICTIONS)
     asked = {"commands": COMMANDS + FREE, "python": PYTHON}
     command = [sys.executable, "-c", SCRIPT]
     done = subprocess.run(
@@ -130,5 +135,6 @@ def test_what_needs_no_torch_works_without_it(said, words):
     assert said[" ".join(words)] == [0, ""]
 
 
-def test_nothing_is_left_behind(said):
-    assert said["files"] == ["fit.yaml", "stream.yaml"]
+def test_only_what_works_leaves_something_behind(said):
+    given = ["fit.yaml", "said.csv", "stream.yaml"]
+    assert said["files"] == ["choice", *given]

@@ -21,6 +21,7 @@ from matboard.cli.evaluate import evaluate
 from matboard.cli.fit import fit
 from matboard.cli.listing import list_names
 from matboard.cli.report import report
+from matboard.cli.select import select
 from matboard.cli.zoo import zoo
 from matboard.errors import MatboardError
 from matboard.extras import needed
@@ -31,6 +32,7 @@ app = typer.Typer(
         "Visual prompts: a border of pixels, learned once, that makes frozen vision-language models"
         " better at a task.\n\nStart with [bold]matboard demo[/bold]; then [bold]matboard"
         " fit[/bold] a prompt on one model, [bold]matboard evaluate[/bold] it on others,"
+        " [bold]matboard select[/bold] what helps your own model,"
         " [bold]matboard apply[/bold] it to pictures. [bold]matboard continual[/bold] learns"
         " prompts through a stream of tasks."
     ),
@@ -44,7 +46,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, fit, evaluate, apply, continual, report):
+for command in (demo, fit, evaluate, select, apply, continual, report):
     app.command()(command)
 app.command("list")(list_names)
 app.add_typer(zoo, name="zoo")

@@ -2,6 +2,7 @@
 streams. Never imports torch.
 """
 
+from matboard.report.choice import choice_text
 from matboard.report.page import write_report
 from matboard.report.stream.table import continual_table_csv, continual_table_text
 from matboard.report.transfer.as_csv import transfer_table_csv
@@ -9,6 +10,7 @@ from matboard.report.transfer.markdown import transfer_table_markdown
 from matboard.report.transfer.text import transfer_table_text
 
 __all__ = [
+    "choice_text",
     "continual_table_csv",
     "continual_table_text",
     "transfer_table_csv",

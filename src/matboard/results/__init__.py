@@ -3,6 +3,7 @@
 Each file has one model and bears its schema's number; ``docs/schema/`` holds the JSON schemas.
 """
 
+from matboard.results.choice import ChoiceResults
 from matboard.results.fits import FitResults, PlannedFit, StreamFitResults, StudyPlan
 from matboard.results.parts import SCHEMA, Difference, Interval
 from matboard.results.reading import Results, json_schemas, read
@@ -13,6 +14,7 @@ from matboard.results.transfer import TransferResults
 
 __all__ = [
     "SCHEMA",
+    "ChoiceResults",
     "Difference",
     "FitResults",
     "Interval",

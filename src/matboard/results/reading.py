@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 from pydantic import ValidationError
 
 from matboard.errors import RunError
+from matboard.results.choice import ChoiceResults
 from matboard.results.fits import FitResults, StreamFitResults, StudyPlan
 from matboard.results.parts import SCHEMA
 from matboard.results.selection import SelectionResults
@@ -24,6 +25,7 @@ Results: TypeAlias = (
     | FitResults
     | StreamFitResults
     | SelectionResults
+    | ChoiceResults
 )
 
 _KINDS: dict[str, type[Results]] = {
@@ -33,6 +35,7 @@ _KINDS: dict[str, type[Results]] = {
     "fit": FitResults,
     "stream-fit": StreamFitResults,
     "selection": SelectionResults,
+    "choice": ChoiceResults,
 }
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from matboard.errors import ConfigError
 from matboard.prompts.artifact import VisualPrompt, load_prompt
-from matboard.results.transfer import PromptFacts
+from matboard.results.shown import PromptFacts
 from matboard.runs import Run, address
 from matboard.studies.config import EvaluateConfig
 from matboard.studies.engine import Together, already_made
@@ -16,8 +16,14 @@ from matboard.studies.judging import Judging
 from matboard.studies.loading import Models, load_distinct, look_up
 from matboard.studies.progress import Progress
 from matboard.studies.reading import parse
-from matboard.transfer.conditions import BASELINES, EVERYWHERE, Learned, geometry_words
-from matboard.transfer.evaluate import check_tasks, prompt_content
+from matboard.transfer.conditions import (
+    BASELINES,
+    EVERYWHERE,
+    Learned,
+    geometry_words,
+    prompt_content,
+)
+from matboard.transfer.evaluate import check_tasks
 
 NAME = "prompt"
 """What the prompt is called in its table."""

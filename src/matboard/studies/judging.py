@@ -15,12 +15,8 @@ import numpy as np
 
 from matboard.models.capabilities import FrozenModel
 from matboard.prompts.record import Score
-from matboard.results.transfer import (
-    Precision,
-    PromptFacts,
-    Scorer,
-    TransferResults,
-)
+from matboard.results.shown import PromptFacts
+from matboard.results.transfer import Precision, Scorer, TransferResults
 from matboard.runs import Run, replace_atomically
 from matboard.studies.config import EvaluateConfig
 from matboard.studies.engine import Executor, Unit, alone, already_made

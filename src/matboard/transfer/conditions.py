@@ -8,6 +8,7 @@ each prompt is compared with those of its own.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -103,6 +104,12 @@ class _Geometry:
 def show(prompt: VisualPrompt | None, picture: Image) -> Image:
     """The picture a model gets to see."""
     return picture if prompt is None else prompt.apply(picture)
+
+
+def prompt_content(prompt: VisualPrompt) -> str:
+    """The content address of what a prompt does to a picture."""
+    geometry = repr((prompt.canvas, prompt.layout, prompt.patch))
+    return hashlib.sha256(prompt.perturbation.tobytes() + geometry.encode()).hexdigest()
 
 
 def geometry_words(prompt: VisualPrompt) -> str:

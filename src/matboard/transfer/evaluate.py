@@ -19,7 +19,13 @@ from matboard.models.capabilities import FrozenModel, Generates, Ranks, require
 from matboard.prompts.artifact import VisualPrompt
 from matboard.results.transfer import Scorer
 from matboard.tasks.task import Sample, Task
-from matboard.transfer.conditions import Showing, as_learned, conditions, show
+from matboard.transfer.conditions import (
+    Showing,
+    as_learned,
+    conditions,
+    prompt_content,
+    show,
+)
 from matboard.transfer.table import VERDICTS, Scored, TransferTable
 
 ABILITIES: dict[Scorer, type[FrozenModel]] = {"ranking": Ranks, "generation": Generates}
@@ -202,12 +208,6 @@ def check_kinds(prompts: object, models: object, tasks: Sequence[object]) -> Non
             raise ConfigError(
                 f"{task!r} is no task; give what load_task returns, or several."
             )
-
-
-def prompt_content(prompt: VisualPrompt) -> str:
-    """The content address of what a prompt does to a picture."""
-    geometry = repr((prompt.canvas, prompt.layout, prompt.patch))
-    return hashlib.sha256(prompt.perturbation.tobytes() + geometry.encode()).hexdigest()
 
 
 def _score(unit: Judged, batch_size: int) -> Scored:
