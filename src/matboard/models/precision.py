@@ -19,6 +19,11 @@ MIXED = "mixed"
 """The precision in which a model's eye is in float32 and all else in bfloat16."""
 
 
+def of_an_eye(dtype: torch.dtype | str | None) -> torch.dtype | str:
+    """The precision of a model that is all eye: float32 where none is given, and for mixed."""
+    return torch.float32 if dtype is None or dtype == MIXED else dtype
+
+
 def keep_eye_exact(model: Any, eye: Any, exact: Any) -> None:
     """Give the eye of a model in lower precision its weights in float32, and let it hand on what
     it sees in the model's precision.
