@@ -128,9 +128,8 @@ def failures(results: TransferResults) -> list[str]:
 
 def _learning(run: RunFolder, results: TransferResults | None) -> dict[str, Any]:
     """A single fit: quantities of one kind together. Several: one line a variant."""
-    labels = (
-        {method.name: method.label for method in results.methods} if results else {}
-    )
+    learned = (*results.methods, *results.bounds) if results else ()
+    labels = {condition.name: condition.label for condition in learned}
     planned = [fit.variant for fit in run.fits]
     names = list(dict.fromkeys([*labels, *planned]))
     steps = {labels.get(name, name): run.steps_of(name) for name in names}
