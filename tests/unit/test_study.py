@@ -151,6 +151,14 @@ def test_what_cannot_be_had_is_said_before_a_folder_is_made(
     assert not (tmp_path / "run").exists()
 
 
+def test_a_variant_can_learn_without_the_task_loss(tmp_path):
+    contrast = {"task_loss": {"weight": 0}, "candidate_contrast": {"weight": 1}}
+    own = {"objective": contrast}
+    run(tmp_path / "run", methods={"vp": own}, evaluate={"examples": 0})
+    rows = [read_step(row) for row in Run(tmp_path / "run").metrics()]
+    assert {tuple(row.losses) for row in rows} == {("candidate_contrast",)}
+
+
 def test_tvp_without_its_guide_is_called_so(tmp_path):
     run(
         tmp_path / "run",

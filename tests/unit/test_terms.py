@@ -193,6 +193,14 @@ def test_a_term_of_weight_0_is_as_if_it_were_not_there():
     assert not Objective(SemanticEnrichment(weight=0.0)).needs.guide
 
 
+def test_without_the_task_loss_it_stays_without_when_it_is_read_again():
+    asked = {"task_loss": {"weight": 0}, "feature_consistency": {"weight": 1}}
+    resolved = terms.resolve(asked)
+    assert resolved["task_loss"] == {"weight": 0}
+    assert [t.name for t in terms.objective(resolved).terms] == ["feature_consistency"]
+    assert terms.resolve(resolved) == resolved
+
+
 @pytest.mark.parametrize(
     ("asked", "error", "said"),
     [

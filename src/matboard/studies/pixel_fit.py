@@ -33,6 +33,7 @@ from matboard.tasks.task import Task
 from matboard.transfer import terms
 from matboard.transfer.convergence import convergence
 from matboard.transfer.fit import Fit, Processes
+from matboard.transfer.mapping import kept_mappings
 from matboard.transfer.methods import METHODS, Method
 from matboard.transfer.validation import Validation, split, steps_of
 
@@ -116,6 +117,8 @@ class PixelFit(FitUnit):
         self._checkpoint_every = checkpoint_every
         machine = {"threads": torch.get_num_threads(), "processes": processes.count}
         content = _content(variant.settings, self.recipe, task, seed)
+        if settled := models.settings(variant.settings.sources):
+            content["models"] = settled
         super().__init__(
             store, variant.title, seed, content, machine, writes=processes.index == 0
         )
@@ -146,7 +149,10 @@ class PixelFit(FitUnit):
     def left_out(self) -> tuple[str, ...]:
         """Terms of the method's objective that this variant learns without."""
         own = METHODS[self.variant.settings.method].objective
-        return tuple(name for name in own if name not in self.recipe.objective)
+        counted = [
+            name for name, said in self.recipe.objective.items() if said["weight"]
+        ]
+        return tuple(name for name in own if name not in counted)
 
     def sources(self) -> list[Learnable]:
         """The models that it is learned on. Raises ModelError where one cannot be learned on."""
@@ -230,7 +236,10 @@ class PixelFit(FitUnit):
             "validation": self._validated(fit),
             "library_version": __version__,
         }
-        fit.prompt.to_artifact(record).save_pretrained(run.path("prompt"))
+        learned = fit.prompt.to_artifact(record)
+        if mappings := kept_mappings(fit.models, self.task.train, learned):
+            learned = fit.prompt.to_artifact({**record, "label_mappings": mappings})
+        learned.save_pretrained(run.path("prompt"))
         results = FitResults(
             variant=self.variant.name,
             method=self.variant.settings.method,
