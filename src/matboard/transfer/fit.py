@@ -23,7 +23,7 @@ from matboard.errors import FitError
 from matboard.models.capabilities import Guide, Learnable
 from matboard.prompts.pixel import PixelPrompt
 from matboard.tasks.task import Task
-from matboard.transfer.backward import Backward, Part
+from matboard.transfer.backward import Backward
 from matboard.transfer.batches import Batches
 from matboard.transfer.checks import check_models, check_samples, needed_guide
 from matboard.transfer.gradients import Gradients
@@ -118,7 +118,7 @@ class Fit(Iterator[Step]):
         if validation is not None and held is not None:
             tensors[BEST] = values
             self._validator = Validator(
-                validation, held, self.models, prompt, self.processes
+                validation, held, self._mappings, prompt, self.processes
             )
         self._done = FitState(0, tensors)
         self._started = False
@@ -209,7 +209,8 @@ class Fit(Iterator[Step]):
     def _next(self, started: float) -> FitState:
         """What the next step leads to; nothing is changed yet."""
         now = self._mapped(self._done)
-        gradients = self._gradients(now.step)
+        apart = bool(self.diagnose_every) and now.step % self.diagnose_every == 0
+        gradients = self._backward.at(now.step, self.prompt, self._parts, apart)
         slope = self._slope(gradients)
         tensors = now.tensors
         skipped = now.skipped + 1
@@ -249,17 +250,6 @@ class Fit(Iterator[Step]):
         self._mappings.settle(tensors)
         return replace(now, tensors=tensors)
 
-    def _gradients(self, step: int) -> Gradients:
-        """At the canvas, over the whole batch."""
-        apart = bool(self.diagnose_every) and step % self.diagnose_every == 0
-        parts = []
-        for index in self.processes.parts(self._parts):
-            batch = self.batches.at(step, index, self._parts)
-            with torch.no_grad():
-                canvases = self.prompt(batch.images.to(self.prompt.delta.device))
-            parts.append(Part(batch, canvases))
-        return self._backward.gradients(parts, apart)
-
     def _slope(self, gradients: Gradients) -> Slope:
         """The canvas gradient, carried into the learned values.
 
@@ -283,12 +273,9 @@ class Fit(Iterator[Step]):
         self, gradients: Gradients, verdict: Verdict, skipped: int, seconds: float
     ) -> Step:
         losses = {name: float(value) for name, value in gradients.losses.items()}
-        loss = sum(
-            term.sign * term.weight * losses[term.name] for term in self.objective.terms
-        )
         return Step(
             index=self.step + 1,
-            loss=loss,
+            loss=self.objective.total(losses),
             losses=losses,
             lr=self.optimiser.schedule.at(self.step),
             skipped=skipped,
