@@ -263,6 +263,22 @@ def test_a_term_that_hardly_counts_is_noted(tmp_path):
     assert "so it hardly counts" in note
 
 
+def test_models_are_judged_in_the_precision_asked_for(tmp_path):
+    asked = {"steps": 1, "methods": {"vp": {}}, "precision": "bfloat16"}
+    run(tmp_path / "learned", tmp_path / "store", **asked)
+    run(
+        tmp_path / "exact",
+        tmp_path / "store",
+        **asked,
+        evaluate={"precision": "mixed", "examples": 0},
+    )
+    learned, exact = read(tmp_path / "learned"), read(tmp_path / "exact")
+    assert (learned.precision, exact.precision) == ("bfloat16", "mixed")
+    assert "All models were judged with their weights in bfloat16." in learned.notes
+    assert any("but for their eyes" in note for note in exact.notes)
+    assert len(list((tmp_path / "store/scores").iterdir())) == 2 * 4
+
+
 def test_a_broken_checkpoint_stops_and_says_what_to_do(tmp_path):
     events = study(
         parse(StudyConfig, {**SMALL, "checkpoint_every": 1}, "test"), tmp_path / "run"
