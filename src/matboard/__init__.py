@@ -25,6 +25,7 @@ _PUBLIC = {
     "Schedule": "matboard.transfer.optimisers",
     "Task": "matboard.tasks.task",
     "TransferTable": "matboard.transfer.evaluate",
+    "Validation": "matboard.transfer.validation",
     "VisualPrompt": "matboard.prompts.artifact",
     "build_learner": "matboard.continual.build",
     "class_incremental": "matboard.tasks.stream",

@@ -23,7 +23,6 @@ from matboard.errors import FitError
 from matboard.models.capabilities import Guide, Learnable
 from matboard.prompts.pixel import PixelPrompt
 from matboard.tasks.task import Task
-from matboard.transfer.backward import Backward
 from matboard.transfer.batches import Batches
 from matboard.transfer.checks import check_models, check_samples, needed_guide
 from matboard.transfer.gradients import Gradients
@@ -32,7 +31,7 @@ from matboard.transfer.objective import Objective
 from matboard.transfer.optimisers import Optimiser, Slope
 from matboard.transfer.pictures import PictureRule
 from matboard.transfer.processes import Processes
-from matboard.transfer.rounding import float32_cosine
+from matboard.transfer.slopes import Slopes
 from matboard.transfer.steps import BEST, DELTA, FitState, Step
 from matboard.transfer.validation import Best, Validation, split
 from matboard.transfer.validator import Validator, Verdict
@@ -93,20 +92,27 @@ class Fit(Iterator[Step]):
         guide = needed_guide(objective, guide)
         check_models(models, guide, objective)
         check_samples(task, objective)
-        self._parts = self.processes.count_parts(batch_size, micro_batch)
         self.prompt = prompt
         self.task, held = split(validation, task, seed)
         self.validation = validation
         self.objective = objective
         self.optimiser = optimiser
-        self.diagnose_every = diagnose_every
         self.batches = Batches(
             self.task.train, prompt.canvas, batch_size, seed, diversity, task.mirror
         )
         self._mappings = FitMappings(models, self.batches)
         self.models = self._mappings.models
-        self.guide = guide
-        self._backward = self._new_backward()
+        self._slopes = Slopes(
+            prompt,
+            self.models,
+            guide,
+            objective,
+            self.batches,
+            self.processes,
+            parts=self.processes.count_parts(batch_size, micro_batch),
+            rule=PictureRule(optimiser.per_picture, prompt.mask),
+            diagnose_every=diagnose_every,
+        )
         values = prompt.delta.detach()
         tensors = {
             DELTA: values,
@@ -208,8 +214,8 @@ class Fit(Iterator[Step]):
     def _next(self, started: float) -> FitState:
         """What the next step leads to; nothing is changed yet."""
         now = self._mapped(self._done)
-        gradients = self._gradients(now.step)
-        slope = self._slope(gradients)
+        gradients = self._slopes.gradients(now.step)
+        slope = self._slopes.slope(gradients)
         tensors = now.tensors
         skipped = now.skipped + 1
         if bool(slope.values.isfinite().all() and slope.canvas.isfinite().all()):
@@ -247,52 +253,6 @@ class Fit(Iterator[Step]):
         tensors = {**now.tensors, **due}
         self._mappings.settle(tensors)
         return replace(now, tensors=tensors)
-
-    def _gradients(self, step: int) -> Gradients:
-        """At the canvas, over the whole batch."""
-        apart = bool(self.diagnose_every) and step % self.diagnose_every == 0
-        gradients = self._backward.at(step, self.prompt, self._parts, apart)
-        if step:
-            return gradients
-        cosine = self._float32_cosine(gradients)
-        return replace(gradients, float32_cosine=cosine)
-
-    def _new_backward(self) -> Backward:
-        rule = PictureRule(self.optimiser.per_picture, self.prompt.mask)
-        return Backward(
-            self.objective,
-            self.models,
-            self.guide,
-            self.batches,
-            self.processes,
-            rule,
-        )
-
-    def _float32_cosine(self, gradients: Gradients) -> float | None:
-        """The first batch once more in float32. What is kept of clean pictures and captions is
-        made anew for it: a resumed fit does not know it.
-        """
-
-        def exact() -> Tensor:
-            again = self._new_backward()
-            return again.at(0, self.prompt, self._parts, apart=False).total
-
-        parts: list[Learnable | Guide] = [*self.models]
-        if self.guide is not None:
-            parts.append(self.guide)
-        return float32_cosine(gradients.total, exact, self.prompt.mask, parts)
-
-    def _slope(self, gradients: Gradients) -> Slope:
-        """The canvas gradient, carried into the learned values.
-
-        A canvas is the placed picture plus the perturbation, clamped straight through, so the
-        perturbation's gradient is the canvas gradient summed over the batch.
-        """
-        perturbation = self.prompt.perturbation()
-        (values,) = torch.autograd.grad(
-            perturbation, self.prompt.delta, gradients.total
-        )
-        return Slope(values, gradients.total)
 
     @torch.no_grad()
     def _updated(self, slope: Slope) -> dict[str, Tensor]:
