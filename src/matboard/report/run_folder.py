@@ -14,6 +14,7 @@ import yaml
 
 from matboard.errors import RunError
 from matboard.results import (
+    ChoiceResults,
     FitResults,
     PlannedFit,
     StepRow,
@@ -51,7 +52,7 @@ class RunFolder:
     environment: dict[str, Any]
     plan: StudyPlan | None
     steps: tuple[StepRow, ...]
-    results: TransferResults | StreamResults | None
+    results: TransferResults | StreamResults | ChoiceResults | None
 
     @property
     def finished(self) -> bool:
@@ -128,7 +129,7 @@ def read_folder(folder: Path) -> RunFolder:
         plan=plan if isinstance(plan, StudyPlan) else None,
         steps=tuple(_steps(folder, fits)),
         results=results
-        if isinstance(results, TransferResults | StreamResults)
+        if isinstance(results, TransferResults | StreamResults | ChoiceResults)
         else None,
     )
 
