@@ -10,16 +10,16 @@ from made_transfer import FULL, TASKS, baselines, method, models, tasks
 from rich.console import Console
 
 from matboard.report.run_folder import RunFolder
-from matboard.report.transfer.page import MOST_CARDS, prompt_cards
+from matboard.report.transfer.cards import MOST_CARDS, prompt_cards
 from matboard.report.transfer.pooled import in_words, pooled_tables, who_gains
 from matboard.report.transfer.text import transfer_table_text
 from matboard.report.transfer.verdict import verdict
 from matboard.results.parts import Difference
+from matboard.results.shown import PromptFacts
 from matboard.results.transfer import (
     Cell,
     Condition,
     Contrast,
-    PromptFacts,
     TransferResults,
 )
 
@@ -96,11 +96,16 @@ def test_groups_are_columns_and_methods_rows() -> None:
 def test_the_verdict_says_who_gains_group_by_group() -> None:
     found = results(contrasts(RANKED))
     expected = (
-        "On the source EVP and TVP gain; on models that share its encoder TVP gains, EVP is"
-        " undecided; on models with another encoder EVP loses, TVP is undecided."
+        "On the source EVP and TVP gain; on models that share the source’s encoder TVP gains, EVP"
+        " is undecided; on models with another encoder EVP loses, TVP is undecided."
     )
     assert who_gains(found, found.methods) == expected
     assert who_gains(found, found.methods[:1]).startswith("On the source EVP gains; on")
+    two = found.model_copy(update={"sources": ("a", "b")})
+    said = who_gains(two, two.methods)
+    assert said.startswith(
+        "On the sources EVP and TVP gain; on models that share a source’s"
+    )
 
 
 def test_the_largest_gain_on_unseen_models_is_told_with_its_interval() -> None:
@@ -110,9 +115,7 @@ def test_the_largest_gain_on_unseen_models_is_told_with_its_interval() -> None:
         " baseline, 3 tasks, by ranking: +0.100 [+0.050, +0.150] on the source, a decided gain;"
     )
     assert "+0.010 [−0.100, +0.120] on models with another encoder, undecided" in best
-    assert bound.startswith(
-        "TVP learned on itself, what no transfer can be expected to"
-    )
+    assert bound.startswith("Beside it TVP learned on itself, which transfer cannot be")
 
 
 def test_a_gain_by_ranking_that_generation_loses_is_said() -> None:

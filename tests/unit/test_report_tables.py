@@ -23,7 +23,7 @@ from matboard.report import transfer_table_csv, transfer_table_text
 from matboard.report.transfer.references import Comparison
 from matboard.report.transfer.shade import Shade
 from matboard.report.transfer.table import arrange
-from matboard.report.words import duration, fixed, plural, signed, size
+from matboard.report.words import duration, fixed, percent, plural, signed, size
 from matboard.results.parts import Difference
 from matboard.results.transfer import Condition, TransferResults
 
@@ -225,7 +225,31 @@ def test_a_condition_that_no_cell_names_has_no_column() -> None:
     assert "late" not in [c.name for c in arrange(more_columns, "ranking").conditions]
 
 
+def test_generated_answers_are_scored_by_accuracy_whatever_the_tasks_metric() -> None:
+    results = make_transfer()
+    task = results.tasks[2]
+    assert task.metric == "auc"
+    cells = tuple(
+        cell.model_copy(update={"metric": "accuracy"})
+        if cell.scorer == "generation"
+        else cell
+        for cell in results.cells
+    )
+    results = results.model_copy(update={"cells": cells})
+    ranked, generated = (arrange(results, scorer) for scorer in results.scorers)
+    assert [block.metric for block in ranked.blocks][-1] == "auc"
+    assert {block.metric for block in generated.blocks} == {"accuracy"}
+    assert {line.metric for line in ranked.means} == {"accuracy", "auc"}
+    assert [(line.metric, line.pairs) for line in generated.means] == [
+        ("accuracy", 3),
+        ("accuracy", 9),
+        ("accuracy", 6),
+    ]
+    assert "auc by generation" not in printed(results, width=200)
+
+
 def test_numbers_in_words() -> None:
+    assert [percent(share) for share in (0.0, 0.001, 0.124)] == ["0 %", "<1 %", "12 %"]
     numbers = [
         fixed(0.61249),
         fixed(None),

@@ -46,6 +46,7 @@ def render_template(name: str, run: RunFolder, **values: Any) -> str:
     in_words = {
         "fixed": words.fixed,
         "signed": words.signed,
+        "percent": words.percent,
         "duration": words.duration,
         "size": words.size,
         "count": words.plural,

@@ -57,6 +57,11 @@ def signed(value: float | None, digits: int = 3) -> str:
     return f"{value:+.{digits}f}".replace("-", "−")
 
 
+def percent(share: float) -> str:
+    """``12 %``; what is there at all is never called 0 %."""
+    return "<1 %" if 0 < share < 0.005 else f"{100 * share:.0f} %"
+
+
 def duration(seconds: float) -> str:
     """``2 min 05 s``, ``3 h 20 min``."""
     whole = round(seconds)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from matboard.errors import ConfigError
 from matboard.prompts.artifact import VisualPrompt, load_prompt
-from matboard.results.transfer import PromptFacts
+from matboard.results.shown import PromptFacts
 from matboard.runs import Run, address
 from matboard.studies.config import EvaluateConfig
 from matboard.studies.engine import Together, already_made

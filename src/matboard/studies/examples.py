@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from functools import partial
 
 from matboard.errors import RunError
-from matboard.results.transfer import Example, Scorer, Shown
+from matboard.results.shown import Example, Shown
+from matboard.results.transfer import Scorer
 from matboard.runs import Run, replace_atomically
 from matboard.tasks.task import Sample, Task
 from matboard.transfer.conditions import Showing, show

@@ -15,7 +15,8 @@ import numpy as np
 
 from matboard.models.capabilities import FrozenModel
 from matboard.prompts.record import Score
-from matboard.results.transfer import PromptFacts, Scorer, TransferResults
+from matboard.results.shown import PromptFacts
+from matboard.results.transfer import Scorer, TransferResults
 from matboard.runs import Run, replace_atomically
 from matboard.studies.config import EvaluateConfig
 from matboard.studies.engine import Executor, Unit, alone, already_made

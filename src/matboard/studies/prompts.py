@@ -16,7 +16,7 @@ from pathlib import Path
 from matboard.errors import ConfigError
 from matboard.prompts.artifact import VisualPrompt
 from matboard.results import StepRow
-from matboard.results.transfer import PromptFacts
+from matboard.results.shown import PromptFacts
 from matboard.runs import Run
 from matboard.studies.config import StudyConfig
 from matboard.studies.engine import (

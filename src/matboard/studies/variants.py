@@ -29,6 +29,8 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=,-]{0,99}")
 UNSAFE = re.compile(r"[^A-Za-z0-9._+-]+")
 LENGTHS = ("steps", "epochs")
 """The two ways to say how long is learned."""
+LONGEST = 60
+"""Characters of a model's or a task's name in that of a fit, which names a file (guess)."""
 ITSELF = "itself"
 """Name of the variant that is learned on each judged model."""
 
@@ -48,7 +50,8 @@ class FitVariant:
     @property
     def title(self) -> str:
         """What its fits are called: its name, and what it is learned for."""
-        own = [_word(part) for part in (self.where.model, self.where.task) if part]
+        named = (self.where.model, self.where.task)
+        own = [_word(name)[-LONGEST:] for name in named if name]
         return f"{self.name}@{','.join(own)}" if own else self.name
 
     def on_task(self, name: str, shown: str) -> FitVariant:

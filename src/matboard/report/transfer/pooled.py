@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from matboard.report.words import MARKS, join, plural, signed
+from matboard.report.words import MARKS, join, percent, plural, signed
 from matboard.results.parts import Decision, Difference
 from matboard.results.transfer import (
     GROUPS,
@@ -26,7 +26,7 @@ POOLED_TITLES: dict[Pooled, str] = {
 }
 WHERE: dict[Pooled, str] = {
     "source": "on the source",
-    "same": "on models that share its encoder",
+    "same": "on models that share the source’s encoder",
     "other": "on models with another encoder",
     "unknown": "on models whose encoder is not known",
     "unseen": "on all unseen models",
@@ -140,7 +140,7 @@ def marked(difference: Difference) -> str:
 
 def unparsable(share: float | None) -> str:
     """``92 % unparsable``; nothing where every answer named a candidate."""
-    return f"{100 * share:.0f} % unparsable" if share else ""
+    return f"{percent(share)} unparsable" if share else ""
 
 
 # -- in words ----------------------------------------------------------------------------------
@@ -160,8 +160,17 @@ def who_gains(results: TransferResults, judged: Sequence[Condition]) -> str:
                 if (one.group, one.method) == (group, method.name):
                     said = labels.setdefault(one.difference.decision, [])
                     said.append(method.label)
-        parts.append(f"{WHERE[group]} {_said(labels)}")
+        parts.append(f"{_where(results, group)} {_said(labels)}")
     return f"{_capital('; '.join(parts))}."
+
+
+def _where(results: TransferResults, group: Pooled) -> str:
+    """On which models, in words; a study may have several sources."""
+    words = WHERE[group]
+    if len(results.sources) > 1:
+        words = words.replace("the source’s", "a source’s")
+        words = words.replace("the source", "the sources")
+    return words
 
 
 def _said(labels: Mapping[Decision, Sequence[str]]) -> str:
@@ -192,7 +201,8 @@ def in_words(results: TransferResults, judged: Sequence[Condition]) -> Iterator[
         parts = _gains(results, bound, scorer)
         if parts:
             yield (
-                f"{bound.label}, what no transfer can be expected to exceed: {'; '.join(parts)}."
+                f"Beside it {bound.label}, which transfer cannot be expected to exceed where"
+                f" learning was long enough: {'; '.join(parts)}."
             )
     yield from _disagreements(results)
 
@@ -212,7 +222,9 @@ def _gains(results: TransferResults, method: Condition, scorer: Scorer) -> list[
     for one in _over_best(results, scorer):
         if one.method == method.name:
             decided = DECIDED[one.difference.decision]
-            parts.append(f"{gained(one.difference)} {WHERE[one.group]}, {decided}")
+            parts.append(
+                f"{gained(one.difference)} {_where(results, one.group)}, {decided}"
+            )
     return parts
 
 
@@ -237,7 +249,7 @@ def _disagreements(results: TransferResults) -> Iterator[str]:
             label = results.condition(one.method).label
             silent = unparsable(other.unparsable)
             yield (
-                f"{label} wins by ranking what it loses by generation {WHERE[one.group]}:"
+                f"{label} wins by ranking what it loses by generation {_where(results, one.group)}:"
                 f" {gained(one.difference)} against {gained(other.difference)}"
                 f"{f', with {silent} answers' if silent else ''}."
             )

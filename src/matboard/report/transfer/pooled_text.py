@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from matboard.report.transfer.pooled import PooledRow, PooledTable, pooled_tables
-from matboard.report.words import MARKS, STYLES, plural, signed
+from matboard.report.words import MARKS, STYLES, percent, plural, signed
 from matboard.results.transfer import Contrast, Pooled, TransferResults
 
 if TYPE_CHECKING:
@@ -73,5 +73,5 @@ def _cell(contrast: Contrast | None) -> Text:
         ends = f"{signed(found.low, 2)} to {signed(found.high, 2)}"
         text.append(f"\n{ends} ", style="not bold dim")
     if contrast.against is None and contrast.unparsable:
-        text.append(f"\n?{100 * contrast.unparsable:.0f} % ", style="not bold dim")
+        text.append(f"\n?{percent(contrast.unparsable)} ", style="not bold dim")
     return text

@@ -72,6 +72,14 @@ class TaskBlock:
     groups: tuple[GroupRows, ...]
 
     @property
+    def metric(self) -> str:
+        """What its values are: the task's metric, except where answers were generated."""
+        cells = (
+            cell for group in self.groups for row in group.rows for cell in row.cells
+        )
+        return next(cell.metric for cell in cells if cell is not None)
+
+    @property
     def same_n(self) -> int | None:
         """The number of test samples, where all cells share it."""
         counts: set[int] = set()
@@ -188,9 +196,8 @@ def _group_means(
 ) -> list[GroupMeans]:
     """One line for each group and metric."""
     lines = []
-    results = comparison.results
     for group in GROUPS:
-        for metric in dict.fromkeys(task.metric for task in results.tasks):
+        for metric in dict.fromkeys(cell.metric for cell in comparison.cells.values()):
             rows = _full_rows(comparison, group, metric, conditions)
             if rows:
                 means = tuple(_mean(comparison, column) for column in zip(*rows))
@@ -206,9 +213,8 @@ def _full_rows(
     """
     rows = []
     needed = {place for place, one in enumerate(conditions) if one.role != "bound"}
-    tasks = [task for task in comparison.results.tasks if task.metric == metric]
     for model in comparison.results.group(group):
-        for task in tasks:
+        for task in comparison.results.tasks:
             places = [
                 (model.name, task.name, condition.name) for condition in conditions
             ]
@@ -218,6 +224,7 @@ def _full_rows(
                 for place, cell in enumerate(found)
                 if cell is not None and cell.value is not None
             }
-            if needed <= known:
+            measured = {cell.metric for cell in found if cell is not None}
+            if needed <= known and measured == {metric}:
                 rows.append(found)
     return rows

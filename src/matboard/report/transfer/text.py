@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from matboard.report.transfer.pooled_text import pooled_text
 from matboard.report.transfer.references import Comparison
 from matboard.report.transfer.table import GROUP_TITLES, Table, TaskBlock, arrange
-from matboard.report.words import MARKS, STYLES
+from matboard.report.words import MARKS, STYLES, percent
 from matboard.results.transfer import Cell, Condition, TransferResults
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def _fill(
 
 def _facts(block: TaskBlock, table: Table) -> str:
     n = f", n={block.same_n}" if block.same_n else ""
-    return f"{block.task.metric} by {table.scorer}{n}"
+    return f"{block.metric} by {table.scorer}{n}"
 
 
 def _cell(cell: Cell | None, block: TaskBlock, comparison: Comparison) -> Text:
@@ -131,7 +131,7 @@ def _cell(cell: Cell | None, block: TaskBlock, comparison: Comparison) -> Text:
     else:
         text.append(f"\n{_short(cell.low)}–{_short(cell.high)} ", style="not bold dim")
     if cell.unparsable:
-        text.append(f"\n?{100 * cell.unparsable:.0f} % ", style="not bold dim")
+        text.append(f"\n?{percent(cell.unparsable)} ", style="not bold dim")
     if block.same_n is None:
         text.append(f"\nn={cell.n} ", style="not bold dim")
     return text
