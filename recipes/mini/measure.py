@@ -32,7 +32,9 @@ def measure(
     ImageNette's validation pictures, as they are and ``framed``), presence (yes or no, half of
     each; chance 0.5), and counting where ``clevr_style_test.npz`` lies in ``data``.
     """
-    ask = partial(_ask, load_model(str(folder)))
+    model = load_model(str(folder))
+    assert isinstance(model, VisionLanguageModel)
+    ask = partial(_ask, model)
 
     def guess(pictures: Sequence[Any], names: Sequence[str]) -> list[int]:
         return ask(pictures, [QUESTION] * len(pictures), names)

@@ -101,6 +101,7 @@ def test_a_run_folder_holds_everything(finished):
         (run / shown["picture"]).exists() for shown in results["examples"][0]["shown"]
     )
     assert "tiny-blip2" in done.stdout
+    assert "tvp-s0: Too few steps, 12, to tell from the training loss" in done.stdout
 
 
 def test_what_was_saved_is_what_was_learned(finished):

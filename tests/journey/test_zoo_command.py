@@ -48,7 +48,8 @@ def test_the_list_says_what_is_ready(tmp_path, monkeypatch):
     assert states["tiny-blip2"] == "shipped"
     assert states["mini-guide"] == "to build"
     assert states["mini-llava-cnn"] == "built"
-    assert set(states) == {*names.TINY, *names.MINI, *names.GUIDES}
+    known = {*names.TINY, *names.MINI, *names.GUIDES, *names.CLASSIFIERS}
+    assert set(states) == known
 
 
 def test_brackets_in_a_path_are_printed_as_they_are(monkeypatch):

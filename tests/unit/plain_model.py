@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from matboard.models.capabilities import Answers, Learnable
+from matboard.models.capabilities import Answers, HasLikelihoods, Learnable
 from matboard.prompts.canvas import Canvas
 from matboard.prompts.pixel import PixelPrompt
 from matboard.tasks.task import Sample, Task
@@ -16,7 +16,7 @@ from matboard.transfer.processes import Processes
 CANVAS = Canvas(16, 4)
 
 
-class PlainModel(Learnable):
+class PlainModel(Learnable, HasLikelihoods):
     """A model whose answers grow likelier as the canvas becomes like a fixed pattern."""
 
     def __init__(self, seed=0):

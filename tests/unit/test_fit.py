@@ -16,7 +16,7 @@ from matboard.errors import (
     TaskError,
     UnknownName,
 )
-from matboard.models.capabilities import Learnable
+from matboard.models.capabilities import HasLikelihoods, Learnable
 from matboard.prompts.canvas import Canvas
 from matboard.prompts.pixel import PixelPrompt
 from matboard.tasks import load_task
@@ -343,7 +343,7 @@ def test_samples_may_have_candidates_of_different_number(model, task):
 # -- what is refused
 
 
-class OnlyLearnable(Learnable):
+class OnlyLearnable(Learnable, HasLikelihoods):
     name = "plain"
     refusal = None
 

@@ -36,8 +36,11 @@ def fit(
 
 
 def show_results(folder: Path) -> None:
-    """The transfer table of a finished run; nothing where another process is to finish it."""
+    """How each fit ended and the transfer table of a finished run; nothing where another process
+    is to finish it.
+    """
     from matboard.report import transfer_table_text
+    from matboard.report.run_folder import read_folder
     from matboard.results import TransferResults, read
     from matboard.runs import Run
 
@@ -45,6 +48,8 @@ def show_results(folder: Path) -> None:
         return
     results = read(folder)
     if isinstance(results, TransferResults):
+        for name, fit in read_folder(folder).outcomes.items():
+            say(f"{name}: {fit.convergence}")
         out.print(transfer_table_text(results))
         for note in results.notes:
             say(f"note: {note}")

@@ -44,7 +44,8 @@ def _models() -> list[str]:
 
     return [
         *describe(settings.cache_dir()),
-        "any Hub id or folder of a transformers image-text-to-text model",
+        "any Hub id or folder of a transformers image-text-to-text model, a dual encoder (CLIP,",
+        "SigLIP) or an image classifier",
     ]
 
 

@@ -1,15 +1,16 @@
 """What frozen models can do, each ability a small contract of its own.
 
-=============  ==========================================  ===============================
-ability        what it offers                              who has it
-=============  ==========================================  ===============================
-`Learnable`    likelihood of answers, gradients to pixels  open models
-`Ranks`        scores for candidate answers                open models, classifiers, CLIP
-`Generates`    free answers                                open models, models behind APIs
-`HasFeatures`  visual features at named taps               open models
-=============  ==========================================  ===============================
+================  ============================  ==========================================
+ability           what it offers                who has it
+================  ============================  ==========================================
+`Learnable`       gradients to the pixels       open models, classifiers, CLIP
+`HasLikelihoods`  likelihood of one answer      open vision-language models
+`Ranks`           scores for candidate answers  open models, classifiers, CLIP
+`Generates`       free answers                  open vision-language models, models behind APIs
+`HasFeatures`     visual features at taps       open models, classifiers, CLIP
+================  ============================  ==========================================
 
-A `VisionLanguageModel` has all four. Whoever needs an ability asks for it with `require`, which
+A `VisionLanguageModel` has all five. Whoever needs an ability asks for it with `require`, which
 says in a sentence what a model lacks.
 
 Pictures come in one of two forms, and the form decides the route they take:
@@ -89,14 +90,17 @@ class FrozenModel(ABC):
         name: as the user gave it.
         encoder: fingerprint of the vision encoder's weights; equal fingerprints mean a shared eye.
             Empty where nobody knows, as behind an API.
+        settings: what its scores depend on beside its weights, as a clause for people: the captions
+            of a dual encoder, the label mapping of a classifier. Empty where there is no choice.
     """
 
     name: str
     encoder: str = ""
+    settings: str = ""
 
 
 class Learnable(FrozenModel):
-    """Prompts can be learned on it: the likelihood of an answer has a gradient to the pixels."""
+    """Prompts can be learned on it: what it makes of a tensor has a gradient to the pixels."""
 
     ability: ClassVar[str] = "give a gradient to the pixels"
 
@@ -106,6 +110,12 @@ class Learnable(FrozenModel):
         Known as soon as it is loaded.
         """
         return None
+
+
+class HasLikelihoods(FrozenModel):
+    """It says how likely an answer is by itself, without others to compare it with."""
+
+    ability: ClassVar[str] = "tell the likelihood of an answer"
 
     @abstractmethod
     def answer(
@@ -139,7 +149,9 @@ class Learnable(FrozenModel):
 
 
 class Ranks(FrozenModel):
-    """It scores candidate answers against one another."""
+    """It scores candidate answers against one another; a model that only ranks is learned on by
+    comparing them (the term ``candidate_contrast``).
+    """
 
     ability: ClassVar[str] = "rank candidate answers"
 
@@ -153,12 +165,13 @@ class Ranks(FrozenModel):
         length_normalised: bool = True,
     ) -> Float[Tensor, "batch candidate"]:
         """Log-likelihood of every candidate answer; each picture is encoded once for all its
-        candidates.
+        candidates. A dual encoder's and a classifier's are logits: log-likelihoods among the
+        candidates, up to a number that a sample's candidates share.
 
         Args:
             candidates: per sample, the same number of candidates each.
             length_normalised: mean over the candidate's tokens (the TVP authors' rule) or their
-                sum. No terminator is scored.
+                sum. No terminator is scored. Models without tokens make no difference.
         """
 
 
@@ -179,8 +192,8 @@ class HasFeatures(FrozenModel):
 
     Attributes:
         taps: names under which visual features can be had: always ``"vision"`` (the encoder's token
-            output) and ``"projector"`` (what enters the language model); ``"qformer"`` where there
-            is one.
+            output); ``"projector"`` where there is one (what enters the language model, or a dual
+            encoder's embedding as a single token); ``"qformer"`` where there is one.
     """
 
     ability: ClassVar[str] = "show its visual features"
@@ -195,11 +208,17 @@ class HasFeatures(FrozenModel):
         """
 
 
-class VisionLanguageModel(Learnable, Ranks, Generates, HasFeatures):
+class VisionLanguageModel(Learnable, HasLikelihoods, Ranks, Generates, HasFeatures):
     """A frozen open model that answers questions about pictures; it has every ability."""
 
 
-ABILITIES: tuple[type[FrozenModel], ...] = (Learnable, Ranks, Generates, HasFeatures)
+ABILITIES: tuple[type[FrozenModel], ...] = (
+    Learnable,
+    HasLikelihoods,
+    Ranks,
+    Generates,
+    HasFeatures,
+)
 
 Able = TypeVar("Able", bound=FrozenModel)
 

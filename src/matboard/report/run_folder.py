@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,7 @@ class RunFolder:
         plan: which fits belong to it; None where it has none.
         steps: every logged step.
         results: None where the run is not finished, or is a single fit.
+        outcomes: what each pixel prompt's fit that is finished says of itself, by its name.
     """
 
     folder: Path
@@ -52,6 +53,7 @@ class RunFolder:
     plan: StudyPlan | None
     steps: tuple[StepRow, ...]
     results: TransferResults | StreamResults | None
+    outcomes: Mapping[str, FitResults] = field(default_factory=dict)
 
     @property
     def finished(self) -> bool:
@@ -127,6 +129,7 @@ def read_folder(folder: Path) -> RunFolder:
         environment=_json(folder / "environment.json"),
         plan=plan if isinstance(plan, StudyPlan) else None,
         steps=tuple(_steps(folder, fits)),
+        outcomes=dict(_outcomes(folder, fits)),
         results=results
         if isinstance(results, TransferResults | StreamResults)
         else None,
@@ -141,6 +144,18 @@ def _steps(folder: Path, fits: Sequence[PlannedFit]) -> Iterator[StepRow]:
     for fit in fits:
         for line in Run(folder / fit.folder).metrics():
             yield read_step({"run": fit.name, **line})
+
+
+def _outcomes(
+    folder: Path, fits: Sequence[PlannedFit]
+) -> Iterator[tuple[str, FitResults]]:
+    """Of a study's fits; of the folder itself where it is one."""
+    places = [(fit.name, folder / fit.folder) for fit in fits]
+    for name, place in places or [(folder.name, folder)]:
+        if (place / "results.json").exists():
+            results = read(place)
+            if isinstance(results, FitResults):
+                yield name, results
 
 
 def _is_fit(folder: Path) -> bool:

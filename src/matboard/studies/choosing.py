@@ -25,7 +25,7 @@ from matboard.studies.choice import (
 )
 from matboard.studies.engine import Executor, Together, already_made
 from matboard.studies.judging import FolderStore, JudgedUnit
-from matboard.studies.loading import Models, look_up
+from matboard.studies.loading import Models
 from matboard.studies.progress import Progress
 from matboard.tasks import load_task
 from matboard.tasks.task import Sample, Task
@@ -62,14 +62,15 @@ def choose(
     whole = load_task(task)
     samples = draw_samples(whole, asked)
     halving = Halving(candidates.names, len(samples), asked.rate)
-    look_up([model], [])
+    models = Models()
+    models.look_up([model], [])
     config = asked.config(prompts=list(prompts), model=model, task=task)
     run = Run.open(out, config | {"scorer": scorer})
     made_from = address([config, scorer, candidates.content, _asking(whole, samples)])
     if already_made(run, made_from):
         yield Progress("choose", 1, 1, "found")
         return
-    loaded = next(Models().judged([model], "float32"))
+    loaded = next(models.judged([model], "float32"))
     used = wanted or _scorer(loaded, samples)
     require(loaded, ABILITIES[used], doing=f"judging by {used}")
     check_tasks([_part(whole, samples)], [used])

@@ -7,12 +7,16 @@ and tasks; or it runs learners over a stream of tasks. A single fit is a study o
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from matboard.errors import ConfigError
+from matboard.errors import ConfigError, UnknownName
 from matboard.results.transfer import Scorer
+
+if TYPE_CHECKING:
+    from matboard.studies.variants import FitVariant
 
 Count = Annotated[int, Field(gt=0, le=10**9)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
@@ -162,10 +166,31 @@ class FitConfig(Learning):
     method: str
 
 
+class ModelConfig(_Strict):
+    """A model by a name of the study's own, or with settings of its own.
+
+    Attributes:
+        model: zoo name, folder or Hub id; where None, the name itself.
+        templates: captions by which a dual encoder scores a candidate, ``{}`` in its place;
+            averaged in feature space.
+        mapping: the rule that says which classes of an image classifier stand for the candidates.
+    """
+
+    model: str | None = None
+    templates: list[str] | None = Field(None, min_length=1)
+    mapping: Literal["random", "frequency", "iterative"] | None = None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """For `matboard.zoo.load_model`."""
+        return self.model_dump(exclude={"model"}, exclude_none=True)
+
+
 class StudyConfig(Learning):
     """A whole study. See ``experiments/`` for examples.
 
     Attributes:
+        models: name → what that model is loaded with, for sources and targets alike.
         methods: a name for the table → what this variant has of its own: any key of `Learning`,
             nested or dotted (``prompt.width``), and ``method`` where the name is not a method's.
         grid: key → values: every variant with every combination of them.
@@ -181,6 +206,7 @@ class StudyConfig(Learning):
     tasks: list[str] = []
     itself: str | None = None
     seeds: list[Seed] = Field(default=[0], min_length=1)
+    models: dict[str, ModelConfig] = {}
     evaluate: EvaluateConfig = EvaluateConfig()
     checkpoint_every: Count = 25
 
@@ -196,7 +222,17 @@ class StudyConfig(Learning):
         _refuse_repeats("seeds", self.seeds)
         _refuse_repeats("tasks", self.tasks)
         _checked(lambda: check_own(self, fit_variants(self)))
+        _checked(lambda: self._refuse_unused_models(fit_variants(self)))
         return self
+
+    def _refuse_unused_models(self, variants: Sequence[FitVariant]) -> None:
+        """Settings of a model that the study does not use are a mistake, not a wish."""
+        used = list(self.evaluate.models)
+        for variant in variants:
+            used += variant.settings.sources
+        for name in self.models:
+            if name not in used:
+                raise UnknownName("model of the study", f"models.{name}", used)
 
 
 class StreamConfig(_Strict):

@@ -13,7 +13,7 @@ from matboard.runs import Run, address
 from matboard.studies.config import EvaluateConfig
 from matboard.studies.engine import Together, already_made
 from matboard.studies.judging import Judging
-from matboard.studies.loading import Models, load_distinct, look_up
+from matboard.studies.loading import Models, load_distinct
 from matboard.studies.progress import Progress
 from matboard.studies.reading import parse
 from matboard.transfer.conditions import (
@@ -49,7 +49,8 @@ def evaluate(
     learned = load_prompt(prompt)
     loaded = load_distinct(config.tasks)
     check_tasks(loaded, config.scorers)
-    look_up(config.models, [])
+    loading = Models()
+    loading.look_up(config.models, [])
     asked = {"prompt": prompt, "evaluate": config.model_dump(mode="json")}
     data = [task.test_fingerprint for task in loaded]
     made_from = address([asked, prompt_content(learned), data])
@@ -69,7 +70,7 @@ def evaluate(
         prompts=[_facts(learned)],
         made_from=made_from,
     )
-    targets = Models().judged(config.models, judging.precision)
+    targets = loading.judged(config.models, judging.precision)
     yield from judging.carry_out(targets, Together(out / ".locks"), started)
 
 

@@ -66,6 +66,7 @@ class Judging:
         scores = FolderStore(self.store / "scores")
         total = sum(self._pieces(model, shown) for model in self.models)
         done = 0
+        settings = []
         yield Progress("judge", 0, total)
         for model in load:
             asked = units(table, model, self.config.scorers, self.precision)
@@ -73,6 +74,8 @@ class Judging:
                 JudgedUnit(unit, scores, self.config.batch_size) for unit in asked
             ]
             before = done
+            if model.settings:
+                settings.append(f"{model.name} answers by {model.settings}.")
             for event in executor.run(pieces):
                 done += event.done == event.total
                 yield Progress("judge", done, total, event.detail)
@@ -84,7 +87,7 @@ class Judging:
             yield Progress("judge", done, total, model.name)
         with alone(self.run):
             if not already_made(self.run, self.made_from):
-                self._write(table, started)
+                self._write(table, settings, started)
         yield Progress("write", 1, 1)
 
     def _pieces(self, model: str, shown: Sequence[Showing]) -> int:
@@ -94,7 +97,9 @@ class Judging:
             prompts += sum(len(showing.at(model, task.name)) for showing in shown)
         return prompts * len(self.config.scorers)
 
-    def _write(self, table: TransferTable, started: float) -> None:
+    def _write(
+        self, table: TransferTable, settings: Sequence[str], started: float
+    ) -> None:
         """The prompts with their scores, then the results, which say that all is there."""
         for facts in self.prompts:
             showing = next(one for one in table.shown if one.name == facts.condition)
@@ -110,7 +115,7 @@ class Judging:
                 if facts == self.shipped:
                     told.save_pretrained(self.run.path("prompt"))
         results = table.results()
-        notes = [*self.notes, *table.notes()]
+        notes = [*self.notes, *settings, *table.notes()]
         for task in self.tasks:
             notes += task.notes
         said: TransferResults = results.model_copy(

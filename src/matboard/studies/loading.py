@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePath
+from typing import Any
 
 import torch
 
 from matboard import zoo
 from matboard.errors import ConfigError, TaskError
 from matboard.models.capabilities import FrozenModel, Guide
-from matboard.studies.config import TaskConfig
+from matboard.studies.config import ModelConfig, TaskConfig
 from matboard.tasks import load_task
 from matboard.tasks.task import Task
 
@@ -20,8 +21,12 @@ from matboard.tasks.task import Task
 class Models:
     """Models by name and precision. Sources and guides stay; targets are loaded one at a time, and
     so are visitors, the models that only prompts of their own are learned on.
+
+    Args:
+        asked: name → what a model of that name is loaded with, where that is said.
     """
 
+    asked: Mapping[str, ModelConfig] = field(default_factory=dict)
     _kept: dict[tuple[str, str], FrozenModel] = field(default_factory=dict)
     _visitor: dict[tuple[str, str], FrozenModel] = field(default_factory=dict)
     _guides: dict[tuple[str, str], Guide] = field(default_factory=dict)
@@ -30,7 +35,7 @@ class Models:
         """A model that prompts are learned on."""
         key = name, precision
         if key not in self._kept:
-            self._kept[key] = _load(name, precision)
+            self._kept[key] = self._load(name, precision)
         return self._kept[key]
 
     def visitor(self, name: str, precision: str) -> FrozenModel:
@@ -40,8 +45,30 @@ class Models:
             return self._kept[key]
         if key not in self._visitor:
             self._visitor.clear()
-            self._visitor[key] = _load(name, precision)
+            self._visitor[key] = self._load(name, precision)
         return self._visitor[key]
+
+    def settings(self, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """What decides how models answer, beside their names, where anything does."""
+        told = {name: self.asked[name] for name in names if name in self.asked}
+        return {name: one.model_dump(exclude_none=True) for name, one in told.items()}
+
+    def look_up(self, names: Sequence[str], guides: Sequence[str]) -> None:
+        """Refuse, before anything is learned, models and guides that cannot be had.
+
+        Raises:
+            ConfigError: the same model twice.
+            ModelError, UnknownName: it cannot be had.
+        """
+        found: dict[str, str] = {}
+        for name in names:
+            content = f"{zoo.resolve(self._place(name))} {self._options(name)}"
+            if content in found:
+                raise ConfigError(
+                    f"{found[content]!r} and {name!r} are the same model; name it once."
+                )
+            found[content] = name
+        zoo.look_up([*map(self._place, names), *guides])
 
     def guide(self, name: str, precision: str) -> Guide:
         """An image-text model that prompts are steered by."""
@@ -54,7 +81,22 @@ class Models:
         """Every model to be judged on; besides those kept, one in memory at a time."""
         for name in names:
             kept = self._kept.get((name, precision))
-            yield kept or _load(name, precision)
+            yield kept or self._load(name, precision)
+
+    def _load(self, name: str, precision: str) -> FrozenModel:
+        dtype = getattr(torch, precision)
+        place = self._place(name)
+        loaded = zoo.load_model(place, dtype=dtype, **self._options(name))
+        loaded.name = name
+        return loaded
+
+    def _place(self, name: str) -> str:
+        told = self.asked.get(name)
+        return name if told is None or told.model is None else told.model
+
+    def _options(self, name: str) -> dict[str, Any]:
+        told = self.asked.get(name)
+        return {} if told is None else told.options
 
 
 def load(config: TaskConfig) -> Task:
@@ -93,29 +135,6 @@ def load_distinct(configs: Sequence[TaskConfig]) -> list[Task]:
             task if len(alike) == 1 else replace(task, name=_longer(config, configs))
         )
     return named
-
-
-def look_up(models: Sequence[str], guides: Sequence[str]) -> None:
-    """Refuse, before anything is learned, models and guides that cannot be had.
-
-    Raises:
-        ConfigError: the same model twice.
-        ModelError, UnknownName: it cannot be had.
-    """
-    places: dict[str, str] = {}
-    for name in models:
-        place = str(zoo.resolve(name))
-        if place in places:
-            raise ConfigError(
-                f"{places[place]!r} and {name!r} are the same model; name it once."
-            )
-        places[place] = name
-    zoo.look_up([*models, *guides])
-
-
-def _load(name: str, precision: str) -> FrozenModel:
-    model: FrozenModel = zoo.load_model(name, dtype=getattr(torch, precision))
-    return model
 
 
 def _longer(config: TaskConfig, configs: Sequence[TaskConfig]) -> str:

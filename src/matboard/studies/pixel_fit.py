@@ -33,6 +33,7 @@ from matboard.tasks.task import Task
 from matboard.transfer import terms
 from matboard.transfer.convergence import convergence
 from matboard.transfer.fit import Fit, Processes
+from matboard.transfer.mapping import kept_mappings
 from matboard.transfer.methods import METHODS, Method
 from matboard.transfer.validation import Validation, split, steps_of
 
@@ -116,6 +117,8 @@ class PixelFit(FitUnit):
         self._checkpoint_every = checkpoint_every
         machine = {"threads": torch.get_num_threads(), "processes": processes.count}
         content = _content(variant.settings, self.recipe, task, seed)
+        if settled := models.settings(variant.settings.sources):
+            content["models"] = settled
         super().__init__(
             store, variant.title, seed, content, machine, writes=processes.index == 0
         )
@@ -230,7 +233,10 @@ class PixelFit(FitUnit):
             "validation": self._validated(fit),
             "library_version": __version__,
         }
-        fit.prompt.to_artifact(record).save_pretrained(run.path("prompt"))
+        learned = fit.prompt.to_artifact(record)
+        if mappings := kept_mappings(fit.models, self.task.train, learned):
+            learned = fit.prompt.to_artifact({**record, "label_mappings": mappings})
+        learned.save_pretrained(run.path("prompt"))
         results = FitResults(
             variant=self.variant.name,
             method=self.variant.settings.method,

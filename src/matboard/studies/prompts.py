@@ -31,7 +31,7 @@ from matboard.studies.engine import (
     write_plan,
 )
 from matboard.studies.judging import Judging
-from matboard.studies.loading import Models, look_up
+from matboard.studies.loading import Models
 from matboard.studies.pixel_fit import PixelFit, build_prompt, recipe_of
 from matboard.studies.planning import Plan, Planner
 from matboard.studies.progress import Progress
@@ -59,7 +59,7 @@ def study(
     started = time.perf_counter()
     processes = Processes.here()
     place = store or out
-    models = Models()
+    models = Models(config.models)
     plan = _plan(config, place, models, processes)
     asked = config.model_dump(mode="json")
     run = Run.open(out, asked) if processes.index == 0 else Run(out)
@@ -92,7 +92,7 @@ def _plan(
     planner = Planner(config, place, models, processes)
     check_tasks(planner.judged, config.evaluate.scorers)
     guides = {v.settings.guide for v in variants if v.settings.guide is not None}
-    look_up(planner.models_of(variants), sorted(guides))
+    models.look_up(planner.models_of(variants), sorted(guides))
     return planner.plan(variants)
 
 

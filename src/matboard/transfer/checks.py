@@ -4,8 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from matboard.errors import ConfigError, PreprocessingMismatch, TaskError, UnknownName
-from matboard.models.capabilities import Guide, HasFeatures, Learnable, Ranks, require
+from matboard.errors import (
+    ConfigError,
+    ModelError,
+    PreprocessingMismatch,
+    TaskError,
+    UnknownName,
+)
+from matboard.models.capabilities import (
+    Guide,
+    HasFeatures,
+    HasLikelihoods,
+    Learnable,
+    Ranks,
+    require,
+)
 from matboard.tasks.task import Task
 from matboard.transfer.objective import Objective
 from matboard.transfer.terms.term import Term
@@ -75,6 +88,12 @@ def _refuse_namesakes(models: Sequence[Learnable]) -> None:
 
 
 def _check_ability(model: Learnable, term: Term) -> None:
+    if term.needs.answers and not isinstance(model, HasLikelihoods):
+        raise ModelError(
+            f"{model.name} ({type(model).__name__}) gives no answer a likelihood of its own, which"
+            f" {term.title} needs; it only compares candidates. Learn on it with 'objective:"
+            f" {{{term.name}: {{weight: 0}}, candidate_contrast: {{weight: 1}}}}'."
+        )
     if term.needs.candidates:
         require(model, Ranks, doing=term.title)
     for tap in sorted(term.needs.taps):

@@ -16,6 +16,7 @@ from PIL.Image import Image
 from matboard import __version__, metrics
 from matboard.errors import ConfigError, TaskError
 from matboard.models.capabilities import FrozenModel, Generates, Ranks, require
+from matboard.models.classifier import Classifier
 from matboard.prompts.artifact import VisualPrompt
 from matboard.results.transfer import Scorer
 from matboard.tasks.task import Sample, Task
@@ -26,6 +27,7 @@ from matboard.transfer.conditions import (
     prompt_content,
     show,
 )
+from matboard.transfer.mapping import mapping_of, taken_for
 from matboard.transfer.table import VERDICTS, Scored, TransferTable
 
 ABILITIES: dict[Scorer, type[FrozenModel]] = {"ranking": Ranks, "generation": Generates}
@@ -58,17 +60,27 @@ class Judged:
         """Content address: the same pictures, model and prompt give the same key; a picture file
         that is replaced gives another.
         """
-        prompt = self.prompt
-        parts = [
-            __version__,
-            self.model.name,
-            self.model.encoder,
-            self.precision,
-            self.task.test_fingerprint,
-            "untouched" if prompt is None else prompt_content(prompt),
-            self.scorer,
-        ]
-        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
+        shown = _shown(self.prompt)
+        parts = [*self.asked, self.task.test_fingerprint, shown, self.scorer]
+        if self.model.settings:
+            parts.append(self.model.settings)
+        if isinstance(self.model, Classifier):
+            parts.append(self.task.train_fingerprint)
+        return _address(*parts)
+
+    @property
+    def asked(self) -> tuple[str, str, str]:
+        """Which model, in which precision."""
+        return self.model.name, self.model.encoder, self.precision
+
+
+def _shown(prompt: VisualPrompt | None) -> str:
+    return "untouched" if prompt is None else prompt_content(prompt)
+
+
+def _address(*parts: str) -> str:
+    told = "\n".join((__version__, *parts))
+    return hashlib.sha256(told.encode()).hexdigest()[:24]
 
 
 class ScoreStore:
@@ -155,9 +167,35 @@ def judge(unit: Judged, store: ScoreStore, batch_size: int = 32) -> Scored:
     """Score one unit, or find it in the store."""
     found = store.get(unit.key)
     if found is None:
-        found = _score(unit, batch_size)
+        model = _mapped(unit, store, batch_size)
+        found = score(model, unit.task.test, unit.prompt, unit.scorer, batch_size)
         store.put(unit.key, found)
     return found
+
+
+def _mapped(unit: Judged, store: ScoreStore, batch_size: int) -> FrozenModel:
+    """The unit's model, a classifier with its label mapping; what it takes training pictures for is
+    kept among the scores, since seeds and conditions may share it.
+    """
+    model = unit.model
+    if not isinstance(model, Classifier):
+        return model
+    samples = unit.task.train
+    prompt = unit.prompt if model.rule == "iterative" else None
+
+    def taken() -> NDArray[np.int64]:
+        key = _address(
+            "classes", *unit.asked, unit.task.train_fingerprint, _shown(prompt)
+        )
+        found = store.get(key)
+        if found is None:
+            pictures = (sample.load() for sample in samples)
+            classes = taken_for(model, pictures, prompt, batch_size)
+            found = Scored(classes[:, None].astype(np.float64), classes)
+            store.put(key, found)
+        return found.labels
+
+    return model.mapped(mapping_of(model, samples, taken))
 
 
 def check_tasks(tasks: Sequence[Task], scorers: Sequence[Scorer]) -> None:
@@ -207,10 +245,6 @@ def check_kinds(prompts: object, models: object, tasks: Sequence[object]) -> Non
             raise ConfigError(
                 f"{task!r} is no task; give what load_task returns, or several."
             )
-
-
-def _score(unit: Judged, batch_size: int) -> Scored:
-    return score(unit.model, unit.task.test, unit.prompt, unit.scorer, batch_size)
 
 
 def score(

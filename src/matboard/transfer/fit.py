@@ -27,6 +27,7 @@ from matboard.transfer.backward import Backward, Part
 from matboard.transfer.batches import Batches
 from matboard.transfer.checks import check_models, check_samples, needed_guide
 from matboard.transfer.gradients import Gradients
+from matboard.transfer.mapping import FitMappings
 from matboard.transfer.objective import Objective
 from matboard.transfer.optimisers import Optimiser, Slope
 from matboard.transfer.pictures import PictureRule
@@ -93,7 +94,6 @@ class Fit(Iterator[Step]):
         check_samples(task, objective)
         self._parts = self.processes.count_parts(batch_size, micro_batch)
         self.prompt = prompt
-        self.models = list(models)
         self.task, held = split(validation, task, seed)
         self.validation = validation
         self.objective = objective
@@ -102,12 +102,18 @@ class Fit(Iterator[Step]):
         self.batches = Batches(
             self.task.train, prompt.canvas, batch_size, seed, diversity, task.mirror
         )
+        self._mappings = FitMappings(models, self.batches)
+        self.models = self._mappings.models
         rule = PictureRule(optimiser.per_picture, prompt.mask)
         self._backward = Backward(
             objective, self.models, guide, self.batches, self.processes, rule
         )
         values = prompt.delta.detach()
-        tensors = {DELTA: values, **optimiser.memory(values)}
+        tensors = {
+            DELTA: values,
+            **optimiser.memory(values),
+            **self._mappings.start(),
+        }
         self._validator = None
         if validation is not None and held is not None:
             tensors[BEST] = values
@@ -202,13 +208,13 @@ class Fit(Iterator[Step]):
     @torch.enable_grad()  # an interrupted no_grad() may have left gradients switched off
     def _next(self, started: float) -> FitState:
         """What the next step leads to; nothing is changed yet."""
-        now = self._done
+        now = self._mapped(self._done)
         gradients = self._gradients(now.step)
         slope = self._slope(gradients)
         tensors = now.tensors
         skipped = now.skipped + 1
         if bool(slope.values.isfinite().all() and slope.canvas.isfinite().all()):
-            tensors = self._updated(slope)
+            tensors = {**tensors, **self._updated(slope)}
             skipped = now.skipped
         verdict = Verdict()
         if self._validator is not None:
@@ -235,6 +241,13 @@ class Fit(Iterator[Step]):
         if self.finished:
             values = tensors.get(BEST, values)
         self.prompt.delta.data = values
+
+    def _mapped(self, now: FitState) -> FitState:
+        """With the label mappings that the next step learns by."""
+        due = self._mappings.due(now.step, self.prompt)
+        tensors = {**now.tensors, **due}
+        self._mappings.settle(tensors)
+        return replace(now, tensors=tensors)
 
     def _gradients(self, step: int) -> Gradients:
         """At the canvas, over the whole batch."""

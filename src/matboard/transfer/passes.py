@@ -20,6 +20,7 @@ from matboard.models.capabilities import (
     Answers,
     Guide,
     HasFeatures,
+    HasLikelihoods,
     Images,
     Learnable,
     Ranks,
@@ -169,7 +170,8 @@ class ModelPass:
             listed = None
             if self._needs.candidates and terminator == min(self._needs.answers):
                 listed = self._padded_candidates
-            answers = self._model.answer(
+            model = require(self._model, HasLikelihoods, doing="the task loss")
+            answers = model.answer(
                 self._canvases,
                 self._batch.questions,
                 self._batch.answers,

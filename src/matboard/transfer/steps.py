@@ -12,6 +12,8 @@ from matboard.transfer.validation import Best
 DELTA = "delta"
 BEST = "best"
 """Names of the learned values, and of the best ones so far, among a state's tensors."""
+MAPPING = "mapping of "
+"""Before the name of a classifier: the classes that stand for answers, among those tensors."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,8 @@ class FitState:
     Attributes:
         step: steps done.
         tensors: the learned values ``delta``, those of the best prompt (``best``) where there is
-            validation, and the optimiser's memory.
+            validation, classes that stand for answers where a source is a classifier, and the
+            optimiser's memory.
         skipped: how many of the steps changed nothing because their gradient was not finite.
         last: what the last of them did; None before the first, and after `Fit.load_state`.
         best: the best prompt so far; None before the first step, and without validation.
@@ -74,8 +77,10 @@ class FitState:
     @property
     def memory(self) -> dict[str, Tensor]:
         """The optimiser's."""
-        values = (DELTA, BEST)
-        return {name: t for name, t in self.tensors.items() if name not in values}
+        others = (DELTA, BEST, MAPPING)
+        return {
+            name: t for name, t in self.tensors.items() if not name.startswith(others)
+        }
 
     def refuse_foreign(self, state: FitState, steps: int) -> None:
         """Raises RunError for a state of another fit than this one, which makes ``steps``."""

@@ -1,38 +1,64 @@
-"""Small vision-language models to try prompts on, and one door to every model: `load_model`."""
+"""Small models to try prompts on, and one door to every model: `load_model`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from matboard import settings
 from matboard.errors import ModelError, UnknownName
 from matboard.extras import needed
-from matboard.zoo.names import BACKBONES, MINI, MINI_GUIDE, TINY, TINY_GUIDE, folder_of
+from matboard.registry import options_of
+from matboard.zoo.names import (
+    BACKBONES,
+    MINI,
+    MINI_CLASSIFIER,
+    MINI_GUIDE,
+    TINY,
+    TINY_GUIDE,
+    folder_of,
+)
 
 if TYPE_CHECKING:
-    from matboard.models.capabilities import Backbone, Guide, VisionLanguageModel
+    from matboard.models.capabilities import Backbone, FrozenModel, Guide
+
+LOADERS = {
+    "vlm": ("matboard.models.vlm.loading", "a vision-language model"),
+    "dual_encoder": ("matboard.models.dual_encoder", "a dual encoder"),
+    "classifier": ("matboard.models.classifier", "an image classifier"),
+}
+"""Kind of model → whose ``load`` loads it, and what people call it."""
 
 
-def load_model(
-    name: str, *, cache: Path | None = None, **options: Any
-) -> VisionLanguageModel:
-    """Load a frozen vision-language model by zoo name, folder or Hub id.
+def load_model(name: str, *, cache: Path | None = None, **options: Any) -> FrozenModel:
+    """Load a frozen model by zoo name, folder or Hub id; its own configuration says of what kind.
 
     Args:
         cache: where built zoo models lie; by default `settings.cache_dir`.
-        options: for `matboard.models.vlm.loading.load`: dtype, device, template, trust_remote_code.
+        options: ``dtype``, ``device``; of a vision-language model ``template`` and
+            ``trust_remote_code`` (`matboard.models.vlm.loading.load`), of a dual encoder
+            ``templates``, of an image classifier ``mapping``.
 
     Raises:
         ModelError: it cannot be had or driven.
+        UnknownName: an option that models of its kind do not have.
     """
     with needed():
-        from matboard.models.vlm.loading import load
+        from matboard.models.kinds import kind_of
         from matboard.zoo import architectures
 
     architectures.register()
-    model = load(str(resolve(name, cache)), **options)
+    place = str(resolve(name, cache))
+    trusted = options.get("trust_remote_code", False)
+    module, what = LOADERS["vlm" if trusted else kind_of(place)]
+    load = import_module(module).load
+    known = options_of(load)
+    for option in options:
+        if option not in known:
+            raise UnknownName(f"option of {name}, which is {what},", option, known)
+    model: FrozenModel = load(place, **options)
     model.name = name
     return model
 
@@ -40,12 +66,12 @@ def load_model(
 def look_up(names: Iterable[str], *, cache: Path | None = None) -> None:
     """See that models can be had, by their configurations alone. Raises ModelError, UnknownName."""
     with needed():
-        from matboard.models.vlm.loading import look_up
+        from matboard.models.kinds import kind_of
         from matboard.zoo import architectures
 
     architectures.register()
     for name in names:
-        look_up(resolve(name, cache))
+        kind_of(resolve(name, cache))
 
 
 def load_guide(name: str, *, cache: Path | None = None, **options: Any) -> Guide:
@@ -104,7 +130,7 @@ def resolve(name: str, cache: Path | None = None) -> Path | str:
     """
     if name in TINY or name == TINY_GUIDE:
         return Path(__file__).parent / "weights" / "tiny" / name
-    if name in MINI or name == MINI_GUIDE:
+    if name in MINI or name in (MINI_GUIDE, MINI_CLASSIFIER):
         folder = folder_of(name, cache or settings.cache_dir())
         if not (folder / "config.json").exists():
             raise ModelError(
@@ -112,7 +138,7 @@ def resolve(name: str, cache: Path | None = None) -> Path | str:
             )
         return folder
     if "/" not in name and not Path(name).exists():
-        known = [*TINY, *MINI, TINY_GUIDE, MINI_GUIDE]
+        known = [*TINY, *MINI, TINY_GUIDE, MINI_GUIDE, MINI_CLASSIFIER]
         raise UnknownName("model", name, [*known, "a folder", "a Hub id (owner/name)"])
     return name
 
@@ -120,19 +146,21 @@ def resolve(name: str, cache: Path | None = None) -> Path | str:
 def build_mini(
     names: Sequence[str] | None, cache: Path | None, progress: Callable[[str], None]
 ) -> list[Path]:
-    """Build models of the mini zoo, by default all and their guide. Raises UnknownName, and
-    ModelError for a part that cannot be had.
+    """Build models of the mini zoo, by default all, their guide and the classifier. Raises
+    UnknownName, and ModelError for a part that cannot be had.
     """
     with needed():
-        from matboard.zoo import mini, mini_guide
+        from matboard.zoo import mini, mini_classifier, mini_guide
 
     cache = cache or settings.cache_dir()
-    wanted = names or [*MINI, MINI_GUIDE]
-    models = [name for name in wanted if name != MINI_GUIDE]
+    others = {MINI_GUIDE: mini_guide, MINI_CLASSIFIER: mini_classifier}
+    wanted = names or [*MINI, *others]
+    models = [name for name in wanted if name not in others]
     try:
         built = mini.build(models, cache, progress)
-        if MINI_GUIDE in wanted:
-            built.append(mini_guide.build(cache, progress))
+        for name, module in others.items():
+            if name in wanted:
+                built.append(module.build(cache, progress))
     except OSError as error:
         if error.errno is None:  # transformers' own, about a model
             raise

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from transformers import AutoConfig, AutoModel, AutoModelForImageTextToText
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForImageClassification,
+    AutoModelForImageTextToText,
+)
 
 from matboard.zoo.any_eye import (
     AnyEyeBlip2,
@@ -18,7 +23,11 @@ from matboard.zoo.any_eye import (
 )
 from matboard.zoo.bliva import BlivaConfig, BlivaForConditionalGeneration
 from matboard.zoo.caption_clip import CaptionClip, CaptionClipConfig
-from matboard.zoo.efficientnet import EfficientNetLite, EfficientNetLiteConfig
+from matboard.zoo.efficientnet import (
+    EfficientNetLite,
+    EfficientNetLiteConfig,
+    EfficientNetLiteForImageClassification,
+)
 
 MODELS: dict[Any, Any] = {
     BlivaConfig: BlivaForConditionalGeneration,
@@ -36,6 +45,9 @@ def register() -> None:
         EfficientNetLiteConfig.model_type, EfficientNetLiteConfig, exist_ok=True
     )
     AutoModel.register(EfficientNetLiteConfig, EfficientNetLite, exist_ok=True)
+    AutoModelForImageClassification.register(
+        EfficientNetLiteConfig, EfficientNetLiteForImageClassification, exist_ok=True
+    )
     AutoConfig.register(CaptionClipConfig.model_type, CaptionClipConfig, exist_ok=True)
     AutoModel.register(CaptionClipConfig, CaptionClip, exist_ok=True)
     for config, model in MODELS.items():

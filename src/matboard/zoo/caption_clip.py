@@ -51,6 +51,12 @@ class CaptionClip(PreTrainedModel):  # type: ignore[misc]
         self.logit_scale = nn.Parameter(torch.tensor(100.0).log())
         self.post_init()
 
+    @property
+    def vision_model(self) -> nn.Module:
+        """The image tower without its projection."""
+        tower: nn.Module = self.vision.vision_model
+        return tower
+
     def get_image_features(
         self, pixel_values: Float[Tensor, "batch 3 height width"], **_: Any
     ) -> Float[Tensor, "batch dim"]:

@@ -10,7 +10,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedConfig, PreTrainedModel
-from transformers.modeling_outputs import BaseModelOutputWithPooling
+from transformers.modeling_outputs import (
+    BaseModelOutputWithPooling,
+    ImageClassifierOutput,
+)
 
 
 @no_type_check  # transformers fills a configuration from whatever its JSON holds
@@ -157,3 +160,26 @@ class EfficientNetLite(PreTrainedModel):  # type: ignore[misc]
             pooler_output=tokens.mean(1),
             hidden_states=(tokens,),
         )
+
+
+class EfficientNetLiteForImageClassification(PreTrainedModel):  # type: ignore[misc]
+    """EfficientNet-Lite with a linear head on the mean of its tokens."""
+
+    config: EfficientNetLiteConfig
+    config_class = EfficientNetLiteConfig
+    base_model_prefix = "efficientnet"
+    main_input_name = "pixel_values"
+    input_modalities = ("image",)
+
+    def __init__(self, config: EfficientNetLiteConfig) -> None:
+        super().__init__(config)
+        self.efficientnet = EfficientNetLite(config)
+        self.classifier = nn.Linear(config.hidden_size, config.num_labels)
+        self.post_init()
+
+    def forward(
+        self, pixel_values: Float[Tensor, "batch 3 height width"], **_: Any
+    ) -> ImageClassifierOutput:
+        """Logits ``batch class``."""
+        pooled = self.efficientnet(pixel_values).pooler_output
+        return ImageClassifierOutput(logits=self.classifier(pooled))

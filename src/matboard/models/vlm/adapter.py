@@ -23,6 +23,7 @@ from matboard.models.capabilities import (
     Pictures,
     VisionLanguageModel,
 )
+from matboard.models.counts import common_count, same_count
 from matboard.models.families import family_of, layout_of
 from matboard.models.processors.check import PROBES, probe, to_tensor
 from matboard.models.processors.preprocessor import Preprocessor
@@ -158,15 +159,15 @@ class HuggingFaceVLM(VisionLanguageModel):
         terminator: bool = False,
         candidates: Sequence[Sequence[str]] | None = None,
     ) -> Answers:
-        """See `Learnable.answer`. Raises ModelError for unequal counts or an empty answer,
+        """See `HasLikelihoods.answer`. Raises ModelError for unequal counts or an empty answer,
         UnknownName for a tap.
 
         An answer that is one of its candidates is read off them, unless its terminator is wanted.
         """
-        _same_count(images, questions, answers)
+        same_count(images, questions, answers)
         if candidates is not None:
-            _same_count(images, candidates)
-            _common_count(candidates)
+            same_count(images, candidates)
+            common_count(candidates)
         if self._one_at_a_time(images):
             options: dict[str, Any] = {"taps": taps, "terminator": terminator}
             parts = []
@@ -220,8 +221,8 @@ class HuggingFaceVLM(VisionLanguageModel):
         values serve the rest. Where a model keeps more than keys and values, every candidate is
         read with its prompt.
         """
-        _same_count(images, questions, candidates)
-        _common_count(candidates)
+        same_count(images, questions, candidates)
+        common_count(candidates)
         if self._one_at_a_time(images):
             each = zip(images, questions, candidates)
             rule = {"length_normalised": length_normalised}
@@ -257,7 +258,7 @@ class HuggingFaceVLM(VisionLanguageModel):
         self, images: Pictures, questions: Sequence[str], *, max_new_tokens: int = 16
     ) -> list[str]:
         """See `Generates.generate`. Raises ModelError for unequal counts."""
-        _same_count(images, questions)
+        same_count(images, questions)
         if self._one_at_a_time(images):
             each = zip(images, questions)
             return [
@@ -425,20 +426,3 @@ def _joined(parts: Sequence[Answers]) -> Answers:
         sums = torch.cat([one.log_likelihood for one in each])
         compared = Compared(sums, torch.cat([one.token_count for one in each]))
     return Answers(losses, counts, taken, compared)
-
-
-def _same_count(images: Pictures, *others: Sequence[Any]) -> None:
-    counts = [len(images), *map(len, others)]
-    if len(set(counts)) > 1 or not counts[0]:
-        raise ModelError(
-            "Pictures, questions and answers belong together one to one, at least one of each; got"
-            f" {counts}."
-        )
-
-
-def _common_count(candidates: Sequence[Sequence[str]]) -> None:
-    counts = [len(options) for options in candidates]
-    if len(set(counts)) > 1 or not counts[0]:
-        raise ModelError(
-            f"Every sample needs the same number of candidates, at least one; got {counts}."
-        )

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from matboard.report import curves
 from matboard.report.figures import Drawing
 from matboard.report.html import render_template
 from matboard.report.run_folder import RunFolder
 from matboard.report.transfer.cards import example_cards, prompt_cards
 from matboard.report.transfer.differences import draw_differences
+from matboard.report.transfer.learning import learning
 from matboard.report.transfer.pooled import marked, pooled_tables, unparsable
 from matboard.report.transfer.references import WORDS, Comparison
 from matboard.report.transfer.shade import Shade
@@ -40,7 +40,7 @@ def render_transfer(run: RunFolder, results: TransferResults | None) -> str:
         nothing=UNJUDGED if run.finished else UNFINISHED,
         command=run.command or "matboard fit config.yaml",
         prompts=cards,
-        **_learning(run, results),
+        **learning(run, results),
         **(_measured(run, results) if results else {"results": None}),
     )
 
@@ -121,25 +121,3 @@ def failures(results: TransferResults) -> list[str]:
     return [
         f"{', '.join(dict.fromkeys(where))}: {why}" for why, where in counts.items()
     ]
-
-
-# -- learning --------------------------------------------------------------------------------------
-
-
-def _learning(run: RunFolder, results: TransferResults | None) -> dict[str, Any]:
-    """A single fit: quantities of one kind together. Several: one line a variant."""
-    labels = (
-        {method.name: method.label for method in results.methods} if results else {}
-    )
-    planned = [fit.variant for fit in run.fits]
-    names = list(dict.fromkeys([*labels, *planned]))
-    steps = {labels.get(name, name): run.steps_of(name) for name in names}
-    if len({row.run for row in run.steps}) > 1:
-        panels = curves.panel_each_quantity(steps)
-        logged = enumerate(steps.items())
-        colours = {label: place for place, (label, rows) in logged if rows}
-    else:
-        panels = curves.panels_of_one(run.steps)
-        colours = {}
-    drawings = [curves.draw_panel(panel) for panel in panels]
-    return {"learning": drawings, "learners": colours}
