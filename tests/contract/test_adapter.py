@@ -94,6 +94,43 @@ def test_attention_is_the_one_with_the_quick_backward(
     torch.testing.assert_close(told, again, **close)
 
 
+@pytest.mark.parametrize("family", ["llava", "instructblip_llama", "any_eye_blip2"])
+def test_an_eye_stays_exact_beside_a_rounded_language_model(
+    family: str, tmp_path: Path
+) -> None:
+    place = str(save(FAMILIES[family](), tmp_path))
+    exact = load(place, device="cpu")
+    mixed = load(place, dtype="mixed", device="cpu")
+    eye = mixed.fusion.eye.state_dict()
+    for name, weight in exact.fusion.eye.state_dict().items():
+        assert torch.equal(eye[name], weight)
+    words = mixed.model.get_input_embeddings().weight
+    assert words.dtype == torch.bfloat16
+    text = mixed.model.config.get_text_config()
+    assert text._attn_implementation == "eager"
+    assert mixed.fusion.eye.config._attn_implementation == "sdpa"
+    images = to_tensor([probe(40, 40)])
+    seen = mixed.visual_features(images, "vision", ["a?"])
+    wanted = exact.visual_features(images, "vision", ["a?"])
+    assert torch.equal(seen, wanted.bfloat16().float())
+    torch.testing.assert_close(
+        mixed.answer_loss(images, ["a?"], ["a cat"]),
+        exact.answer_loss(images, ["a?"], ["a cat"]),
+        rtol=0.02,
+        atol=0.02,
+    )
+
+
+def test_a_model_whose_parts_do_not_mix_is_refused(tmp_path: Path) -> None:
+    place = str(save(FAMILIES["mllama"](), tmp_path))
+    expected = (
+        r"cannot run with its eye in float32 and all else in bfloat16 \(.*\); load it in one"
+        " precision, float32 or bfloat16"
+    )
+    with pytest.raises(ModelError, match=expected):
+        load(place, dtype="mixed", device="cpu")
+
+
 def test_a_folder_with_its_own_processor_is_asked_by_that(tmp_path: Path) -> None:
     parts = FAMILIES["instructblip_llama"]()
     parts.model.save_pretrained(tmp_path)

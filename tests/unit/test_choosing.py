@@ -96,7 +96,7 @@ def prompts(tmp_path):
 def model(monkeypatch):
     """What every name stands for."""
     model = Seeing()
-    monkeypatch.setattr(choosing, "look_up", lambda models, guides: None)
+    monkeypatch.setattr(choosing.Models, "look_up", lambda self, models, guides: None)
     monkeypatch.setattr(
         choosing.Models, "judged", lambda self, names, precision: iter([model])
     )

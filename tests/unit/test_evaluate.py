@@ -291,6 +291,15 @@ def test_a_judged_unit_is_found_again_and_any_change_is_a_new_one(model, task):
     assert len({unit.key, *(o.key for o in others)}) == 6
 
 
+def test_other_weights_under_the_same_name_are_judged_anew(task):
+    ours = load_model("tiny-blip2")
+    before = Judged(ours, task, shown({"tvp": [prompt(0.5)]})[-1], 0, "ranking")
+    theirs = load_model("tiny-blip2")
+    theirs.model.language_model.lm_head.weight.data[0] += 1
+    after = dataclasses.replace(before, model=theirs)
+    assert ours.encoder == theirs.encoder and before.key != after.key
+
+
 def test_generation_counts_what_cannot_be_parsed(model, task):
     table = evaluate(prompt(0.0), model, task, scorers=["generation"])
     cell = next(c for c in table.results().cells if c.condition == "full")

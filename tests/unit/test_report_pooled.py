@@ -91,6 +91,7 @@ def test_groups_are_columns_and_methods_rows() -> None:
     assert pair.label == "TVP − EVP"
     assert pair.contrasts["other"].difference == UNDECIDED
     assert whole.intervals == 4 * 4
+    assert (whole.seeds, whole.enough_seeds) == (3, True)
 
 
 def test_the_verdict_says_who_gains_group_by_group() -> None:
@@ -141,7 +142,7 @@ def test_the_terminal_shows_both_scorers_and_what_cannot_be_parsed() -> None:
     Console(file=out, width=80).print(transfer_table_text(results(made)))
     lines = [line.strip() for line in out.getvalue().splitlines()]
     (title,) = [line for line in lines if line.startswith("Mean gain over")]
-    assert title == "Mean gain over the best baseline of each model, 3 tasks"
+    assert title == "Mean gain over the best baseline of each model, 3 tasks, 3 seeds"
     assert any("+0.100▲" in line and line.startswith("TVP") for line in lines)
     assert any("by generation" in line and "−0.15 to −0.05" in line for line in lines)
     assert any("?92 %" in line for line in lines)

@@ -151,6 +151,14 @@ def test_what_cannot_be_had_is_said_before_a_folder_is_made(
     assert not (tmp_path / "run").exists()
 
 
+def test_a_variant_can_learn_without_the_task_loss(tmp_path):
+    contrast = {"task_loss": {"weight": 0}, "candidate_contrast": {"weight": 1}}
+    own = {"objective": contrast}
+    run(tmp_path / "run", methods={"vp": own}, evaluate={"examples": 0})
+    rows = [read_step(row) for row in Run(tmp_path / "run").metrics()]
+    assert {tuple(row.losses) for row in rows} == {("candidate_contrast",)}
+
+
 def test_tvp_without_its_guide_is_called_so(tmp_path):
     run(
         tmp_path / "run",
@@ -253,6 +261,22 @@ def test_a_term_that_hardly_counts_is_noted(tmp_path):
     (note,) = [note for note in notes if "semantic_enrichment.weight" in note]
     assert "methods.tvp.objective.semantic_enrichment.weight is 1e-09" in note
     assert "so it hardly counts" in note
+
+
+def test_models_are_judged_in_the_precision_asked_for(tmp_path):
+    asked = {"steps": 1, "methods": {"vp": {}}, "precision": "bfloat16"}
+    run(tmp_path / "learned", tmp_path / "store", **asked)
+    run(
+        tmp_path / "exact",
+        tmp_path / "store",
+        **asked,
+        evaluate={"precision": "mixed", "examples": 0},
+    )
+    learned, exact = read(tmp_path / "learned"), read(tmp_path / "exact")
+    assert (learned.precision, exact.precision) == ("bfloat16", "mixed")
+    assert "All models were judged with their weights in bfloat16." in learned.notes
+    assert any("but for their eyes" in note for note in exact.notes)
+    assert len(list((tmp_path / "store/scores").iterdir())) == 2 * 4
 
 
 def test_a_broken_checkpoint_stops_and_says_what_to_do(tmp_path):

@@ -188,9 +188,23 @@ def test_options_lie_over_the_preset_and_what_is_resolved_resolves_to_itself():
     assert terms.resolve(resolved) == resolved
 
 
+def test_a_record_without_the_task_loss_does_not_bring_it_back():
+    asked = {"task_loss": {"weight": 0}, "candidate_contrast": {"weight": 1}}
+    again = terms.objective(terms.resolve(asked))
+    assert [term.name for term in again.terms] == ["candidate_contrast"]
+
+
 def test_a_term_of_weight_0_is_as_if_it_were_not_there():
     assert terms.resolve({"feature_consistency": {"weight": 0}}) == terms.resolve({})
     assert not Objective(SemanticEnrichment(weight=0.0)).needs.guide
+
+
+def test_without_the_task_loss_it_stays_without_when_it_is_read_again():
+    asked = {"task_loss": {"weight": 0}, "feature_consistency": {"weight": 1}}
+    resolved = terms.resolve(asked)
+    assert resolved["task_loss"] == {"weight": 0}
+    assert [t.name for t in terms.objective(resolved).terms] == ["feature_consistency"]
+    assert terms.resolve(resolved) == resolved
 
 
 @pytest.mark.parametrize(

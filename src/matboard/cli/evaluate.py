@@ -54,6 +54,15 @@ def evaluate(
             )
         ),
     ] = "ranking",
+    precision: Annotated[
+        str,
+        typer.Option(
+            help=(
+                "Of the models' weights: float32; bfloat16, which is faster on processors that know"
+                " it; or mixed, the eye in float32 and all else in bfloat16."
+            )
+        ),
+    ] = "float32",
     batch_size: Annotated[
         int, typer.Option(min=1, help="Pictures that a model gets at once.")
     ] = 32,
@@ -74,6 +83,7 @@ def evaluate(
             run,
             test=test,
             scorers=_split(scorers),
+            precision=precision,
             batch_size=batch_size,
         )
     )

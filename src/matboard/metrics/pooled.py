@@ -10,7 +10,7 @@ do with each other this changes nothing on average.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -68,12 +68,11 @@ def pooled_difference(pairs: Sequence[Compared]) -> Estimate:
     values = np.mean([_by_seed(pair) for pair in pairs], axis=0).tolist()
     if not all(enough(METRICS.load(pair.metric), pair.labels) for pair in pairs):
         return without_interval(values, total)
-    metrics = sorted({pair.metric for pair in pairs})
     weights = []
-    for name in metrics:
-        found: Metric = METRICS.load(name)
+    for metric in {pair.task: pair.metric for pair in pairs}.values():
+        found: Metric = METRICS.load(metric)
         weights += [found.imagined / 2] * len(RIGHT)
-    mean = _laid_over(pairs, fewest, metrics)
+    mean = _laid_over(pairs, samples)
     estimated = interval(values, mean, fewest, np.array(weights))
     return replace(estimated.within(-1, 1), n=total)
 
@@ -87,27 +86,25 @@ def _by_seed(pair: Compared) -> list[float]:
     return values if len(pair.after) > 1 else [float(np.mean(values))]
 
 
-def _laid_over(
-    pairs: Sequence[Compared], fewest: int, metrics: Sequence[str]
-) -> Weighted:
-    """The mean over pairs and seeds, as a function of weights that all tasks share: those of
-    ``fewest`` places and, behind them, of each metric's imagined samples.
+def _laid_over(pairs: Sequence[Compared], samples: Mapping[str, int]) -> Weighted:
+    """The mean over pairs and seeds, as a function of weights: those of as many places as the
+    smallest task has samples, which all tasks share, and behind them of each task's imagined ones.
     """
-    measures: dict[tuple[int, str], list[Weighted]] = defaultdict(list)
+    fewest = min(samples.values())
+    measures: dict[str, list[Weighted]] = defaultdict(list)
     for pair in pairs:
         seeds = [
             difference(pair.metric, before, after, pair.labels)
             for before, after in paired(pair.before, pair.after)
         ]
-        measures[len(pair.labels), pair.metric].append(mean_of(seeds))
+        measures[pair.task].append(mean_of(seeds))
 
     def mean(weights: Array) -> Array:
         sums = np.zeros(len(weights))
-        for (n, metric), alike in measures.items():
-            first = fewest + metrics.index(metric) * len(RIGHT)
-            places = np.append(np.arange(n) % fewest, first + np.arange(len(RIGHT)))
-            own = weights[:, places]
-            for measure in alike:
+        for place, (task, n) in enumerate(samples.items()):
+            imagined = fewest + place * len(RIGHT) + np.arange(len(RIGHT))
+            own = weights[:, np.append(np.arange(n) % fewest, imagined)]
+            for measure in measures[task]:
                 sums += measure(own)
         return sums / len(pairs)
 

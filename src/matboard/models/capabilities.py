@@ -30,7 +30,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, TypeAlias, TypeVar, cast
+from typing import Any, ClassVar, TypeAlias, TypeVar, cast
 
 from jaxtyping import Float, Int
 from PIL.Image import Image
@@ -90,12 +90,16 @@ class FrozenModel(ABC):
         name: as the user gave it.
         encoder: fingerprint of the vision encoder's weights; equal fingerprints mean a shared eye.
             Empty where nobody knows, as behind an API.
+        weights: fingerprint of all its weights; empty where nobody knows.
+        model: the torch module that holds them; None where there is none here.
         settings: what its scores depend on beside its weights, as a clause for people: the captions
             of a dual encoder, the label mapping of a classifier. Empty where there is no choice.
     """
 
     name: str
     encoder: str = ""
+    weights: str = ""
+    model: Any = None
     settings: str = ""
 
 
@@ -254,10 +258,12 @@ class Guide(ABC):
     Attributes:
         name: as the user gave it.
         logit_scale: the model's learned inverse temperature, exponentiated (≈ 100 for CLIP).
+        model: the torch module that holds its weights; None where there is none here.
     """
 
     name: str
     logit_scale: float
+    model: Any = None
 
     @property
     def refusal(self) -> str | None:

@@ -17,9 +17,10 @@ from matboard.models.capabilities import HasFeatures, Learnable, Pictures, Ranks
 from matboard.models.counts import common_count, same_count
 from matboard.models.families import layout_of
 from matboard.models.label_mapping import RULES, LabelMapping, Rule
+from matboard.models.precision import of_an_eye
 from matboard.models.processors.preprocessor import Preprocessor
 from matboard.models.vlm.encode import fingerprint
-from matboard.models.vlm.loading import load_part
+from matboard.models.vlm.loading import load_part, quick_attention
 
 
 class Classifier(Learnable, Ranks, HasFeatures):
@@ -56,6 +57,11 @@ class Classifier(Learnable, Ranks, HasFeatures):
     def encoder(self) -> str:  # type: ignore[override]
         """Fingerprint of the weights below the head."""
         return fingerprint(self.model.base_model)
+
+    @cached_property
+    def weights(self) -> str:  # type: ignore[override]
+        """Fingerprint of all weights."""
+        return fingerprint(self.model)
 
     @property
     def refusal(self) -> str | None:
@@ -138,7 +144,7 @@ def load(
 
     Args:
         mapping: rule by which classes are mapped to answers.
-        dtype: of the weights; float32 unless given.
+        dtype: of the weights; float32 unless given, and for ``"mixed"``.
         device: where it shall run; a GPU where there is one.
 
     Raises:
@@ -151,10 +157,10 @@ def load(
 
     place = str(id_or_folder)
     kind = AutoModelForImageClassification
-    model = load_part(kind, "image classifier", place, dtype=dtype or torch.float32)
+    model = load_part(kind, "image classifier", place, dtype=of_an_eye(dtype))
     processor = load_part(AutoImageProcessor, "image processor", place, backend="pil")
     model = model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    loaded = Classifier(model, processor, rule=mapping, name=place)
+    loaded = Classifier(quick_attention(model), processor, rule=mapping, name=place)
     if loaded.refusal is not None:
         warnings.warn(
             f"No prompt can be learned on {place}. {loaded.refusal}", stacklevel=2

@@ -59,6 +59,7 @@ class DualEncoder(Learnable, Ranks, HasFeatures):
         self.templates = tuple(templates)
         self.settings = f"captions {', '.join(map(repr, self.templates))}"
         self.preprocess = guide.preprocess
+        self.model = guide.model
         self._guide = guide
         self._eye = getattr(guide.model, "vision_model", None)
         self.taps = ("projector",) if self._eye is None else ("vision", "projector")
@@ -67,7 +68,12 @@ class DualEncoder(Learnable, Ranks, HasFeatures):
     @cached_property
     def encoder(self) -> str:  # type: ignore[override]
         """Fingerprint of the image tower's weights."""
-        return fingerprint(self._guide.model if self._eye is None else self._eye)
+        return fingerprint(self.model if self._eye is None else self._eye)
+
+    @cached_property
+    def weights(self) -> str:  # type: ignore[override]
+        """Fingerprint of all weights."""
+        return fingerprint(self.model)
 
     @property
     def refusal(self) -> str | None:
@@ -119,8 +125,7 @@ class DualEncoder(Learnable, Ranks, HasFeatures):
             raise UnknownName(f"tap of {self.name}", tap, self.taps)
         if tap == "projector":
             return self._guide.image_features(images)[:, None]
-        model = self._guide.model
-        inputs = self.preprocess(images, model.device, model.dtype)
+        inputs = self.preprocess(images, self.model.device, self.model.dtype)
         eye: Any = self._eye
         tokens: Tensor = eye(**inputs).last_hidden_state
         return tokens.float()
@@ -138,7 +143,7 @@ def load(
 
     Args:
         templates: captions of a candidate, each with ``{}`` in its place.
-        dtype: of the weights; float32 unless given.
+        dtype: of the weights; float32 unless given, and for ``"mixed"``.
         device: where it shall run; a GPU where there is one.
 
     Raises:

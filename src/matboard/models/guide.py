@@ -14,6 +14,7 @@ from torch.nn import functional as F  # noqa: N812
 from matboard.errors import ModelError
 from matboard.models.capabilities import Guide, Pictures
 from matboard.models.families import layout_of
+from matboard.models.precision import of_an_eye
 from matboard.models.processors.preprocessor import Preprocessor
 from matboard.models.vlm.loading import load_part, quick_attention
 
@@ -90,7 +91,7 @@ def load_guide(
     differentiable version comes with a warning.
 
     Args:
-        dtype: of the weights; float32 unless given.
+        dtype: of the weights; float32 unless given. A guide is all eye: ``"mixed"`` is float32.
         device: where it shall run; a GPU where there is one.
 
     Raises:
@@ -99,7 +100,7 @@ def load_guide(
     from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
 
     place = str(id_or_folder)
-    model = load_part(AutoModel, "model", place, dtype=dtype or torch.float32)
+    model = load_part(AutoModel, "model", place, dtype=of_an_eye(dtype))
     processor = load_part(AutoImageProcessor, "image processor", place, backend="pil")
     tokenizer = load_part(AutoTokenizer, "tokenizer", place)
     model = model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))

@@ -28,6 +28,8 @@ class StepRow(Part):
         references: of a validated fit's first step: ``untouched`` and ``start``, the scores of the
             pictures as they are and of the prompt before learning.
         outlier_share: share of the batch's gradient energy that one picture holds, the largest.
+        float32_cosine: of the first step of a fit in lower precision, its gradient's cosine to
+            float32's.
     """
 
     run: str = ""
@@ -44,6 +46,7 @@ class StepRow(Part):
     validation: dict[str, float] = Field(default={})
     references: dict[str, dict[str, float]] = Field(default={})
     outlier_share: Number = None
+    float32_cosine: Number = None
 
     def as_line(self) -> dict[str, Any]:
         """Plain values for the log, without what says nothing."""

@@ -19,6 +19,7 @@ Baseline: TypeAlias = Literal["full", "shrunk", "random", "flat"]
 Group: TypeAlias = Literal["source", "same", "other", "unknown"]
 Pooled: TypeAlias = Group | Literal["unseen"]
 Scorer: TypeAlias = Literal["ranking", "generation"]
+Precision: TypeAlias = Literal["float32", "bfloat16", "mixed"]
 
 GROUPS: tuple[Group, ...] = ("source", "same", "other", "unknown")
 TARGETS: tuple[Group, ...] = GROUPS[1:]
@@ -177,6 +178,8 @@ class TransferResults(Part):
 
     Attributes:
         made_from: content address of all that decides them.
+        precision: of the weights of the models while they were judged; ``mixed`` is float32 for the
+            eye and bfloat16 for all else.
     """
 
     version: Literal[2] = Field(default=2, alias="schema")
@@ -193,6 +196,7 @@ class TransferResults(Part):
     notes: tuple[str, ...] = ()
     seconds: Number = None
     made_from: str = ""
+    precision: Precision = "float32"
 
     @model_validator(mode="after")
     def _names_fit(self) -> TransferResults:

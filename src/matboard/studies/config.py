@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from matboard.errors import ConfigError, UnknownName
-from matboard.results.transfer import Scorer
+from matboard.results.transfer import Precision, Scorer
 
 if TYPE_CHECKING:
     from matboard.studies.variants import FitVariant
@@ -97,11 +97,16 @@ class TaskConfig(_Strict):
 
 
 class EvaluateConfig(_Strict):
-    """What prompts are judged on. Sources are always judged too."""
+    """What prompts are judged on. Sources are always judged too.
+
+    Attributes:
+        precision: of the models' weights; that of learning where None.
+    """
 
     models: list[str] = []
     tasks: list[TaskConfig] = []
     scorers: list[Scorer] = Field(default=["ranking"], min_length=1)
+    precision: Precision | None = None
     batch_size: Count = 32
     examples: int = Field(8, ge=0, le=1000)
 
@@ -126,6 +131,8 @@ class Learning(_Strict):
             options; see `matboard.transfer.terms`.
         micro_batch: so many samples of a batch go through the models at once; all where None. With
             it several processes (torchrun) learn bit for bit what one does.
+        precision: of the models' and the guide's weights; ``mixed`` is float32 for the eye, whose
+            gradients bfloat16 may turn, and bfloat16 for all else.
         diagnose_every: on every so-manieth step the terms' gradients are taken apart; 0 never.
     """
 
@@ -146,7 +153,7 @@ class Learning(_Strict):
     validation: dict[str, Any] | None = {}
     batch_size: Count = 16
     micro_batch: Count | None = None
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Precision = "float32"
     diagnose_every: int = Field(10, ge=0, le=10**9)
 
     @model_validator(mode="after")

@@ -37,6 +37,7 @@ def evaluate(
     *,
     test: int | None = None,
     scorers: Sequence[str] = ("ranking",),
+    precision: str = "float32",
     batch_size: int = 32,
 ) -> Iterator[Progress]:
     """Write a run folder with the transfer table of one prompt.
@@ -45,7 +46,7 @@ def evaluate(
         InputError: whatever cannot be had, before anything heavy starts.
     """
     started = time.perf_counter()
-    config = _config(models, tasks, test, scorers, batch_size)
+    config = _config(models, tasks, test, scorers, precision, batch_size)
     learned = load_prompt(prompt)
     loaded = load_distinct(config.tasks)
     check_tasks(loaded, config.scorers)
@@ -67,6 +68,7 @@ def evaluate(
         models=config.models,
         tasks=loaded,
         config=config,
+        precision=config.precision or "float32",
         prompts=[_facts(learned)],
         made_from=made_from,
     )
@@ -79,6 +81,7 @@ def _config(
     tasks: Sequence[str],
     test: int | None,
     scorers: Sequence[str],
+    precision: str,
     batch_size: int,
 ) -> EvaluateConfig:
     for what, given in (("models", models), ("tasks", tasks), ("scorers", scorers)):
@@ -88,6 +91,7 @@ def _config(
         "models": list(models),
         "tasks": [{"name": task, "test": test} for task in tasks],
         "scorers": list(scorers),
+        "precision": precision,
         "batch_size": batch_size,
     }
     return parse(EvaluateConfig, asked, "", under="evaluate")

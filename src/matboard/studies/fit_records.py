@@ -47,6 +47,7 @@ def row_of(step: Step) -> StepRow:
         gradient_cosines=step.gradient_cosines,
         per_model=step.per_model if len(step.per_model) > 1 else {},
         outlier_share=step.outlier_share,
+        float32_cosine=step.float32_cosine,
         validation=step.validation,
         references=step.references,
     )

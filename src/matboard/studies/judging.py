@@ -16,7 +16,7 @@ import numpy as np
 from matboard.models.capabilities import FrozenModel
 from matboard.prompts.record import Score
 from matboard.results.shown import PromptFacts
-from matboard.results.transfer import Scorer, TransferResults
+from matboard.results.transfer import Precision, Scorer, TransferResults
 from matboard.runs import Run, replace_atomically
 from matboard.studies.config import EvaluateConfig
 from matboard.studies.engine import Executor, Unit, alone, already_made
@@ -39,6 +39,7 @@ class Judging:
         models: names of all models; ``load`` gives them, in this order.
         prompts: what the results say of the prompts.
         shipped: of which prompt the run folder's ``prompt`` is a copy.
+        precision: of the models' weights.
         notes: for readers of the table.
         made_from: content address of all that decides the results.
     """
@@ -51,7 +52,7 @@ class Judging:
     tasks: Sequence[Task]
     config: EvaluateConfig
     title: str = ""
-    precision: str = "float32"
+    precision: Precision = "float32"
     prompts: Sequence[PromptFacts] = ()
     shipped: PromptFacts | None = None
     notes: Sequence[str] = ()
@@ -115,7 +116,8 @@ class Judging:
                 if facts == self.shipped:
                     told.save_pretrained(self.run.path("prompt"))
         results = table.results()
-        notes = [*self.notes, *settings, *table.notes()]
+        rounded = _precision_notes(self.precision)
+        notes = [*self.notes, *rounded, *settings, *table.notes()]
         for task in self.tasks:
             notes += task.notes
         said: TransferResults = results.model_copy(
@@ -125,10 +127,21 @@ class Judging:
                 "examples": tuple(examples(self.run, table, self.config.examples)),
                 "notes": tuple(notes),
                 "made_from": self.made_from,
+                "precision": self.precision,
                 "seconds": round(time.perf_counter() - started, 1),
             }
         )
         self.run.write_results(said.as_json())
+
+
+def _precision_notes(precision: Precision) -> list[str]:
+    """What a reader must know of numbers that float32 might not give."""
+    if precision == "float32":
+        return []
+    weights = "bfloat16"
+    if precision == "mixed":
+        weights = "bfloat16, but for their eyes, which were in float32"
+    return [f"All models were judged with their weights in {weights}."]
 
 
 class JudgedUnit(Unit):

@@ -7,8 +7,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 from typing import Any
 
-import torch
-
 from matboard import zoo
 from matboard.errors import ConfigError, TaskError
 from matboard.models.capabilities import FrozenModel, Guide
@@ -74,7 +72,7 @@ class Models:
         """An image-text model that prompts are steered by."""
         key = name, precision
         if key not in self._guides:
-            self._guides[key] = zoo.load_guide(name, dtype=getattr(torch, precision))
+            self._guides[key] = zoo.load_guide(name, dtype=precision)
         return self._guides[key]
 
     def judged(self, names: Sequence[str], precision: str) -> Iterator[FrozenModel]:
@@ -84,9 +82,8 @@ class Models:
             yield kept or self._load(name, precision)
 
     def _load(self, name: str, precision: str) -> FrozenModel:
-        dtype = getattr(torch, precision)
         place = self._place(name)
-        loaded = zoo.load_model(place, dtype=dtype, **self._options(name))
+        loaded = zoo.load_model(place, dtype=precision, **self._options(name))
         loaded.name = name
         return loaded
 

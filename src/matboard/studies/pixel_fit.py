@@ -149,7 +149,10 @@ class PixelFit(FitUnit):
     def left_out(self) -> tuple[str, ...]:
         """Terms of the method's objective that this variant learns without."""
         own = METHODS[self.variant.settings.method].objective
-        return tuple(name for name in own if name not in self.recipe.objective)
+        counted = [
+            name for name, said in self.recipe.objective.items() if said["weight"]
+        ]
+        return tuple(name for name in own if name not in counted)
 
     def sources(self) -> list[Learnable]:
         """The models that it is learned on. Raises ModelError where one cannot be learned on."""

@@ -41,6 +41,7 @@ from matboard.transfer.balance import balance_notes, outlier_notes
 from matboard.transfer.conditions import Learned, Where, geometry_words
 from matboard.transfer.evaluate import check_tasks
 from matboard.transfer.fit import Processes
+from matboard.transfer.rounding import rounding_notes
 from matboard.transfer.terms import TERMS
 
 
@@ -78,7 +79,7 @@ def study(
     with alone(run):
         merge_logs(run, plan.all_fits)
     judging = _judging(config, run, place, plan)
-    loaded = models.judged(judging.models, config.precision)
+    loaded = models.judged(judging.models, judging.precision)
     yield from judging.carry_out(loaded, executor, started)
 
 
@@ -123,7 +124,7 @@ def _judging(config: StudyConfig, run: Run, place: Path, plan: Plan) -> Judging:
         tasks=plan.judged,
         config=config.evaluate,
         title=config.title,
-        precision=config.precision,
+        precision=config.evaluate.precision or config.precision,
         prompts=[_facts(fit) for fit in plan.all_fits],
         shipped=_facts(plan.fits_of(plan.variants[-1])[0]),
         notes=_notes(plan),
@@ -201,6 +202,8 @@ def _notes(plan: Plan) -> list[str]:
         if recipe.per_picture == "sum":
             shares = [row.outlier_share for row in rows]
             notes += outlier_notes(shares, label=variant.name, key=key)
+        cosines = [row.float32_cosine for row in rows]
+        notes += rounding_notes(cosines, label=variant.name, key=key)
         notes += _unconverged(variant.name, plan.fits_of(variant))
     notes += _unconverged(ITSELF, plan.on_itself)
     learned_on = {tuple(variant.settings.sources) for variant in plan.variants}

@@ -69,9 +69,10 @@ class Judged:
         return _address(*parts)
 
     @property
-    def asked(self) -> tuple[str, str, str]:
+    def asked(self) -> tuple[str, str, str, str]:
         """Which model, in which precision."""
-        return self.model.name, self.model.encoder, self.precision
+        model = self.model
+        return model.name, model.encoder, model.weights, self.precision
 
 
 def _shown(prompt: VisualPrompt | None) -> str:

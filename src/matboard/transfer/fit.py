@@ -32,6 +32,7 @@ from matboard.transfer.objective import Objective
 from matboard.transfer.optimisers import Optimiser, Slope
 from matboard.transfer.pictures import PictureRule
 from matboard.transfer.processes import Processes
+from matboard.transfer.rounding import float32_cosine
 from matboard.transfer.steps import BEST, DELTA, FitState, Step
 from matboard.transfer.validation import Best, Validation, split
 from matboard.transfer.validator import Validator, Verdict
@@ -104,10 +105,8 @@ class Fit(Iterator[Step]):
         )
         self._mappings = FitMappings(models, self.batches)
         self.models = self._mappings.models
-        rule = PictureRule(optimiser.per_picture, prompt.mask)
-        self._backward = Backward(
-            objective, self.models, guide, self.batches, self.processes, rule
-        )
+        self.guide = guide
+        self._backward = self._new_backward()
         values = prompt.delta.detach()
         tensors = {
             DELTA: values,
@@ -252,13 +251,45 @@ class Fit(Iterator[Step]):
     def _gradients(self, step: int) -> Gradients:
         """At the canvas, over the whole batch."""
         apart = bool(self.diagnose_every) and step % self.diagnose_every == 0
+        gradients = self._backward.gradients(self._batch(step), apart)
+        if step:
+            return gradients
+        cosine = self._float32_cosine(gradients)
+        return replace(gradients, float32_cosine=cosine)
+
+    def _batch(self, step: int) -> list[Part]:
+        """Our parts of a step's batch, with the prompt on their pictures."""
         parts = []
         for index in self.processes.parts(self._parts):
             batch = self.batches.at(step, index, self._parts)
             with torch.no_grad():
                 canvases = self.prompt(batch.images.to(self.prompt.delta.device))
             parts.append(Part(batch, canvases))
-        return self._backward.gradients(parts, apart)
+        return parts
+
+    def _new_backward(self) -> Backward:
+        rule = PictureRule(self.optimiser.per_picture, self.prompt.mask)
+        return Backward(
+            self.objective,
+            self.models,
+            self.guide,
+            self.batches,
+            self.processes,
+            rule,
+        )
+
+    def _float32_cosine(self, gradients: Gradients) -> float | None:
+        """The first batch once more in float32. What is kept of clean pictures and captions is
+        made anew for it: a resumed fit does not know it.
+        """
+
+        def exact() -> Tensor:
+            return self._new_backward().gradients(self._batch(0), apart=False).total
+
+        parts: list[Learnable | Guide] = [*self.models]
+        if self.guide is not None:
+            parts.append(self.guide)
+        return float32_cosine(gradients.total, exact, self.prompt.mask, parts)
 
     def _slope(self, gradients: Gradients) -> Slope:
         """The canvas gradient, carried into the learned values.
@@ -299,6 +330,7 @@ class Fit(Iterator[Step]):
             validation=verdict.scores,
             references=verdict.references,
             outlier_share=gradients.outlier_share,
+            float32_cosine=gradients.float32_cosine,
         )
 
 

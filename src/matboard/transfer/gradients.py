@@ -120,6 +120,8 @@ class Gradients:
         models: source model → the values of its terms, and its ``gradient``.
         pictures: the norm of each picture's gradient over the prompt's pixels, before anything was
             made of it; known of the whole batch.
+        float32_cosine: the cosine of ``total`` to the same in float32; known of the first batch of
+            a fit in lower precision.
     """
 
     total: Tensor = field(default_factory=lambda: torch.zeros(()))
@@ -127,6 +129,7 @@ class Gradients:
     terms: Named = field(default_factory=dict)
     models: dict[str, Named] = field(default_factory=dict)
     pictures: Tensor = field(default_factory=lambda: torch.zeros(0))
+    float32_cosine: float | None = None
 
     @property
     def outlier_share(self) -> float | None:

@@ -71,5 +71,8 @@ class Objective:
         return [term for term in self.terms if isinstance(term, CanvasTerm)]
 
     def record(self) -> dict[str, dict[str, Any]]:
-        """Term → its options, JSON-able."""
-        return {term.name: term.options() for term in self.terms}
+        """Term → its options, JSON-able; `terms.objective` makes the same objective of it."""
+        told = {term.name: term.options() for term in self.terms}
+        if TaskLoss.name not in told:  # left out, it would count
+            return {TaskLoss.name: {"weight": 0.0}, **told}
+        return told

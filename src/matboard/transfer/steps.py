@@ -38,6 +38,8 @@ class Step:
             the pictures as they are and of the prompt before learning.
         outlier_share: share of the batch's summed squared gradient norms, picture by picture over
             the prompt's pixels, that the largest picture holds; None for a batch of one.
+        float32_cosine: cosine between this step's gradient and the same in float32, over the
+            prompt's pixels; of the first step of a fit in lower precision only.
     """
 
     index: int
@@ -52,6 +54,7 @@ class Step:
     validation: dict[str, float] = field(default_factory=dict)
     references: dict[str, dict[str, float]] = field(default_factory=dict)
     outlier_share: float | None = None
+    float32_cosine: float | None = None
 
 
 @dataclass(frozen=True)

@@ -99,6 +99,11 @@ class HuggingFaceVLM(VisionLanguageModel):
         """Fingerprint of the vision encoder's weights."""
         return fingerprint(self.fusion.eye)
 
+    @cached_property
+    def weights(self) -> str:  # type: ignore[override]
+        """Fingerprint of all weights."""
+        return fingerprint(self.model)
+
     @property
     def refusal(self) -> str | None:
         """See `Learnable.refusal`: the image processor has no faithful differentiable version, the
@@ -316,7 +321,9 @@ class HuggingFaceVLM(VisionLanguageModel):
         return len(images) > 1 and self.guesses and not _alike(images)
 
     def _inputs(self, images: Pictures, questions: Sequence[str]) -> dict[str, Tensor]:
-        inputs = self.preprocess(images, self.model.device, self.model.dtype)
+        eye = next(self.fusion.eye.parameters(), None)
+        dtype = self.model.dtype if eye is None else eye.dtype
+        inputs = self.preprocess(images, self.model.device, dtype)
         if self.reads_question:
             rows = [
                 self.qformer_tokenizer(self.template.instruction(question))["input_ids"]

@@ -149,10 +149,10 @@ def _vision_tokens(encoded: Encoded) -> list[Tensor]:
     return divided(tokens.reshape(-1, tokens.shape[-1]), encoded.shares)
 
 
-def fingerprint(eye: Any) -> str:
-    """Of a vision encoder's weights, read as bfloat16, whatever its parts are called."""
+def fingerprint(model: Any) -> str:
+    """Of a model's or its eye's weights, read as bfloat16, whatever its parts are called."""
     weights = [
-        value for value in eye.state_dict().values() if value.is_floating_point()
+        value for value in model.state_dict().values() if value.is_floating_point()
     ]
     parts = sorted(hashlib.sha256(_bytes(value)).digest() for value in weights)
     return hashlib.sha256(b"".join(parts)).hexdigest()[:12]

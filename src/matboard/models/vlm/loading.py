@@ -23,8 +23,10 @@ from transformers.utils import cached_file
 from matboard.errors import ModelError
 from matboard.hub import CLIENT_ERRORS, why
 from matboard.models.families import family_of
+from matboard.models.precision import MIXED, keep_eye_exact
+from matboard.models.processors.check import PROBES, probe
 from matboard.models.vlm.adapter import HuggingFaceVLM
-from matboard.models.vlm.official import ListeningImageProcessor
+from matboard.models.vlm.official import QUESTION, ListeningImageProcessor
 
 LOADING_ERRORS: tuple[type[Exception], ...] = (*CLIENT_ERRORS, KeyError, ImportError)
 """What transformers raises where a part is missing, broken, of no known kind, or does not come from
@@ -65,7 +67,8 @@ def load(
     none can be learned comes with a warning and its ``refusal``: it can be judged on.
 
     Args:
-        dtype: of the weights; float32 unless given.
+        dtype: of the weights; float32 unless given. ``"mixed"``: the eye's float32, all others
+            bfloat16; see `matboard.models.precision`.
         device: where it shall run; a GPU where there is one.
         template: the prompt, see `PromptTemplate`; else the folder's chat template, else its
             family's.
@@ -76,23 +79,59 @@ def load(
     """
     place = str(id_or_folder)
     trust = {"trust_remote_code": trust_remote_code}
-    kept = {"dtype": dtype or torch.float32, **trust}
-    model = load_part(AutoModelForImageTextToText, "model", place, **kept)
+    where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    model = _model(place, dtype or torch.float32, where, trust)
     parts = _processing_parts(place, model, trust)
     official = official_processor(place, model.config.model_type, parts, **trust)
     tokenizer = parts["tokenizer"]
     chats = (getattr(official, "chat_template", None), tokenizer.chat_template)
     tokenizer.chat_template = chats[0] or chats[1] or older_chat_template(place)
-    model = model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     loaded = HuggingFaceVLM(
-        quick_attention(model),
+        model,
         **parts,
         official=official,
         template=template,
         name=place,
     )
+    if dtype == MIXED:
+        _check_mixed(loaded)
     _warn(loaded)
     return loaded
+
+
+def _model(
+    place: str, dtype: torch.dtype | str, device: torch.device, trust: dict[str, Any]
+) -> Any:
+    """The weights, where they shall run."""
+
+    def loaded(precision: torch.dtype | str) -> Any:
+        options = {"dtype": precision, **trust}
+        found = load_part(AutoModelForImageTextToText, "model", place, **options)
+        return quick_attention(found.to(device))
+
+    if dtype != MIXED:
+        return loaded(dtype)
+    exact = _eye(loaded(torch.float32))
+    model = loaded(torch.bfloat16)
+    keep_eye_exact(model, _eye(model), exact)
+    return model
+
+
+def _check_mixed(model: HuggingFaceVLM) -> None:
+    """Raises ModelError for a model whose parts do not take one another's precision."""
+    try:
+        with torch.no_grad():
+            model.answer_loss([probe(*PROBES[0])], [QUESTION], ["a"])
+    except Exception as error:  # anybody's code
+        raise ModelError(
+            f"{type(model.model).__name__} cannot run with its eye in float32 and all else in"
+            f" bfloat16 ({' '.join(str(error).split())[:200]}); load it in one precision, float32"
+            " or bfloat16."
+        ) from error
+
+
+def _eye(model: Any) -> Any:
+    return family_of(model).fusion(model).eye
 
 
 def quick_attention(model: Any) -> Any:
@@ -103,7 +142,10 @@ def quick_attention(model: Any) -> Any:
     docs/log.md). Everywhere else attention stays as transformers chose it.
     """
     if model.device.type == "cpu" and model.dtype == torch.bfloat16:
+        quiet = transformers.logging.get_verbosity()
+        transformers.logging.set_verbosity_error()  # BLIP's text side has no choice
         model.set_attn_implementation("eager")
+        transformers.logging.set_verbosity(quiet)
     return model
 
 

@@ -50,9 +50,8 @@ def learning(run: RunFolder, results: TransferResults | None) -> dict[str, Any]:
     """What the template shows of it. A single fit: quantities of one kind together. Several: one
     line a variant.
     """
-    labels = {}
-    if results is not None:
-        labels = {method.name: method.label for method in results.methods}
+    learned = (*results.methods, *results.bounds) if results is not None else ()
+    labels = {condition.name: condition.label for condition in learned}
     planned = [fit.variant for fit in run.fits]
     names = list(dict.fromkeys([*labels, *planned]))
     steps = {labels.get(name, name): run.steps_of(name) for name in names}

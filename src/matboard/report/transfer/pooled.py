@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from matboard.report.words import MARKS, join, percent, plural, signed
+from matboard.report.words import ENOUGH_SEEDS, MARKS, join, percent, plural, signed
 from matboard.results.parts import Decision, Difference
 from matboard.results.transfer import (
     GROUPS,
@@ -65,12 +65,19 @@ class PooledTable:
         task: None for all.
         gains: over each model's best baseline.
         pairs: of one method over another.
+        seeds: how many prompts stand behind each method, at least.
     """
 
     task: str | None
     groups: tuple[Pooled, ...]
     gains: tuple[PooledRow, ...]
     pairs: tuple[PooledRow, ...]
+    seeds: int
+
+    @property
+    def enough_seeds(self) -> bool:
+        """Whether intervals speak of methods, and not only of the prompts at hand."""
+        return self.seeds >= ENOUGH_SEEDS
 
     @property
     def intervals(self) -> int:
@@ -122,7 +129,10 @@ def _table(
     known = {one.group for one in found}
     order: tuple[Pooled, ...] = (*GROUPS, "unseen")
     groups = tuple(group for group in order if group in known)
-    return PooledTable(task, groups, tuple(gains), tuple(pairs))
+    methods = {method.name for method in results.methods}
+    counts = (one.seeds for one in found if one.method in methods)
+    seeds = min(counts, default=0)
+    return PooledTable(task, groups, tuple(gains), tuple(pairs), seeds)
 
 
 def gained(difference: Difference) -> str:

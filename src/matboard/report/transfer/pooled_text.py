@@ -27,10 +27,10 @@ PAIRS = "One method minus another"
 def pooled_text(results: TransferResults) -> Iterator[RichTable]:
     """Over all tasks: gains over the best baseline, and methods against one another."""
     for table in pooled_tables(results)[:1]:
-        tasks = plural(len(results.tasks), "task")
-        yield _shown(f"{GAINS}, {tasks}", table.gains, table)
+        over = f"{plural(len(results.tasks), 'task')}, {plural(table.seeds, 'seed')}"
+        yield _shown(f"{GAINS}, {over}", table.gains, table)
         if table.pairs:
-            yield _shown(f"{PAIRS}, {tasks}", table.pairs, table)
+            yield _shown(f"{PAIRS}, {over}", table.pairs, table)
 
 
 def _shown(title: str, rows: Sequence[PooledRow], table: PooledTable) -> RichTable:
