@@ -14,7 +14,7 @@ METHODS = {
     "tvp": {
         **_EVP,
         "objective.feature_consistency.weight": 0.0002,
-        "objective.semantic_enrichment.weight": 0.01,
+        "objective.semantic_enrichment.weight": 2.0,
     },
     "matboard": {},
 }
