@@ -22,7 +22,7 @@ from matboard.prompts.canvas import Canvas
 from matboard.prompts.pixel import PixelPrompt
 from matboard.tasks.task import Sample, Task
 from matboard.transfer.conditions import as_learned, conditions
-from matboard.transfer.evaluate import Judged, ScoreStore, judge
+from matboard.transfer.evaluate import Judged, ScoreStore, evaluate, judge
 from matboard.transfer.fit import Fit
 from matboard.transfer.mapping import answers_of, kept_mappings, mapping_of, taken_for
 from matboard.transfer.objective import Objective
@@ -30,6 +30,7 @@ from matboard.transfer.optimisers import NormalisedGradient, Schedule
 from matboard.transfer.processes import Processes
 from matboard.transfer.terms.candidate_contrast import CandidateContrast
 from matboard.transfer.terms.task_loss import TaskLoss
+from matboard.transfer.validation import Validation, split
 
 CANVAS = Canvas(8, 2)
 LEVELS = {"dark": 10, "bright": 210}
@@ -208,7 +209,7 @@ def test_scores_of_a_classifier_depend_on_the_training_pictures():
 # -- while a prompt is learned
 
 
-def learning(rule, steps=6, models=None, objective=None):
+def learning(rule, steps=6, models=None, objective=None, validation=None):
     contrast = Objective(TaskLoss(weight=0), CandidateContrast(weight=1))
     return Fit(
         PixelPrompt(CANVAS, level=0.5),
@@ -217,6 +218,7 @@ def learning(rule, steps=6, models=None, objective=None):
         objective=objective or contrast,
         optimiser=NormalisedGradient(Schedule(6.0, steps)),
         batch_size=4,
+        validation=validation,
         processes=Processes(),
     )
 
@@ -260,6 +262,23 @@ def test_a_resumed_fit_maps_as_the_uninterrupted_one(rule, stop):
     second.load_state(first.state())
     assert mappings(second) == expected[stop:]
     assert torch.equal(second.prompt.delta, whole.prompt.delta)
+
+
+@pytest.mark.parametrize("rule", ["iterative", "frequency", "random"])
+def test_a_classifier_is_validated_as_it_is_judged(rule):
+    """By the mapping made for what is shown, on the pictures that are learned from."""
+    how = Validation(share=0.4, every=1, patience=None)
+    fit = learning(rule, steps=4, validation=how)
+    _, held = split(how, plain_task(), 0)
+    for step in fit:
+        now = PixelPrompt(CANVAS)
+        now.delta.data = fit.state().tensors["delta"]
+        table = evaluate(now.to_artifact(), brightness(rule), held)
+        judged = table.estimate("brightness", held, "prompt", "ranking").value
+        assert step.validation == {"brightness": judged}
+        untouched = table.estimate("brightness", held, "full", "ranking").value
+        if step.index == 1:
+            assert step.references["untouched"] == {"brightness": untouched}
 
 
 def test_the_users_model_is_left_as_it_is():

@@ -8,6 +8,7 @@ import torch
 from matboard.errors import ConfigError, UnknownName
 from matboard.transfer.methods import METHODS
 from matboard.transfer.optimisers import (
+    Adam,
     GradientDescent,
     NormalisedGradient,
     Schedule,
@@ -53,7 +54,23 @@ def test_momentum_is_torch_sgd():
     assert torch.allclose(ours, theirs.detach())
 
 
-@pytest.mark.parametrize("optimiser", [GradientDescent, NormalisedGradient])
+def test_adam_is_torch_adam():
+    ours = torch.ones(3, 2, 2)
+    theirs = torch.nn.Parameter(ours.clone())
+    reference = torch.optim.Adam([theirs], lr=0.01)
+    optimiser = Adam(Schedule(0.01, 5))
+    memory = optimiser.memory(ours)
+    for step in range(5):
+        gradient = torch.linspace(-2, 3, 12).reshape(3, 2, 2) * (-1) ** step + step
+        update = optimiser.update(ours, Slope(gradient, gradient), step, memory)
+        ours = update.values
+        memory = update.memory
+        theirs.grad = gradient
+        reference.step()
+    assert torch.allclose(ours, theirs.detach(), atol=1e-6)
+
+
+@pytest.mark.parametrize("optimiser", [Adam, GradientDescent, NormalisedGradient])
 def test_an_update_changes_nothing_in_place(optimiser):
     values = torch.ones(3, 2, 2)
     gradient = torch.ones(3, 2, 2)
@@ -106,5 +123,5 @@ def test_an_option_that_an_optimiser_does_not_have_is_refused():
     schedule = Schedule(1.0, 3)
     with pytest.raises(UnknownName, match=r"'norm_scope'\. Known: momentum"):
         build_optimiser("gradient_descent", schedule, norm_scope="full")
-    with pytest.raises(UnknownName, match=r"Unknown optimiser 'adam'"):
-        build_optimiser("adam", schedule)
+    with pytest.raises(UnknownName, match=r"Unknown optimiser 'lion'"):
+        build_optimiser("lion", schedule)

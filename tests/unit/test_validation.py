@@ -15,8 +15,10 @@ from test_fit_processes import Meeting, Thread
 from matboard.errors import ConfigError, ModelError, RunError, TaskError, UnknownName
 from matboard.prompts.canvas import Canvas
 from matboard.prompts.pixel import PixelPrompt
+from matboard.transfer.batches import Batches
 from matboard.transfer.convergence import by_loss, by_validation, convergence
 from matboard.transfer.evaluate import evaluate
+from matboard.transfer.mapping import FitMappings
 from matboard.transfer.optimisers import GradientDescent, Schedule
 from matboard.transfer.processes import Processes
 from matboard.transfer.validation import Best, Validation, resolve, split, steps_of
@@ -180,7 +182,8 @@ def test_pictures_are_decoded_and_shrunk_once():
     held = replace(held, test=(replace(held.test[0], load=load),))
     prompt = PixelPrompt(CANVAS)
     models = [RankingModel(), RankingModel(1)]
-    validator = Validator(EACH, held, models, prompt, Processes())
+    mappings = FitMappings(models, Batches(held.train, CANVAS, 4, seed=0))
+    validator = Validator(EACH, held, mappings, prompt, Processes())
     for values in (prompt.delta, prompt.delta + 0.1, prompt.delta + 0.2):
         validator.scores(values.detach())
     assert len(loads) == 1

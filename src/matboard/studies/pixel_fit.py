@@ -31,7 +31,7 @@ from matboard.studies.reading import laid_over
 from matboard.studies.variants import LENGTHS, FitVariant
 from matboard.tasks.task import Task
 from matboard.transfer import terms
-from matboard.transfer.convergence import convergence
+from matboard.transfer.convergence import Convergence, convergence
 from matboard.transfer.fit import Fit, Processes
 from matboard.transfer.mapping import kept_mappings
 from matboard.transfer.methods import METHODS, Method
@@ -49,6 +49,8 @@ OWN_TO_METHODS = (
     "epochs",
 )
 """Settings that every method has a default of its own for."""
+ENDINGS = {True: "converged", False: "not converged", None: "finished"}
+"""What a progress bar says at the end; the whole sentence is told with the results."""
 
 
 def recipe_of(settings: FitConfig) -> Method:
@@ -192,8 +194,8 @@ class PixelFit(FitUnit):
                 if state.last is not None and logged < state.step:
                     run.log(row_of(state.last).as_line())
                 run.save_checkpoint(checkpoint_of(state, encoders))
-        said = self._finish(run, fit, encoders) if self.writes else ""
-        yield Progress(stage, len(fit), len(fit), said)
+        ended = self._finish(run, fit, encoders)
+        yield Progress(stage, len(fit), len(fit), ENDINGS[ended.converged])
 
     def _prepare(self) -> Fit:
         settings = self.variant.settings
@@ -216,12 +218,19 @@ class PixelFit(FitUnit):
             processes=self._processes,
         )
 
-    def _finish(self, run: Run, fit: Fit, encoders: dict[str, str]) -> str:
-        """Save the prompt, then the results, which say that the fit is finished, and whether it had
-        converged: that sentence.
+    def _finish(self, run: Run, fit: Fit, encoders: dict[str, str]) -> Convergence:
+        """How it ended. Who writes saves the prompt, then the results, which say that the fit is
+        finished.
         """
         rows = run.metrics()
         ended = convergence(fit, [row.get("loss") for row in rows])
+        if self.writes:
+            self._write(run, fit, encoders, ended)
+        return ended
+
+    def _write(
+        self, run: Run, fit: Fit, encoders: dict[str, str], ended: Convergence
+    ) -> None:
         record = {
             "sources": [
                 {"model": name, "encoder": code} for name, code in encoders.items()
@@ -246,7 +255,7 @@ class PixelFit(FitUnit):
             seed=self.seed,
             steps=fit.step,
             skipped=fit.skipped,
-            seconds=sum(float(row.get("seconds") or 0) for row in rows),
+            seconds=sum(float(row.get("seconds") or 0) for row in run.metrics()),
             longest=len(fit),
             best_step=None if fit.best is None else fit.best.step,
             best_score=None if fit.best is None else fit.best.score,
@@ -256,7 +265,6 @@ class PixelFit(FitUnit):
         )
         run.write_results(results.as_json())
         run.drop_checkpoint()
-        return ended.sentence
 
     def _validated(self, fit: Fit) -> dict[str, Any] | None:
         """How the prompt was chosen, for its record."""

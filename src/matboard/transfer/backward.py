@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from matboard.models.capabilities import Guide, Images, Learnable
+from matboard.prompts.pixel import PixelPrompt
 from matboard.transfer.batches import Batch, Batches
 from matboard.transfer.gradients import Gradients, PartGradients, Summand, summed
 from matboard.transfer.objective import Objective
@@ -53,19 +54,30 @@ class Backward:
         self._objective = objective
         self._models = models
         self._guide = guide
+        self._batches = batches
         self._size = batches.size
         self._processes = processes
         self._rule = rule
         self._clean = CleanFeatures(batches)
         self._texts = TextFeatures()
 
-    def gradients(self, parts: Sequence[Part], apart: bool) -> Gradients:
-        """Of every term at the canvas, over the whole batch.
+    def at(self, step: int, prompt: PixelPrompt, count: int, apart: bool) -> Gradients:
+        """Of every term at the canvas, over the whole batch of a step.
 
         Args:
-            parts: ours; other processes have the others.
+            step: counted from 0.
+            count: how many parts the batch is cut into; ours are done here.
             apart: also keep each term's own.
         """
+        parts = []
+        for index in self._processes.parts(count):
+            batch = self._batches.at(step, index, count)
+            with torch.no_grad():
+                canvases = prompt(batch.images.to(prompt.delta.device))
+            parts.append(Part(batch, canvases))
+        return self._gradients(parts, apart)
+
+    def _gradients(self, parts: Sequence[Part], apart: bool) -> Gradients:
         divisors = self._divisors(parts) if len(parts) > 1 else {}
         found = [self._of_part(part, divisors, apart) for part in parts]
         norms = self._processes.in_order(

@@ -23,7 +23,7 @@ from matboard.errors import FitError
 from matboard.models.capabilities import Guide, Learnable
 from matboard.prompts.pixel import PixelPrompt
 from matboard.tasks.task import Task
-from matboard.transfer.backward import Backward, Part
+from matboard.transfer.backward import Backward
 from matboard.transfer.batches import Batches
 from matboard.transfer.checks import check_models, check_samples, needed_guide
 from matboard.transfer.gradients import Gradients
@@ -117,7 +117,7 @@ class Fit(Iterator[Step]):
         if validation is not None and held is not None:
             tensors[BEST] = values
             self._validator = Validator(
-                validation, held, self.models, prompt, self.processes
+                validation, held, self._mappings, prompt, self.processes
             )
         self._done = FitState(0, tensors)
         self._started = False
@@ -251,21 +251,11 @@ class Fit(Iterator[Step]):
     def _gradients(self, step: int) -> Gradients:
         """At the canvas, over the whole batch."""
         apart = bool(self.diagnose_every) and step % self.diagnose_every == 0
-        gradients = self._backward.gradients(self._batch(step), apart)
+        gradients = self._backward.at(step, self.prompt, self._parts, apart)
         if step:
             return gradients
         cosine = self._float32_cosine(gradients)
         return replace(gradients, float32_cosine=cosine)
-
-    def _batch(self, step: int) -> list[Part]:
-        """Our parts of a step's batch, with the prompt on their pictures."""
-        parts = []
-        for index in self.processes.parts(self._parts):
-            batch = self.batches.at(step, index, self._parts)
-            with torch.no_grad():
-                canvases = self.prompt(batch.images.to(self.prompt.delta.device))
-            parts.append(Part(batch, canvases))
-        return parts
 
     def _new_backward(self) -> Backward:
         rule = PictureRule(self.optimiser.per_picture, self.prompt.mask)
@@ -284,7 +274,8 @@ class Fit(Iterator[Step]):
         """
 
         def exact() -> Tensor:
-            return self._new_backward().gradients(self._batch(0), apart=False).total
+            again = self._new_backward()
+            return again.at(0, self.prompt, self._parts, apart=False).total
 
         parts: list[Learnable | Guide] = [*self.models]
         if self.guide is not None:
@@ -314,12 +305,9 @@ class Fit(Iterator[Step]):
         self, gradients: Gradients, verdict: Verdict, skipped: int, seconds: float
     ) -> Step:
         losses = {name: float(value) for name, value in gradients.losses.items()}
-        loss = sum(
-            term.sign * term.weight * losses[term.name] for term in self.objective.terms
-        )
         return Step(
             index=self.step + 1,
-            loss=loss,
+            loss=self.objective.total(losses),
             losses=losses,
             lr=self.optimiser.schedule.at(self.step),
             skipped=skipped,

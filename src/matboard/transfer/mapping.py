@@ -94,6 +94,14 @@ class FitMappings:
             classes = tuple(tensors[key].tolist())
             model.mapping = LabelMapping(self._answers, classes)
 
+    def judged(self, model: Learnable, prompt: VisualPrompt | None) -> Learnable:
+        """A source model as it is judged with a prompt, None: on untouched pictures. An iterative
+        mapping is made for what is shown, on what is learned from; the others stay.
+        """
+        if not isinstance(model, Classifier) or model.rule != "iterative":
+            return model
+        return model.mapped(self._made(model, prompt))
+
     def _starts_epoch(self, step: int) -> bool:
         size = self._batches.size
         samples = len(self._batches.samples)

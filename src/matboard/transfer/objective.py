@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import reduce
 from operator import or_
 from typing import Any
@@ -69,6 +70,11 @@ class Objective:
     def of_canvas(self) -> list[CanvasTerm]:
         """Terms of the prompted canvases."""
         return [term for term in self.terms if isinstance(term, CanvasTerm)]
+
+    def total(self, losses: Mapping[str, float]) -> float:
+        """L of Eq. 6: the weighted sum of what each term came to, by its name."""
+        weighted = [t.sign * t.weight * losses[t.name] for t in self.terms]
+        return float(sum(weighted))
 
     def record(self) -> dict[str, dict[str, Any]]:
         """Term → its options, JSON-able; `terms.objective` makes the same objective of it."""

@@ -1,6 +1,7 @@
 """How a prompt is updated.
 
 * `GradientDescent`: momentum SGD, as in VP (Bahng et al., 2022).
+* `Adam` (arXiv 1412.6980), as in ILM-VP (Chen et al., 2023).
 * `NormalisedGradient`: δ ← δ − lr · ĝ, ĝ = g / ‖g‖₂ (EVP, Wu et al., 2022; TVP Eq. 7). Only the
   ratios between losses matter to it, not their scale.
 
@@ -27,6 +28,7 @@ from matboard.transfer.pictures import PerPicture
 OPTIMISERS = Registry(
     "optimiser",
     {
+        "adam": "matboard.transfer.optimisers:Adam",
         "gradient_descent": "matboard.transfer.optimisers:GradientDescent",
         "normalised_gradient": "matboard.transfer.optimisers:NormalisedGradient",
     },
@@ -149,6 +151,38 @@ class GradientDescent(Optimiser):
         velocity = self.momentum * memory["velocity"] + slope.values
         moved = values - self.schedule.at(step) * velocity
         return Update(moved, {"velocity": velocity})
+
+
+class Adam(Optimiser):
+    """Adam (arXiv 1412.6980, Alg. 1; ILM-VP: lr 0.01, its defaults)."""
+
+    def __init__(
+        self,
+        schedule: Schedule,
+        *,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        per_picture: PerPicture = "sum",
+    ) -> None:
+        super().__init__(schedule, per_picture)
+        self.beta1 = beta1
+        self.beta2 = beta2
+
+    def memory(self, values: Tensor) -> dict[str, Tensor]:
+        """See `Optimiser.memory`."""
+        return {"mean": torch.zeros_like(values), "square": torch.zeros_like(values)}
+
+    def update(
+        self, values: Tensor, slope: Slope, step: int, memory: Mapping[str, Tensor]
+    ) -> Update:
+        """See `Optimiser.update`."""
+        gradient = slope.values
+        mean = memory["mean"].lerp(gradient, 1 - self.beta1)
+        square = memory["square"].lerp(gradient.square(), 1 - self.beta2)
+        unbiased = mean / (1 - self.beta1 ** (step + 1))
+        spread = (square / (1 - self.beta2 ** (step + 1))).sqrt() + 1e-8
+        moved = values - self.schedule.at(step) * unbiased / spread
+        return Update(moved, {"mean": mean, "square": square})
 
 
 class NormalisedGradient(Optimiser):

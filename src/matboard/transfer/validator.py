@@ -5,7 +5,7 @@ pictures, through each source model's official processor.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cache
 from statistics import fmean
@@ -21,6 +21,7 @@ from matboard.prompts.canvas import Canvas
 from matboard.prompts.pixel import PixelPrompt
 from matboard.tasks.task import Sample, Task
 from matboard.transfer.evaluate import ABILITIES, check_tasks, score
+from matboard.transfer.mapping import FitMappings
 from matboard.transfer.processes import Processes
 from matboard.transfer.steps import BEST, DELTA, FitState
 from matboard.transfer.table import metric_of
@@ -53,6 +54,7 @@ class Validator:
 
     Args:
         held: its test part is judged.
+        mappings: of the source models; a classifier is judged by the mapping that the prompt makes.
 
     Raises:
         TaskError: held-out samples lack what the scorer needs.
@@ -63,17 +65,17 @@ class Validator:
         self,
         validation: Validation,
         held: Task,
-        models: Sequence[Learnable],
+        mappings: FitMappings,
         prompt: PixelPrompt,
         processes: Processes,
     ) -> None:
         check_tasks([held], [validation.scorer])
         ability = ABILITIES[validation.scorer]
-        for model in models:
+        for model in mappings.models:
             require(model, ability, doing=f"validation by {validation.scorer}")
         self.validation = validation
         self.held = held
-        self.models = list(models)
+        self.mappings = mappings
         self._prompt = copy.deepcopy(prompt)
         self._processes = processes
         shrunk = [_kept_shrunk(sample, prompt.canvas) for sample in held.test]
@@ -103,11 +105,18 @@ class Validator:
         """
         prompt = None if values is None else self._artifact(values)
         task = self.held if prompt is None else self._shrunk
-        found = [self._score(model, task, prompt) for model in self.models]
-        ours = torch.tensor(found, dtype=torch.float64)
-        agreed = self._processes.gather(ours)[0].tolist()
-        names = [model.name for model in self.models]
-        return dict(zip(names, agreed, strict=True))
+        found = [self._score(model, task, prompt) for model in self.mappings.models]
+        names = [model.name for model in self.mappings.models]
+        return dict(zip(names, self._agreed(found), strict=True))
+
+    def _agreed(self, ours: list[float]) -> list[float]:
+        """What the first process measured."""
+        if self._processes.count == 1:
+            return ours
+        device = self._prompt.delta.device
+        mine = torch.tensor(ours, dtype=torch.float64, device=device)
+        agreed: list[float] = self._processes.gather(mine)[0].tolist()
+        return agreed
 
     def _references(self, start: Tensor) -> dict[str, dict[str, float]]:
         return {UNTOUCHED: self.scores(None), START: self.scores(start)}
@@ -121,7 +130,8 @@ class Validator:
     ) -> float:
         scorer = self.validation.scorer
         batch_size = self.validation.batch_size
-        scored = score(model, task.test, prompt, scorer, batch_size)
+        judged = self.mappings.judged(model, prompt)
+        scored = score(judged, task.test, prompt, scorer, batch_size)
         return metrics.score(metric_of(task, scorer), scored.scores, scored.labels)
 
 

@@ -1,4 +1,8 @@
-"""EfficientNet-Lite0 with its head: a real image classifier that can be had offline."""
+"""EfficientNet-Lite0 with its head: a real image classifier that can be had offline.
+
+It reads 112 pixels, not the 224 it was trained on, which a CPU can learn through: four times as
+fast.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,8 @@ from matboard.zoo.names import MINI_CLASSIFIER, folder_of
 from matboard.zoo.parts import Progress, fetch
 
 PART = "efficientnet-lite0-imagenet"
+SIDE = 112
+"""Pixels of a picture's side."""
 
 
 def build(out: Path, progress: Progress) -> Path:
@@ -22,7 +28,11 @@ def build(out: Path, progress: Progress) -> Path:
 
     def make(fresh: Path) -> None:
         shutil.copytree(fetch(PART, out, progress), fresh)
-        processor = json.dumps(image_processor("cnn"), indent=2)
+        sizes = {
+            "size": {"shortest_edge": SIDE},
+            "crop_size": {"height": SIDE, "width": SIDE},
+        }
+        processor = json.dumps({**image_processor("cnn"), **sizes}, indent=2)
         (fresh / "preprocessor_config.json").write_text(processor)
 
     if not target.exists():

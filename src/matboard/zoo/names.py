@@ -32,7 +32,7 @@ GUIDES = {
 }
 MINI_CLASSIFIER = "mini-classifier"
 CLASSIFIERS = {
-    MINI_CLASSIFIER: "a classifier: EfficientNet-Lite0 and its 1000 classes of ImageNet",
+    MINI_CLASSIFIER: "a classifier: EfficientNet-Lite0 at 112 px, its 1000 classes of ImageNet",
 }
 BACKBONES = {
     "tiny-vit": (
