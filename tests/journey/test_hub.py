@@ -226,7 +226,9 @@ def test_what_the_hub_does_not_give_is_one_sentence(hub, prompt, tmp_path):
         "models/someone/newer",
         {**files_of(prompt), "prompt_config.json": b'{"schema_version": 99}'},
     )
-    expected = "Expected a prompt's folder, a .pth file, or a Hub id (owner/name)."
+    expected = (
+        "Expected a prompt's folder, a PNG or .pth file, or a Hub id (owner/name)."
+    )
     refused(
         apply(hub, tmp_path, "someone/missing"),
         "there is no such repository, or it is private",

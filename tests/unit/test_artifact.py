@@ -253,8 +253,8 @@ def test_configurations_that_are_none(saved, content):
 def test_hub_out_of_reach(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     sentence = (
-        r"There is no folder 'someone/border' here, .* Expected a prompt's folder, a \.pth file, or"
-        r" a Hub id \(owner/name\)\."
+        r"There is no folder 'someone/border' here, .* Expected a prompt's folder, a PNG or \.pth"
+        r" file, or a Hub id \(owner/name\)\."
     )
     with pytest.raises(PromptError, match=sentence):
         load_prompt("someone/border")
@@ -408,3 +408,22 @@ def test_authors_file_with_a_wrong_shape_or_no_content(tmp_path):
         load_prompt(tmp_path / "a.pth")
     with pytest.raises(PromptError, match="is not a file"):
         load_prompt(tmp_path / "gone.pth")
+
+
+def test_a_picture_of_a_prompt_is_that_prompt_in_8_bits(tmp_path):
+    prompt = border()
+    prompt.preview().save(tmp_path / "seen.png")
+    again = load_prompt(tmp_path / "seen.png")
+    assert again.canvas == CANVAS and again.layout == "border"
+    picture = Image.effect_noise((40, 30), 80).convert("RGB")
+    assert again.apply(picture).tobytes() == prompt.apply(picture).tobytes()
+
+
+@pytest.mark.parametrize("size", [(24, 24), (24, 20)])
+def test_a_picture_without_a_border_is_no_prompt(tmp_path, size):
+    file = tmp_path / "photo.png"
+    Image.effect_noise(size, 80).save(file)
+    with pytest.raises(PromptError, match=r"photo\.png shows no prompt: expected a sq"):
+        load_prompt(file)
+    with pytest.raises(PromptError, match=r"missing\.png"):
+        load_prompt(tmp_path / "missing.png")

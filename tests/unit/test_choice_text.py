@@ -1,13 +1,16 @@
-"""What a choice says in a terminal."""
+"""What a choice says, in a terminal and on its page."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from recorded_runs import CHOICE
+from recorded_runs import CHOICE, text_of
 from rich.console import Console
 
-from matboard.report import choice_text
+from matboard.report import choice_text, write_report
+from matboard.report.choice import decision_words
+from matboard.report.words import fixed
 from matboard.results import ChoiceResults, read
 
 
@@ -80,6 +83,18 @@ def test_it_fits_eighty_columns() -> None:
     names = {one.name for one in results.candidates}
     assert len(names) == 8
     assert all(name.split()[0] in text for name in names)
+
+
+def test_the_page_says_the_same(tmp_path: Path) -> None:
+    page = text_of(write_report(CHOICE, tmp_path / "page.html").read_text())
+    results = read(CHOICE)
+    assert isinstance(results, ChoiceResults)
+    assert decision_words(results) in page
+    for one in results.candidates:
+        row = f"{one.name} {one.pictures} {fixed(one.accuracy.value)} {one.wins} {one.losses}"
+        assert row in page
+    assert "matboard select" in page
+    assert "The prompt to use" not in page
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,10 @@ Store = Annotated[
 
 out = Console()
 err = Console(stderr=True)
-PROMPT = "A prompt's folder, a Hub id (owner/name), or a .pth file of TVP's authors."
+PROMPT = (
+    "A prompt's folder, a Hub id (owner/name), a PNG file like its preview.png, or a .pth file of"
+    " TVP's authors."
+)
 PLAIN_INTERVAL = 10.0
 """Seconds between progress lines where there is no terminal; a guess at what a log can bear."""
 

@@ -15,7 +15,7 @@ def report(
         Path,
         typer.Argument(
             metavar="RUN",
-            help="The run folder of fit, evaluate, continual or demo.",
+            help="The run folder of fit, evaluate, select, continual or demo.",
             show_default=False,
         ),
     ],

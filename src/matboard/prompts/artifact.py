@@ -278,13 +278,15 @@ class VisualPrompt(ModelHubMixin):  # type: ignore[misc]
 
 
 def load_prompt(path_or_id: str | Path) -> VisualPrompt:
-    """Load a prompt from a folder, from the Hub by id, or from a ``.pth`` file as the authors of
-    arXiv 2404.11207 publish it.
+    """Load a prompt from a folder, from the Hub by id, from a PNG file that shows it like
+    ``preview.png``, or from a ``.pth`` file as the authors of arXiv 2404.11207 publish it.
 
     Raises PromptError: missing, unreadable, not finite, of a wrong shape, out of range, from a
     newer matboard, or the Hub is out of reach.
     """
     path = Path(path_or_id)
+    if path.suffix == ".png":
+        return _from_picture(path)
     if path.suffix not in (".pth", ".pt"):
         return VisualPrompt.from_pretrained(path_or_id)
     values = read_published(path)
@@ -296,6 +298,25 @@ def load_prompt(path_or_id: str | Path) -> VisualPrompt:
         "imported_from": path.name,
     }
     return _assemble(path, config, values)
+
+
+def _from_picture(file: Path) -> VisualPrompt:
+    """The border that a picture shows around a square of one colour. Raises PromptError."""
+    try:
+        pixels = to_array(decode(file))
+    except ImageError as error:
+        raise PromptError(str(error)) from error
+    height, side = pixels.shape[1:]
+    middle = pixels[:, height // 2, side // 2]
+    width = _border_width(pixels - middle[:, None, None]) if height == side else 0
+    if not width:
+        raise PromptError(
+            f"{file} shows no prompt: expected a square picture that is one colour inside a border,"
+            " as the preview.png of a prompt's folder is."
+        )
+    canvas = Canvas(side, width)
+    config = {"imported_from": file.name}
+    return VisualPrompt(canvas, pixels * canvas.mask(), config=config)
 
 
 def as_picture(source: Picture) -> Image.Image:
@@ -344,8 +365,8 @@ def _fetch(repo_id: str, revision: str | None, token: str | bool | None) -> Path
     except HubError as error:
         raise PromptError(
             f"There is no folder {repo_id!r} here, and the Hugging Face Hub did not give a prompt"
-            f" of that name: {error}. Expected a prompt's folder, a .pth file, or a Hub id"
-            " (owner/name)."
+            f" of that name: {error}. Expected a prompt's folder, a PNG or .pth file, or a Hub"
+            " id (owner/name)."
         ) from error
     if not (folder / files.CONFIG).exists():
         raise PromptError(

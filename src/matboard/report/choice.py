@@ -1,10 +1,14 @@
-"""The choice of a prompt in a terminal: what to use, how sure that is, and how every prompt did."""
+"""The choice of a prompt, as a page and in a terminal: what to use, how sure that is, and how every
+prompt did.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from matboard.metrics.sign_test import pictures_to_show
+from matboard.report.html import data_uri, render_template
+from matboard.report.run_folder import RunFolder
 from matboard.report.words import MARKS, STYLES, fixed, plural, signed
 from matboard.results.choice import Candidate, ChoiceResults
 from matboard.results.parts import Decision
@@ -26,6 +30,21 @@ def choice_text(results: ChoiceResults) -> Group:
     decision.stylize("bold", 0, decision.plain.index(":"))
     caption = Text(caption_words(results), style="dim italic")
     return Group(decision, _table(results), caption)
+
+
+def render_choice(run: RunFolder, results: ChoiceResults) -> str:
+    """The page as text."""
+    prompt = None
+    if results.prompt is not None:
+        prompt = run.file(f"{results.prompt}/preview.png")
+    return render_template(
+        "choice.html.j2",
+        run,
+        results=results,
+        decision=decision_words(results),
+        preview=data_uri(prompt),
+        command=run.command,
+    )
 
 
 def decision_words(results: ChoiceResults) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from matboard.report.choice import render_choice
 from matboard.report.html import need_libraries
 from matboard.report.run_folder import RunFolder, read_folder
 from matboard.report.stream.page import render_stream
 from matboard.report.transfer.page import render_transfer
-from matboard.results import StreamResults, TransferResults
+from matboard.results import ChoiceResults, StreamResults, TransferResults
 from matboard.runs import write_atomically
 
 
@@ -35,6 +36,8 @@ def render(run: RunFolder) -> str:
     need_libraries()
     if isinstance(run.results, StreamResults):
         return render_stream(run, run.results)
+    if isinstance(run.results, ChoiceResults):
+        return render_choice(run, run.results)
     if isinstance(run.results, TransferResults):
         return render_transfer(run, run.results)
     if run.plan is not None and run.plan.study == "stream":

@@ -14,6 +14,7 @@ import yaml
 
 from matboard.errors import RunError
 from matboard.results import (
+    ChoiceResults,
     FitResults,
     PlannedFit,
     StepRow,
@@ -52,7 +53,7 @@ class RunFolder:
     environment: dict[str, Any]
     plan: StudyPlan | None
     steps: tuple[StepRow, ...]
-    results: TransferResults | StreamResults | None
+    results: TransferResults | StreamResults | ChoiceResults | None
     outcomes: Mapping[str, FitResults] = field(default_factory=dict)
 
     @property
@@ -131,7 +132,7 @@ def read_folder(folder: Path) -> RunFolder:
         steps=tuple(_steps(folder, fits)),
         outcomes=dict(_outcomes(folder, fits)),
         results=results
-        if isinstance(results, TransferResults | StreamResults)
+        if isinstance(results, TransferResults | StreamResults | ChoiceResults)
         else None,
     )
 

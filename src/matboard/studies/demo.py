@@ -7,28 +7,30 @@ from matboard.studies.reading import parse
 from matboard.zoo.names import TINY
 
 TASK = "scenes-recognition/noise"
-_EVP = {"lr": 30.0, "schedule": "cosine"}
+_EVP = {"lr": 60.0, "schedule": "cosine"}
 METHODS = {
-    "vp": {"lr": 3.0},
+    "vp": {},
     "evp": _EVP,
     "tvp": {
         **_EVP,
         "objective.feature_consistency.weight": 0.0002,
-        "objective.semantic_enrichment.weight": 0.01,
+        "objective.semantic_enrichment.weight": 2.0,
     },
+    "matboard": {},
 }
 """Picked on a validation split of the training scenes, see docs/log.md."""
 
 
 def demo_config() -> StudyConfig:
-    """VP, EVP and TVP learned on tiny-MiniGPT-4, judged on the whole tiny zoo."""
+    """Four ways of learning a border on tiny-MiniGPT-4, judged on the whole tiny zoo."""
     asked = {
         "title": "A border learned on tiny-MiniGPT-4, judged on five models that never saw it",
         "sources": ["tiny-minigpt4"],
         "guide": "tiny-guide",
         "task": {"name": TASK, "train": 512, "test": 300},
         "methods": METHODS,
-        "steps": 100,
+        "steps": 200,
+        "validation": {"limit": 60},
         "evaluate": {"models": list(TINY)},
     }
     return parse(StudyConfig, asked, "demo")
