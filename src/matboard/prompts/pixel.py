@@ -206,7 +206,7 @@ class _ClampStraightThrough(torch.autograd.Function):
         return values.clamp(0, 1)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         del ctx
         return gradients[0]
 
