@@ -82,4 +82,5 @@ def inside(
     """
     whole = maps.sum(axis=(1, 2), dtype=np.float64)
     within = maps[:, content].sum(axis=1, dtype=np.float64)
-    return np.divide(within, whole, out=np.zeros_like(whole), where=whole > 0)
+    shares: NDArray[np.float64] = np.zeros_like(whole)
+    return np.asarray(np.divide(within, whole, out=shares, where=whole > 0))

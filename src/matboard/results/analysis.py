@@ -76,6 +76,12 @@ class ModelAnalysis(Part):
     gradients: tuple[GradientFacts, ...] = ()
     notes: tuple[str, ...] = ()
 
+    @property
+    def conditions(self) -> list[str]:
+        """Under which anything was measured."""
+        featured = [facts.condition for facts in self.features]
+        return featured + [facts.condition for facts in self.gradients]
+
 
 class DrawnPicture(Part):
     """A test picture whose gradient maps are drawn.
@@ -115,10 +121,10 @@ class AnalysisResults(Part):
     def _names_fit(self) -> AnalysisResults:
         known = {view.name for view in self.views}
         for model in self.models:
-            for facts in (*model.features, *model.gradients):
-                if facts.condition not in known:
+            for condition in model.conditions:
+                if condition not in known:
                     raise ValueError(
-                        f"{model.model} was shown {facts.condition!r}, which is none of the views"
+                        f"{model.model} was shown {condition!r}, which is none of the views"
                     )
             if any(len(one.points) != len(self.labels) for one in model.features):
                 raise ValueError(

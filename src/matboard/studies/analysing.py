@@ -9,8 +9,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+from PIL.Image import Image
 
 from matboard.errors import ConfigError, RunError, UnknownName
 from matboard.extras import require
@@ -245,12 +248,12 @@ def _drawn(folder: Path, subject: Subject) -> Iterator[DrawnPicture]:
         for place, showing in enumerate(subject.shown):
             name = f"{FOLDER}/picture-{number}-{place}.jpg"
             picture = picture_of(showing, sample, subject.canvas)
-            replace_atomically(folder / name, lambda path, it=picture: _save(it, path))
+            replace_atomically(folder / name, partial(_save, picture))
             files.append(name)
         yield _described(sample, files)
 
 
-def _save(picture: Any, path: Path) -> None:
+def _save(picture: Image, path: Path) -> None:
     picture.save(path, format="JPEG", quality=90)
 
 
