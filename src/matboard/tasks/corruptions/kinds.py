@@ -108,11 +108,11 @@ def snow(picture: Picture, options: Any, rng: Random) -> Levels:
     mean, spread, zoom, least, radius, sigma, kept = options
     x = np.asarray(picture, dtype=np.float32) / 255
     flakes = rng.normal(size=x.shape[:2], loc=mean, scale=spread)
-    flakes = zoomed(flakes[..., None], zoom)[..., 0]
-    flakes[flakes < least] = 0
-    layer = (np.clip(flakes, 0, 1) * 255).astype(np.uint8).astype(np.float64)
-    layer = motion_blurred(layer, radius, sigma, rng.uniform(-135, -45))
-    layer = layer[..., None] / 255
+    large = zoomed(flakes[..., None], zoom)[..., 0]
+    large[large < least] = 0
+    still = (np.clip(large, 0, 1) * 255).astype(np.uint8).astype(np.float64)
+    fallen = motion_blurred(still, radius, sigma, rng.uniform(-135, -45))
+    layer = fallen[..., None] / 255
     whitened = np.maximum(x, (x @ GREY)[..., None] * 1.5 + 0.5)
     x = kept * x + (1 - kept) * whitened
     return _levels(x + layer + np.rot90(layer, 2))
@@ -122,9 +122,8 @@ def frost(picture: Picture, options: Any, rng: Random) -> Levels:
     """Part of a picture of frost, laid over it."""
     kept, added = options
     x = np.asarray(picture, dtype=np.float64)
-    return np.clip(
-        kept * x + added * frost_texture(x.shape[0], x.shape[1], rng), 0, 255
-    )
+    texture = frost_texture(x.shape[0], x.shape[1], rng)
+    return np.asarray(np.clip(kept * x + added * texture, 0, 255))
 
 
 def fog(picture: Picture, options: Any, rng: Random) -> Levels:
