@@ -24,6 +24,8 @@ EXTRAS = {
     "pyarrow": "data",
     "scipy": "data",
     "sklearn": "analyse",
+    "optuna": "search",
+    "ray": "ray",
 }
 """Library, by the name it is imported by → the extra of matboard that installs it."""
 
