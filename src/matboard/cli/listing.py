@@ -40,10 +40,12 @@ def list_names(
 
 
 def _models() -> list[str]:
+    from matboard.zoo import published
     from matboard.zoo.names import describe
 
     return [
         *describe(settings.cache_dir()),
+        *published.describe(),
         "any Hub id or folder of a transformers image-text-to-text model, a dual encoder (CLIP,",
         "SigLIP) or an image classifier",
     ]
