@@ -17,6 +17,7 @@ from matboard.cli.analyse import analyse
 from matboard.cli.apply import apply
 from matboard.cli.console import fail
 from matboard.cli.continual import continual
+from matboard.cli.convert import convert
 from matboard.cli.demo import demo
 from matboard.cli.evaluate import evaluate
 from matboard.cli.fit import fit
@@ -61,6 +62,7 @@ for command in (
     analyse,
     work,
     report,
+    convert,
 ):
     app.command()(command)
 app.command("list")(list_names)
