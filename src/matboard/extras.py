@@ -22,6 +22,7 @@ EXTRAS = {
     "gguf": "zoo",
     "onnx": "zoo",
     "pyarrow": "data",
+    "lm_eval": "harness",
 }
 """Library, by the name it is imported by → the extra of matboard that installs it."""
 

@@ -54,11 +54,18 @@ class Scored:
 
     Attributes:
         log_likelihood: summed over its tokens, in nats.
+        tokens: how many it has; 1 for a model without tokens.
         greedy: whether the model says it when it answers freely; False for one that cannot.
     """
 
     log_likelihood: float
+    tokens: int
     greedy: bool
+
+    @property
+    def loss(self) -> float:
+        """The mean negative log-likelihood of its tokens."""
+        return -self.log_likelihood / self.tokens
 
 
 def load(
@@ -84,6 +91,13 @@ def load(
         prompt = load_prompt(prompt)
     behind: Any = PromptedModel(model, prompt)
     return behind  # type: ignore[no-any-return]
+
+
+def size_of_batches(told: int | str) -> int:
+    """How many questions go through a model at once. Raises ConfigError."""
+    if not str(told).isdecimal() or not int(told):
+        raise ConfigError(f"A batch size of {told!r} came; expected a number from 1.")
+    return int(told)
 
 
 def asked(context: str, visuals: Any) -> Asked:
@@ -131,7 +145,7 @@ def _scored(model: Ranks, rows: list[list[tuple[Asked, str]]]) -> Iterator[Score
             sums = model.candidate_log_likelihoods(
                 pictures, questions, candidates, length_normalised=False
             )
-            yield from (Scored(value, False) for value in sums.flatten().tolist())
+            yield from (Scored(value, 1, False) for value in sums.flatten().tolist())
             return
         first = [options[0] for options in candidates]
         answer = model.answer(pictures, questions, first, candidates=candidates)
@@ -146,9 +160,9 @@ def _scored(model: Ranks, rows: list[list[tuple[Asked, str]]]) -> Iterator[Score
     sums = compared.log_likelihood.tolist()
     for row, options in enumerate(candidates):
         for column, option in enumerate(options):
-            free = said.get(lengths[row][column])
-            greedy = free is not None and free[row] == option
-            yield Scored(sums[row][column], greedy)
+            tokens = lengths[row][column]
+            greedy = tokens in said and said[tokens][row] == option
+            yield Scored(sums[row][column], tokens, greedy)
 
 
 def answers(

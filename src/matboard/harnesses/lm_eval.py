@@ -16,7 +16,13 @@ from typing import Any
 
 from matboard.errors import ConfigError, MatboardError, ModelError
 from matboard.extras import needed
-from matboard.harnesses.asking import answers, asked, likelihoods, load
+from matboard.harnesses.asking import (
+    answers,
+    asked,
+    likelihoods,
+    load,
+    size_of_batches,
+)
 from matboard.models.capabilities import FrozenModel
 from matboard.prompts.artifact import VisualPrompt
 
@@ -53,12 +59,10 @@ class PromptedLM(LM):  # type: ignore[misc]
         **options: Any,
     ) -> None:
         super().__init__()
-        del max_batch_size  # of the harness's search for one, which is not taken part in
-        if not str(batch_size).isdecimal() or not int(batch_size):
-            raise ConfigError(
-                f"A batch size of {batch_size!r} came; expected a number from 1."
-            )
-        self.batch_size = int(batch_size)
+        del (
+            max_batch_size
+        )  # of the harness's search for one, which is not taken part in
+        self.batch_size = size_of_batches(batch_size)
         self.model = load(pretrained, prompt, device=device, **options)
 
     def loglikelihood(self, requests: Sequence[Any]) -> list[tuple[float, bool]]:
