@@ -223,7 +223,7 @@ def test_a_transformers_model_gets_prompted_pictures_from_its_processor():
         (picture(0), "expected a list of pictures"),
         (torch.zeros(3, 9, 9), r"shape \(3, 9, 9\)"),
         (torch.zeros(1, 3, 9, 9, dtype=torch.uint8), "torch.uint8"),
-        ([3], "type int"),
+        (np.zeros((9, 9, 3), np.uint8), "type ndarray"),
     ],
 )
 def test_what_is_no_pictures_is_said(prompted, images, sentence):

@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from matboard import __version__
+from matboard.cli.analyse import analyse
 from matboard.cli.apply import apply
 from matboard.cli.console import fail
 from matboard.cli.continual import continual
@@ -46,7 +47,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, fit, evaluate, select, apply, continual, report):
+for command in (demo, fit, evaluate, select, apply, continual, analyse, report):
     app.command()(command)
 app.command("list")(list_names)
 app.add_typer(zoo, name="zoo")

@@ -11,6 +11,7 @@ from matboard.metrics.intervals import (
     difference_over_seeds,
     estimate,
     mean_over_seeds,
+    of_mean,
     paired_difference,
     wilson,
 )
@@ -33,6 +34,7 @@ __all__ = [
     "estimate",
     "generation_correct",
     "mean_over_seeds",
+    "of_mean",
     "paired_difference",
     "pooled_difference",
     "score",

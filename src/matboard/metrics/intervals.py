@@ -193,8 +193,22 @@ def t_quantile(freedom: int) -> float:
     return math.sqrt(freedom) * math.tan(float(found))
 
 
-def without_interval(values: Sequence[float], n: int) -> Estimate:
-    """The mean of the seeds' values over too few samples."""
+def of_mean(values: Array) -> Estimate:
+    """The mean of a quantity measured on each sample, with Student's interval.
+
+    Args:
+        values: ``n`` numbers.
+    """
+    n = len(values)
+    if n < ENOUGH:
+        return without_interval(values, n)
+    mean = float(np.mean(values))
+    half = t_quantile(n - 1) * float(np.std(values, ddof=1)) / math.sqrt(n)
+    return Estimate(mean, mean - half, mean + half, n)
+
+
+def without_interval(values: Sequence[float] | Array, n: int) -> Estimate:
+    """The mean of values over too few samples."""
     return Estimate(float(np.mean(values)), None, None, n)
 
 

@@ -62,9 +62,7 @@ class PromptedModel:
     prompt: VisualPrompt
     processor: Any
 
-    def __new__(
-        cls, model: Any, prompt: VisualPrompt, processor: Any = None
-    ) -> PromptedModel:
+    def __new__(cls, model: Any, prompt: Any, processor: Any = None) -> PromptedModel:
         _check(model, prompt, processor)
         kinds: list[type] = [
             own for able, own in _FROZEN.items() if isinstance(model, able)

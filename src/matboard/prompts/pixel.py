@@ -193,7 +193,22 @@ def clamp_straight_through(values: Float[Tensor, "*shape"]) -> Float[Tensor, "*s
     """Clamped to [0, 1] forwards, the identity backwards (straight-through, arXiv 1308.3432): a
     saturated pixel still learns.
     """
-    return values.clamp(0, 1).detach() + (values - values.detach())
+    clamped: Tensor = _ClampStraightThrough.apply(values)
+    return clamped
+
+
+class _ClampStraightThrough(torch.autograd.Function):
+    """One pass over the canvases each way, where a sum of detached parts takes four."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        del ctx
+        return values.clamp(0, 1)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        del ctx
+        return gradients[0]
 
 
 def _fit(images: Images, side: int, policy: str) -> Float[Tensor, "batch 3 side side"]:

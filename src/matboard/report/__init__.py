@@ -6,10 +6,12 @@ from matboard.report.choice import choice_text
 from matboard.report.page import write_report
 from matboard.report.stream.table import continual_table_csv, continual_table_text
 from matboard.report.transfer.as_csv import transfer_table_csv
+from matboard.report.transfer.inside import analysis_text
 from matboard.report.transfer.markdown import transfer_table_markdown
 from matboard.report.transfer.text import transfer_table_text
 
 __all__ = [
+    "analysis_text",
     "choice_text",
     "continual_table_csv",
     "continual_table_text",

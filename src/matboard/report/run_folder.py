@@ -14,6 +14,7 @@ import yaml
 
 from matboard.errors import RunError
 from matboard.results import (
+    AnalysisResults,
     ChoiceResults,
     FitResults,
     PlannedFit,
@@ -46,6 +47,7 @@ class RunFolder:
         steps: every logged step.
         results: None where the run is not finished, or is a single fit.
         outcomes: what each pixel prompt's fit that is finished says of itself, by its name.
+        analysis: what was seen inside the models; None where nobody looked.
     """
 
     folder: Path
@@ -55,6 +57,7 @@ class RunFolder:
     steps: tuple[StepRow, ...]
     results: TransferResults | StreamResults | ChoiceResults | None
     outcomes: Mapping[str, FitResults] = field(default_factory=dict)
+    analysis: AnalysisResults | None = None
 
     @property
     def finished(self) -> bool:
@@ -131,6 +134,7 @@ def read_folder(folder: Path) -> RunFolder:
         plan=plan if isinstance(plan, StudyPlan) else None,
         steps=tuple(_steps(folder, fits)),
         outcomes=dict(_outcomes(folder, fits)),
+        analysis=_analysis(folder),
         results=results
         if isinstance(results, TransferResults | StreamResults | ChoiceResults)
         else None,
@@ -157,6 +161,12 @@ def _outcomes(
             results = read(place)
             if isinstance(results, FitResults):
                 yield name, results
+
+
+def _analysis(folder: Path) -> AnalysisResults | None:
+    place = folder / "analysis.json"
+    found = read(place) if place.exists() else None
+    return found if isinstance(found, AnalysisResults) else None
 
 
 def _is_fit(folder: Path) -> bool:

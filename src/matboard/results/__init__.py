@@ -3,6 +3,7 @@
 Each file has one model and bears its schema's number; ``docs/schema/`` holds the JSON schemas.
 """
 
+from matboard.results.analysis import AnalysisResults
 from matboard.results.choice import ChoiceResults
 from matboard.results.fits import FitResults, PlannedFit, StreamFitResults, StudyPlan
 from matboard.results.parts import SCHEMA, Difference, Interval
@@ -14,6 +15,7 @@ from matboard.results.transfer import TransferResults
 
 __all__ = [
     "SCHEMA",
+    "AnalysisResults",
     "ChoiceResults",
     "Difference",
     "FitResults",

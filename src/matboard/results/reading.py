@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 from pydantic import ValidationError
 
 from matboard.errors import RunError
+from matboard.results.analysis import AnalysisResults
 from matboard.results.choice import ChoiceResults
 from matboard.results.fits import FitResults, StreamFitResults, StudyPlan
 from matboard.results.parts import SCHEMA
@@ -26,6 +27,7 @@ Results: TypeAlias = (
     | StreamFitResults
     | SelectionResults
     | ChoiceResults
+    | AnalysisResults
 )
 
 _KINDS: dict[str, type[Results]] = {
@@ -36,6 +38,7 @@ _KINDS: dict[str, type[Results]] = {
     "stream-fit": StreamFitResults,
     "selection": SelectionResults,
     "choice": ChoiceResults,
+    "analysis": AnalysisResults,
 }
 
 

@@ -77,7 +77,7 @@ class Planner:
     _tasks: dict[TaskConfig, Task] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.judged = load_distinct(self._judged_configs())
+        self.judged = load_distinct(judged_configs(self.config))
 
     def plan(self, variants: Sequence[FitVariant]) -> Plan:
         """All that the study will do; models are loaded where something is learned on each."""
@@ -129,15 +129,6 @@ class Planner:
             else:
                 self.notes.append(f"{model} has no row “learned on itself”: {refusal}")
 
-    def _judged_configs(self) -> list[TaskConfig]:
-        """The tasks as they are asked for: those with prompts of their own, or what prompts are
-        judged on besides.
-        """
-        config = self.config
-        if not config.tasks:
-            return config.evaluate.tasks or [config.task]
-        return [config.task.model_copy(update={"name": name}) for name in config.tasks]
-
     def _on_tasks(self, variant: FitVariant) -> list[FitVariant]:
         if not self.config.tasks:
             return [variant]
@@ -159,6 +150,15 @@ class Planner:
             processes=self.processes,
             checkpoint_every=self.config.checkpoint_every,
         )
+
+
+def judged_configs(config: StudyConfig) -> list[TaskConfig]:
+    """The tasks that prompts are judged on, as they are asked for: those with prompts of their own,
+    or what prompts are judged on besides.
+    """
+    if not config.tasks:
+        return config.evaluate.tasks or [config.task]
+    return [config.task.model_copy(update={"name": name}) for name in config.tasks]
 
 
 def sources_of(variants: Sequence[FitVariant]) -> list[str]:

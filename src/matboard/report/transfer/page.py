@@ -10,6 +10,7 @@ from matboard.report.html import render_template
 from matboard.report.run_folder import RunFolder
 from matboard.report.transfer.cards import example_cards, prompt_cards
 from matboard.report.transfer.differences import draw_differences
+from matboard.report.transfer.inside import NOTE, inside_view
 from matboard.report.transfer.learning import learning
 from matboard.report.transfer.pooled import marked, pooled_tables, unparsable
 from matboard.report.transfer.references import WORDS, Comparison
@@ -40,6 +41,8 @@ def render_transfer(run: RunFolder, results: TransferResults | None) -> str:
         nothing=UNJUDGED if run.finished else UNFINISHED,
         command=run.command or "matboard fit config.yaml",
         prompts=cards,
+        inside_note=NOTE,
+        **inside_view(run),
         **learning(run, results),
         **(_measured(run, results) if results else {"results": None}),
     )

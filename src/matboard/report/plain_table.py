@@ -1,0 +1,112 @@
+"""A table of words: what a page, a document and a terminal show alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from matboard.report.words import MARKS, STYLES, fixed, signed
+from matboard.results.parts import Decision, Difference, Interval
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+@dataclass(frozen=True)
+class Said:
+    """A table's cell.
+
+    Attributes:
+        words: what stands in it; empty where there is nothing.
+        below: in small, such as an interval.
+        decision: which colour it has.
+    """
+
+    words: str = ""
+    below: str = ""
+    decision: Decision = "undecided"
+
+    @property
+    def line(self) -> str:
+        """Both in one line."""
+        return f"{self.words} {self.below}".strip()
+
+
+@dataclass(frozen=True)
+class PlainTable:
+    """Rows and columns.
+
+    Attributes:
+        heads: of the columns, the first that of the rows' names.
+        rows: a name and as many cells as there are other columns.
+        note: what the numbers are.
+    """
+
+    title: str
+    heads: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[Said, ...]], ...]
+    note: str = ""
+
+
+def gain_cell(difference: Difference | None) -> Said:
+    """A gain, its interval below, marked where it is decided."""
+    if difference is None or difference.value is None:
+        return Said("–")
+    words = f"{signed(difference.value)} {MARKS[difference.decision]}".rstrip()
+    return Said(words, _ends(difference, signed), difference.decision)
+
+
+def value_cell(value: Interval | None) -> Said:
+    """A value and its interval below."""
+    if value is None or value.value is None:
+        return Said("–")
+    return Said(fixed(value.value), _ends(value, fixed))
+
+
+def as_markdown(table: PlainTable) -> str:
+    """For a document: the table, and its note below."""
+    lines = [_line(table.heads), _line(["---"] * len(table.heads))]
+    for name, cells in table.rows:
+        lines.append(_line([name, *(cell.line for cell in cells)]))
+    return "\n".join([*lines, "", table.note] if table.note else lines)
+
+
+def as_rich(table: PlainTable) -> Table:
+    """For a terminal; intervals in a second line."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    title = Text(table.title, style="bold", justify="left")
+    shown = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    shown.title_justify = "left"
+    shown.add_column(table.heads[0], overflow="fold")
+    for head in table.heads[1:]:
+        shown.add_column(Text(head), justify="right")
+    for name, cells in table.rows:
+        texts = []
+        for cell in cells:
+            text = Text(cell.words, style=STYLES[cell.decision])
+            if cell.below:
+                text.append(f"\n{cell.below}", style="dim")
+            texts.append(text)
+        shown.add_row(Text(name), *texts)
+    if table.note:
+        shown.caption = Text(table.note, style="dim italic", justify="left")
+        shown.caption_justify = "left"
+    return shown
+
+
+def _ends(value: Interval, form: object) -> str:
+    assert callable(form)
+    if value.too_few:
+        return "too few samples" if value.n else ""
+    if value.low is None:
+        return ""
+    return f"[{form(value.low)}, {form(value.high)}]"
+
+
+def _line(cells: Sequence[str]) -> str:
+    escaped = [cell.replace("|", "\\|") for cell in cells]
+    return f"| {' | '.join(escaped)} |"
