@@ -157,12 +157,12 @@ def _scored(model: Ranks, rows: list[list[tuple[Asked, str]]]) -> Iterator[Score
             for tokens in {length for row in lengths for length in row}
             if isinstance(model, Generates)
         }
-    sums = compared.log_likelihood.tolist()
+    found = compared.log_likelihood.tolist()
     for row, options in enumerate(candidates):
         for column, option in enumerate(options):
             tokens = lengths[row][column]
             greedy = tokens in said and said[tokens][row] == option
-            yield Scored(sums[row][column], tokens, greedy)
+            yield Scored(found[row][column], tokens, greedy)
 
 
 def answers(

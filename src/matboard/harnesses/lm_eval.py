@@ -31,7 +31,7 @@ with needed():
     from lm_eval.api.registry import register_model
 
 
-@register_model("matboard")  # type: ignore[untyped-decorator]
+@register_model("matboard")
 class PromptedLM(LM):  # type: ignore[misc]
     """A frozen model for tasks about one picture.
 
