@@ -93,9 +93,11 @@ def expected(samples, shown):
 
 
 def test_its_evaluator_finds_what_matboard_finds(prompt, samples, tasks):
+    from lm_eval.tasks import TaskManager
+
     from matboard.harnesses.lm_eval import PromptedLM
 
-    manager = lm_eval.tasks.TaskManager(include_path=str(tasks), include_defaults=False)
+    manager = TaskManager(include_path=str(tasks), include_defaults=False)
     names = ["scenes_acc", "scenes_exact_match"]
     found = {}
     for place, given in {"plain": None, "prompted": prompt}.items():

@@ -46,7 +46,7 @@ def model():
 def behind(tmp_path_factory):
     folder = tmp_path_factory.mktemp("prompt")
     noise().save_pretrained(folder)
-    return load("tiny-minigpt4", str(folder), device=None)
+    return load("tiny-minigpt4", str(folder), device="cuda:0")
 
 
 def requests_of(samples, pictures):

@@ -69,22 +69,28 @@ class Scored:
 
 
 def load(
-    pretrained: str | FrozenModel, prompt: str | VisualPrompt | None, **options: Any
+    pretrained: str | FrozenModel,
+    prompt: str | VisualPrompt | None,
+    device: str | None = None,
+    **options: Any,
 ) -> FrozenModel:
     """A model as harnesses name it, behind a prompt where one is named.
 
     Args:
         pretrained: a zoo name, a folder or a Hub id; or a loaded model.
         prompt: a prompt's folder, PNG or Hub id; or a loaded one. None leaves pictures untouched.
-        options: of `matboard.load_model`.
+        device: where the model runs. Harnesses say ``cuda:0`` unasked: without a GPU it is not
+            heeded.
+        options: further ones of `matboard.load_model`.
 
     Raises:
         ModelError, PromptError, UnknownName: one of them cannot be had.
     """
     model = pretrained
     if isinstance(model, str):
-        given = {name: value for name, value in options.items() if value is not None}
-        model = load_model(model, **given)
+        if device is not None and (torch.cuda.is_available() or "cuda" not in device):
+            options["device"] = device
+        model = load_model(model, **options)
     if prompt is None:
         return model
     if not isinstance(prompt, VisualPrompt):
