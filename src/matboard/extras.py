@@ -23,6 +23,7 @@ EXTRAS = {
     "onnx": "zoo",
     "pyarrow": "data",
     "lm_eval": "harness",
+    "scipy": "data",
     "sklearn": "analyse",
 }
 """Library, by the name it is imported by → the extra of matboard that installs it."""

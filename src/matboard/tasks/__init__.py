@@ -27,12 +27,21 @@ __all__ = [
     "read",
 ]
 
+POPE = ("pope", "pope/random", "pope/popular", "pope/adversarial")
+"""``pope`` alone is the adversarial one."""
 TASKS = Registry(
     "task",
     {
+        "aircraft": "matboard.tasks.datasets.aircraft:AIRCRAFT",
         "cifar10": "matboard.tasks.datasets.cifar10:CIFAR10",
         "cifar100": "matboard.tasks.datasets.cifar100:CIFAR100",
+        "clevr-count": "matboard.tasks.datasets.clevr_count:build",
+        "food101": "matboard.tasks.datasets.food101:FOOD101",
+        "hateful-memes": "matboard.tasks.datasets.hateful_memes:build",
         "imagenette": "matboard.tasks.datasets.imagenette:IMAGENETTE",
+        "pets": "matboard.tasks.datasets.pets:PETS",
+        **dict.fromkeys(POPE, "matboard.tasks.datasets.pope:build"),
+        "svhn": "matboard.tasks.datasets.svhn:SVHN",
         **dict.fromkeys(
             (*scenes.NAMES, *scenes.STREAM_NAMES), "matboard.tasks.scenes:requested"
         ),
