@@ -22,8 +22,8 @@ EXTRAS = {
     "gguf": "zoo",
     "onnx": "zoo",
     "pyarrow": "data",
-    "lm_eval": "harness",
     "scipy": "data",
+    "lm_eval": "harness",
     "sklearn": "analyse",
 }
 """Library, by the name it is imported by → the extra of matboard that installs it."""
