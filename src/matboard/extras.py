@@ -21,6 +21,7 @@ EXTRAS = {
     "transformers": "learn",
     "gguf": "zoo",
     "onnx": "zoo",
+    "sentencepiece": "zoo",
     "pyarrow": "data",
     "scipy": "data",
     "lm_eval": "harness",
