@@ -26,6 +26,8 @@ EXTRAS = {
     "scipy": "data",
     "lm_eval": "harness",
     "sklearn": "analyse",
+    "optuna": "search",
+    "ray": "ray",
 }
 """Library, by the name it is imported by → the extra of matboard that installs it."""
 

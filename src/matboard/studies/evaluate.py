@@ -71,7 +71,7 @@ def evaluate(
         made_from=made_from,
     )
     targets = loading.judged(config.models, judging.precision)
-    yield from judging.carry_out(targets, Together(out / ".locks"), started)
+    yield from judging.carry_out(targets, Together(out), started)
 
 
 def _config(
