@@ -24,6 +24,7 @@ EXTRAS = {
     "sentencepiece": "zoo",
     "pyarrow": "data",
     "scipy": "data",
+    "lm_eval": "harness",
     "sklearn": "analyse",
     "optuna": "search",
     "ray": "ray",

@@ -36,7 +36,6 @@ from matboard.transfer.conditions import (
     Learned,
     Showing,
     conditions,
-    prompt_content,
 )
 
 ANALYSIS = "analysis.json"
@@ -216,7 +215,7 @@ class _Study:
         prompts = []
         for showing in subject.shown:
             prompt = showing.at()[0]
-            prompts.append(None if prompt is None else prompt_content(prompt))
+            prompts.append(None if prompt is None else prompt.fingerprint)
         facts = asdict(replace(subject, samples=(), shown=()))
         return [prompts, task.test_fingerprint, facts, self.precision]
 

@@ -40,7 +40,7 @@ from matboard.studies.progress import Progress
 from matboard.studies.variants import ITSELF, FitVariant, fit_variants
 from matboard.transfer import terms
 from matboard.transfer.balance import balance_notes, outlier_notes
-from matboard.transfer.conditions import Learned, Where, geometry_words
+from matboard.transfer.conditions import Learned, Where
 from matboard.transfer.evaluate import check_tasks
 from matboard.transfer.fit import Processes
 from matboard.transfer.rounding import rounding_notes
@@ -183,7 +183,7 @@ def _facts(fit: PixelFit) -> PromptFacts:
         seed=fit.seed,
         run=fit.name,
         folder=_place(fit),
-        geometry=geometry_words(fit.prompt()),
+        geometry=fit.prompt().geometry,
         skipped_terms=fit.left_out,
     )
 
