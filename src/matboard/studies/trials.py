@@ -229,14 +229,15 @@ def _opened(
             direction="maximize",
             load_if_exists=True,
         )
-    except (
-        SQLAlchemyError,
-        optuna.exceptions.OptunaError,
-        ImportError,
-        ValueError,
-    ) as e:
+    except ImportError as error:
+        cause = error.__cause__ or error
         raise ConfigError(
-            f"The storage of trials cannot be opened ({first_line(e)}). Give --storage an"
-            " SQLAlchemy URL such as postgresql://user:password@host/database, whose driver is"
-            " installed."
-        ) from e
+            f"The storage of trials needs a driver that is not installed ({first_line(cause)}). For"
+            " PostgreSQL: pip install 'psycopg[binary]', and give"
+            " postgresql+psycopg://user:password@host/database."
+        ) from error
+    except (SQLAlchemyError, optuna.exceptions.OptunaError, ValueError) as error:
+        raise ConfigError(
+            f"The storage of trials cannot be opened ({first_line(error)}). Give --storage an"
+            " SQLAlchemy URL such as postgresql+psycopg://user:password@host/database."
+        ) from error
