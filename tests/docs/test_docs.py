@@ -63,13 +63,17 @@ def test_every_experiment_is_a_valid_configuration():
     from matboard.studies.variants import learner_variants
 
     found = sorted((ROOT / "experiments").glob("*.yaml"))
-    assert found
+    makefile = (ROOT / "Makefile").read_text()
+    studies = re.findall(r"^STUDIES := (.*)$", makefile, flags=re.MULTILINE)[0].split()
+    assert set(studies) <= {path.stem for path in found}
     for path in found:
         if "learners:" in path.read_text():
             config = load_config(path, [], ContinualConfig)
             assert len(learner_variants(config)) >= len(config.learners)
         else:
-            load_config(path, [], StudyConfig)
+            study = load_config(path, [], StudyConfig)
+            asked = path.stem.startswith("paper_") or path.stem in studies
+            assert study.rule or not asked, f"{path.name} has no rule"
         assert path.read_text().startswith("#"), (
             f"{path.name} has no header saying command, time and expected number"
         )
