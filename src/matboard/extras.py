@@ -21,7 +21,9 @@ EXTRAS = {
     "transformers": "learn",
     "gguf": "zoo",
     "onnx": "zoo",
+    "sentencepiece": "zoo",
     "pyarrow": "data",
+    "scipy": "data",
     "sklearn": "analyse",
 }
 """Library, by the name it is imported by → the extra of matboard that installs it."""

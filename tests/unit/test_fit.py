@@ -16,6 +16,7 @@ from matboard.errors import (
     TaskError,
     UnknownName,
 )
+from matboard.images import to_array
 from matboard.models.capabilities import HasLikelihoods, Learnable
 from matboard.prompts.canvas import Canvas
 from matboard.prompts.pixel import PixelPrompt
@@ -24,7 +25,7 @@ from matboard.transfer import terms
 from matboard.transfer.fit import Fit, fit
 from matboard.transfer.objective import Objective
 from matboard.transfer.optimisers import GradientDescent, NormalisedGradient, Schedule
-from matboard.transfer.passes import Needs
+from matboard.transfer.passes import CleanFeatures, Needs
 from matboard.transfer.processes import Processes
 from matboard.transfer.terms.candidate_contrast import CandidateContrast
 from matboard.transfer.terms.feature_consistency import FeatureConsistency
@@ -226,9 +227,39 @@ def counted(monkeypatch, thing, method):
 def test_clean_pictures_are_encoded_once(model, task, monkeypatch):
     objective = Objective(FeatureConsistency(weight=1e-3))
     fitting = learn([model], task, 16, objective=objective, diversity=False)
-    calls = counted(monkeypatch, model, "visual_features")
+    seen = []
+    original = model.visual_features
+    monkeypatch.setattr(
+        model,
+        "visual_features",
+        lambda images, *rest: seen.append(len(images)) or original(images, *rest),
+    )
     list(fitting)
-    assert len(calls) == len(task.train)
+    assert sum(seen) == len(task.train)
+    assert max(seen) > 1
+
+
+def test_clean_features_do_not_depend_on_what_was_asked_before(model, task):
+    """A run that was interrupted anywhere must find the same bits."""
+    fitting = learn([model], task, 2, objective=Objective())
+    batches = [fitting.batches.at(step) for step in range(3)]
+
+    def of(clean, batch):
+        return clean.of(model, "vision", "full", batch, torch.device("cpu"))
+
+    resumed = of(CleanFeatures(fitting.batches), batches[2])
+    clean = CleanFeatures(fitting.batches)
+    for batch in batches:
+        last = of(clean, batch)
+    assert torch.equal(last, resumed)
+    pictures = []
+    for index, view in zip(batches[2].indices, batches[2].views, strict=True):
+        picture = fitting.batches.picture(index)
+        full = fitting.batches.canvas.full(picture, mirror=view.mirror)
+        pictures.append(torch.from_numpy(to_array(full)))
+    for picture, question, ours in zip(pictures, batches[2].questions, last):
+        naive = model.visual_features(picture[None], "vision", [question])[0]
+        assert torch.allclose(ours, naive, atol=1e-4)
 
 
 def test_captions_are_encoded_once(model, guide, task, monkeypatch):

@@ -332,13 +332,7 @@ def test_scenes_are_loaded_by_name_with_the_sizes_asked_for() -> None:
 
 
 def test_names_are_listed_and_wrong_ones_get_help(tmp_path) -> None:
-    assert {
-        "cifar10",
-        "cifar100",
-        "imagenette",
-        *scenes.NAMES,
-        *scenes.STREAM_NAMES,
-    } == set(TASKS)
+    assert {"cifar10", "pope/random", *scenes.NAMES, *scenes.STREAM_NAMES} < set(TASKS)
     with pytest.raises(
         UnknownName, match=r"Unknown task 'cifar11'\. Did you mean 'cifar10'"
     ):

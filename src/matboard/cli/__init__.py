@@ -17,6 +17,7 @@ from matboard.cli.analyse import analyse
 from matboard.cli.apply import apply
 from matboard.cli.console import fail
 from matboard.cli.continual import continual
+from matboard.cli.convert import convert
 from matboard.cli.demo import demo
 from matboard.cli.evaluate import evaluate
 from matboard.cli.fit import fit
@@ -47,7 +48,17 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, fit, evaluate, select, apply, continual, analyse, report):
+for command in (
+    demo,
+    fit,
+    evaluate,
+    select,
+    apply,
+    continual,
+    analyse,
+    report,
+    convert,
+):
     app.command()(command)
 app.command("list")(list_names)
 app.add_typer(zoo, name="zoo")

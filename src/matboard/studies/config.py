@@ -180,11 +180,14 @@ class ModelConfig(_Strict):
         model: zoo name, folder or Hub id; where None, the name itself.
         templates: captions by which a dual encoder scores a candidate, ``{}`` in its place;
             averaged in feature space.
+        template: how a vision-language model is asked, with ``{question}`` and, where the picture
+            shall not come first, ``{image}``.
         mapping: the rule that says which classes of an image classifier stand for the candidates.
     """
 
     model: str | None = None
     templates: list[str] | None = Field(None, min_length=1)
+    template: str | None = None
     mapping: Literal["random", "frequency", "iterative"] | None = None
 
     @property

@@ -9,7 +9,7 @@ from pathlib import Path
 from matboard import settings
 from matboard.errors import ConfigError, TaskError, UnknownName
 from matboard.registry import Registry
-from matboard.tasks import scenes
+from matboard.tasks import corruptions, scenes
 from matboard.tasks.draws import balanced_indices
 from matboard.tasks.readers import read
 from matboard.tasks.request import Builder, Request
@@ -27,12 +27,21 @@ __all__ = [
     "read",
 ]
 
+POPE = ("pope", "pope/random", "pope/popular", "pope/adversarial")
+"""``pope`` alone is the adversarial one."""
 TASKS = Registry(
     "task",
     {
+        "aircraft": "matboard.tasks.datasets.aircraft:AIRCRAFT",
         "cifar10": "matboard.tasks.datasets.cifar10:CIFAR10",
         "cifar100": "matboard.tasks.datasets.cifar100:CIFAR100",
+        "clevr-count": "matboard.tasks.datasets.clevr_count:build",
+        "food101": "matboard.tasks.datasets.food101:FOOD101",
+        "hateful-memes": "matboard.tasks.datasets.hateful_memes:build",
         "imagenette": "matboard.tasks.datasets.imagenette:IMAGENETTE",
+        "pets": "matboard.tasks.datasets.pets:PETS",
+        **dict.fromkeys(POPE, "matboard.tasks.datasets.pope:build"),
+        "svhn": "matboard.tasks.datasets.svhn:SVHN",
         **dict.fromkeys(
             (*scenes.NAMES, *scenes.STREAM_NAMES), "matboard.tasks.scenes:requested"
         ),
@@ -54,7 +63,8 @@ def load_task(
     Args:
         source: a name of ``TASKS``; a folder of class folders, or of ``train/`` and ``test/``
             holding them; a JSONL, npz or parquet file. A name wins over a folder of the same name
-            (write ``./cifar10`` for the folder).
+            (write ``./cifar10`` for the folder). With ``/KIND-SEVERITY`` behind it, its test part
+            is corrupted (``cifar10/fog-3``; see ``tasks.corruptions``).
         data_dir: where to look for a named data set's files before the Hub is asked; by default
             `settings.data_dir`.
         train, test: at most so many samples of each part, balanced, without replacement; for
@@ -72,6 +82,11 @@ def load_task(
         return _named(request)
     if name.strip() and os.path.exists(name):  # noqa: PTH110  Path.exists raises on odd names
         return read(Path(source), train=train, test=test, seed=seed)
+    if (parts := corruptions.split_name(name)) is not None:
+        plain, kind, severity = parts
+        corruptions.check(kind, severity)
+        task = load_task(plain, data_dir=folder, train=train, test=test, seed=seed)
+        return corruptions.corrupted(task, kind, severity)
     path = Path(name)
     if path.suffix or path.is_absolute() or name.startswith("."):
         raise TaskError(

@@ -143,6 +143,8 @@ class Task:
         skipped: pictures that reading left out.
         notes: sentences for a person on what reading decided (a split it made, how many pictures it
             skipped).
+        condition: what was done to the samples of the test part, for training samples that are held
+            out to be judged on.
 
     Raises:
         TaskError: an empty part, two samples of one id, or candidates that do not fit the metric.
@@ -156,6 +158,7 @@ class Task:
     mirror: bool = True
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = ()
+    condition: Callable[[Sample], Sample] | None = None
 
     def __post_init__(self) -> None:
         for part, samples in (("training", self.train), ("test", self.test)):
@@ -220,7 +223,7 @@ class Task:
 
     def validation_split(self, fraction: float, seed: int) -> tuple[Task, Task]:
         """(task with less to train on, task whose test part is the held-out training samples);
-        balanced by group.
+        balanced by group, and shown under the task's condition.
         """
         count = max(1, round(fraction * len(self.train)))
         held = set(balanced_indices([s.group for s in self.train], count, seed))
@@ -231,6 +234,8 @@ class Task:
             )
         kept = tuple(s for i, s in enumerate(self.train) if i not in held)
         out = tuple(s for i, s in enumerate(self.train) if i in held)
+        if self.condition is not None:
+            out = tuple(map(self.condition, out))
         return replace(self, train=kept), replace(self, train=kept, test=out)
 
     def limited(

@@ -29,6 +29,8 @@ from matboard.models.capabilities import (
 from matboard.tasks.task import Sample
 from matboard.transfer.batches import Batch, Batches, View
 
+GROUP = 16
+"""Clean pictures that go through a model at once (guess)."""
 Reference = Literal["full", "shrunk"]
 """Which unprompted picture "clean" means: as it is, or shrunk behind a black border."""
 
@@ -66,10 +68,11 @@ class Needs:
 
 
 class CleanFeatures:
-    """f_θ(X): features of unprompted training pictures, each encoded once, alone, and kept.
+    """f_θ(X): features of unprompted training pictures, each encoded once and kept.
 
-    Alone, because a batch of one is the only batch whose make-up does not depend on where a run was
-    interrupted.
+    Pictures are encoded in groups, neighbours in the training part under one view: which others are
+    in a group, and so the last bit of what comes out, does not depend on where a run was
+    interrupted. A view that will hardly come again, a crop at random, is encoded alone.
     """
 
     def __init__(self, batches: Batches) -> None:
@@ -88,15 +91,36 @@ class CleanFeatures:
         them.
         """
         features = []
-        for index, view, question in zip(batch.indices, batch.views, batch.questions):
+        for index, view in zip(batch.indices, batch.views, strict=True):
             key = (model.name, tap, reference, index, view)
             if key not in self._kept:
-                picture = self._picture(index, view, reference)
-                image = torch.from_numpy(picture)[None].to(device)
-                with torch.no_grad():
-                    self._kept[key] = model.visual_features(image, tap, [question])[0]
+                group = self._group(index, view)
+                found = self._encoded(model, tap, reference, group, view, device)
+                for place, feature in zip(group, found, strict=True):
+                    self._kept[model.name, tap, reference, place, view] = feature
             features.append(self._kept[key])
         return torch.stack(features)
+
+    def _group(self, index: int, view: View) -> range:
+        if view.offset != View.offset:
+            return range(index, index + 1)
+        start = index - index % GROUP
+        return range(start, min(start + GROUP, len(self._batches.samples)))
+
+    @torch.no_grad()
+    def _encoded(
+        self,
+        model: HasFeatures,
+        tap: str,
+        reference: Reference,
+        group: Sequence[int],
+        view: View,
+        device: torch.device,
+    ) -> Float[Tensor, "picture token dim"]:
+        pictures = [self._picture(index, view, reference) for index in group]
+        questions = [self._batches.samples[index].question for index in group]
+        images = torch.from_numpy(np.stack(pictures)).to(device)
+        return model.visual_features(images, tap, questions)
 
     def _picture(
         self, index: int, view: View, reference: Reference

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, no_type_check
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
@@ -151,7 +152,11 @@ class EfficientNetLite(PreTrainedModel):  # type: ignore[misc]
         ``hidden_states`` holds those same tokens once: the network's other maps have other widths,
         so any layer index that means "the last" selects them.
         """
-        maps = self.stem(pixel_values.to(self.dtype))
+        channels_last = (
+            torch.channels_last
+        )  # up to twice as fast on CPUs, depthwise above all
+        pixels = pixel_values.to(self.dtype, memory_format=channels_last)
+        maps = self.stem(pixels)
         for block in self.blocks:
             maps = block(maps)
         tokens = self.head(maps).flatten(2).transpose(1, 2)

@@ -2,9 +2,12 @@
 fine classes.
 """
 
-from matboard.tasks.datasets.image_classes import HubTable, ImageClasses
+from matboard.tasks.datasets.image_classes import ImageClasses
+from matboard.tasks.datasets.sources import Facts, HubTable, Layout
+from matboard.tasks.readers.cifar_batches import cifar100_records
+from matboard.tasks.readers.parquet import Columns
 
-_CLASSES = """\
+_NAMES = """\
 apple, aquarium fish, baby, bear, beaver, bed, bee, beetle, bicycle, bottle, bowl, boy, bridge,
 bus, butterfly, camel, can, castle, caterpillar, cattle, chair, chimpanzee, clock, cloud,
 cockroach, couch, crab, crocodile, cup, dinosaur, dolphin, elephant, flatfish, forest, fox,
@@ -14,9 +17,14 @@ pear, pickup truck, pine tree, plain, plate, poppy, porcupine, possum, rabbit, r
 road, rocket, rose, sea, seal, shark, shrew, skunk, skyscraper, snail, snake, spider, squirrel,
 streetcar, sunflower, sweet pepper, table, tank, telephone, television, tiger, tractor, train,
 trout, tulip, turtle, wardrobe, whale, willow tree, wolf, woman, worm"""
+_CLASSES = tuple(_NAMES.replace("\n", " ").split(", "))
 
 CIFAR100 = ImageClasses(
     name="cifar100",
-    classes=tuple(_CLASSES.replace("\n", " ").split(", ")),
-    hub=HubTable("uoft-cs/cifar100", "cifar100", image="img", label="fine_label"),
+    classes=_CLASSES,
+    hub=HubTable(
+        "uoft-cs/cifar100", "cifar100", columns=Columns("img", "fine_label", _CLASSES)
+    ),
+    layout=Layout(("cifar-100-python",), "meta", cifar100_records),
+    facts=Facts(sizes=(50_000, 10_000)),
 )

@@ -1,8 +1,11 @@
 """ImageNette (Howard 2019): ten easily told classes of ImageNet; its validation part is the test
-part here.
+part here. The sizes are those of its second version.
 """
 
-from matboard.tasks.datasets.image_classes import HubTable, ImageClasses
+from matboard.tasks.datasets.image_classes import ImageClasses
+from matboard.tasks.datasets.sources import Facts, HubTable, Layout
+from matboard.tasks.readers.folders import folder_records
+from matboard.tasks.readers.parquet import Columns
 
 _FOLDERS = {
     "n01440764": "tench",
@@ -20,6 +23,17 @@ _FOLDERS = {
 IMAGENETTE = ImageClasses(
     name="imagenette",
     classes=tuple(_FOLDERS.values()),
-    hub=HubTable("frgfm/imagenette", "320px", splits=("train", "validation")),
+    hub=HubTable(
+        "frgfm/imagenette",
+        "320px",
+        test=("validation",),
+        columns=Columns(classes=tuple(_FOLDERS.values())),
+    ),
+    layout=Layout(
+        ("imagenette2", "imagenette2-320", "imagenette2-160"),
+        "train/n01440764",
+        folder_records,
+    ),
     folders=_FOLDERS,
+    facts=Facts(sizes=(9_469, 3_925)),
 )

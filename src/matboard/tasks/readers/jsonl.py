@@ -33,6 +33,14 @@ def jsonl_records(path: Path) -> Records:
     return Records(found)
 
 
+def json_objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every line's place, for errors, and its object, whatever its fields. Raises TaskError."""
+    for number, line in _lines(path):
+        if line.strip():
+            where = f"{path.name}, line {number}"
+            yield where, _object(line, where)
+
+
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     with path.open("rb") as handle:
         number = 0
@@ -54,6 +62,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
 def _record(line: str, number: int, path: Path) -> Record:
     where = f"{path.name}, line {number}"
     said = _object(line, where)
+    check_names(said, where)
     image = text_of(said, "image", where)
     file = path.parent / image
     record = record_of(
@@ -80,7 +89,6 @@ def _object(line: str, where: str) -> dict[str, Any]:
         raise TaskError(
             f"{where}: is {type(said).__name__}, not an object with the fields image and answer."
         )
-    _check_names(said, where)
     return said
 
 
@@ -92,7 +100,8 @@ def _once(pairs: Sequence[tuple[str, Any]], where: str) -> dict[str, Any]:
     return said
 
 
-def _check_names(said: dict[str, Any], where: str) -> None:
+def check_names(said: dict[str, Any], where: str) -> None:
+    """Raise TaskError where a name looks like a field of ours that was mistyped."""
     for name in islice(said, NAMES):
         near = difflib.get_close_matches(name, FIELDS, n=1, cutoff=0.8)
         if near and name not in FIELDS:

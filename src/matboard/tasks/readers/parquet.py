@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ MOST_TIMES = 20
 """What a table may take unpacked: `MOST_BYTES`, or so many times the file's size where that is
 more. Encoded pictures hardly pack.
 """
+PICTURE = "picture"
+"""What a row's picture is called here, beside the fields of JSONL."""
 MOST_ROWS = 10_000_000
 """A row takes some hundred bytes here; ImageNet-21k has 14 million, in many files."""
 
@@ -33,13 +36,16 @@ class Columns:
     Attributes:
         image: the picture; by default ``image`` or ``img``.
         label: class numbers or names, read where there is no answer.
-        classes: names of the class numbers; by default those that ``datasets`` stores with the
-            table.
+        classes: names of the class numbers, where ``datasets`` stores none with the table.
+        fields: our names of fields → the columns that hold them, where those are called otherwise.
+        picture: the column whose rows are equal where they ask about the same picture.
     """
 
     image: str | None = None
     label: str = "label"
     classes: Sequence[str] | None = None
+    fields: Mapping[str, str] = field(default_factory=dict)
+    picture: str | None = None
 
 
 def parquet_records(
@@ -50,17 +56,22 @@ def parquet_records(
     """
     found: list[Record] = []
     for split, paths in files.items():
+        stems = Counter(path.stem for path in paths)
         for path in paths:
-            found += _rows(path, split, columns or Columns())
+            alone = stems[path.stem] == 1
+            name = path.stem if alone else f"{path.parent.name}/{path.stem}"
+            found += _rows(path, name, split, columns or Columns())
     return Records(found)
 
 
-def _rows(path: Path, split: Split | None, columns: Columns) -> Iterator[Record]:
+def _rows(
+    path: Path, name: str, split: Split | None, columns: Columns
+) -> Iterator[Record]:
     try:
         table = _table(path)
         image = _image_column(path, table, columns)
         said = _said(table, image, columns)
-        names = list(columns.classes or _stored_class_names(table, columns.label))
+        names = _stored_class_names(table, columns.label) or list(columns.classes or ())
         files = _files(table.column(image), path)
     except MatboardError:
         raise
@@ -72,7 +83,7 @@ def _rows(path: Path, split: Split | None, columns: Columns) -> Iterator[Record]
         ) from error
     for number, fields in enumerate(said):
         where = f"{path.name}, row {number}"
-        id = f"{path.stem}#{number}"
+        id = f"{name}#{number}"
         if split:
             id = f"{split}/{id}"
         if fields.get("answer") is None and fields.get("answers") is None:
@@ -80,7 +91,12 @@ def _rows(path: Path, split: Split | None, columns: Columns) -> Iterator[Record]
             fields["candidates"] = fields.get("candidates") or names or None
         load = partial(_decode, table.column(image), number, path)
         record = record_of(fields, where, id, load, id, split)
-        yield replace(record, file=files[number])
+        picture = fields.get(PICTURE)
+        yield replace(
+            record,
+            file=files[number],
+            picture=id if picture is None else f"{path.parent}/{picture}",
+        )
 
 
 def _table(path: Path) -> Any:
@@ -108,7 +124,7 @@ def _image_column(path: Path, table: Any, columns: Columns) -> str:
             f" {', '.join(names[:20])}."
         )
     image = str(found[0])
-    for name in (image, columns.label, *FIELDS):
+    for name in (image, columns.label, *FIELDS, *columns.fields.values()):
         if names.count(name) > 1:
             raise TaskError(f"{path} has the column {name!r} more than once.")
     return image
@@ -116,9 +132,16 @@ def _image_column(path: Path, table: Any, columns: Columns) -> str:
 
 def _said(table: Any, image: str, columns: Columns) -> list[dict[str, Any]]:
     there = set(table.column_names) - {image}
-    wanted = [name for name in (*FIELDS, columns.label) if name in there]
-    said: list[dict[str, Any]] = table.select(wanted).to_pylist()
-    return said or [{} for _ in range(table.num_rows)]
+    columns_of = {name: columns.fields.get(name, name) for name in FIELDS}
+    columns_of[columns.label] = columns.label
+    if columns.picture is not None:
+        columns_of[PICTURE] = columns.picture
+    known = {name: column for name, column in columns_of.items() if column in there}
+    rows: list[dict[str, Any]] = table.select(sorted(set(known.values()))).to_pylist()
+    return [
+        {name: row[column] for name, column in known.items()}
+        for row in rows or [{} for _ in range(table.num_rows)]
+    ]
 
 
 def _files(column: Any, table: Path) -> list[Path]:

@@ -1,0 +1,54 @@
+"""Food-101 (Bossard et al. 2014): 101 dishes, 750 pictures to train and 250 to test of each."""
+
+from pathlib import Path
+
+from matboard.tasks.datasets.image_classes import ImageClasses
+from matboard.tasks.datasets.sources import Facts, HubTable, Layout
+from matboard.tasks.readers.lists import listed_records
+from matboard.tasks.readers.parquet import Columns
+from matboard.tasks.records import Records
+
+_DISHES = """\
+apple pie, baby back ribs, baklava, beef carpaccio, beef tartare, beet salad, beignets,
+bibimbap, bread pudding, breakfast burrito, bruschetta, caesar salad, cannoli, caprese salad,
+carrot cake, ceviche, cheesecake, cheese plate, chicken curry, chicken quesadilla,
+chicken wings, chocolate cake, chocolate mousse, churros, clam chowder, club sandwich,
+crab cakes, creme brulee, croque madame, cup cakes, deviled eggs, donuts, dumplings, edamame,
+eggs benedict, escargots, falafel, filet mignon, fish and chips, foie gras, french fries,
+french onion soup, french toast, fried calamari, fried rice, frozen yogurt, garlic bread,
+gnocchi, greek salad, grilled cheese sandwich, grilled salmon, guacamole, gyoza, hamburger,
+hot and sour soup, hot dog, huevos rancheros, hummus, ice cream, lasagna, lobster bisque,
+lobster roll sandwich, macaroni and cheese, macarons, miso soup, mussels, nachos, omelette,
+onion rings, oysters, pad thai, paella, pancakes, panna cotta, peking duck, pho, pizza,
+pork chop, poutine, prime rib, pulled pork sandwich, ramen, ravioli, red velvet cake, risotto,
+samosa, sashimi, scallops, seaweed salad, shrimp and grits, spaghetti bolognese,
+spaghetti carbonara, spring rolls, steak, strawberry shortcake, sushi, tacos, takoyaki,
+tiramisu, tuna tartare, waffles"""
+_CLASSES = tuple(_DISHES.replace("\n", " ").split(", "))
+
+
+def _line(line: str) -> tuple[str, str]:
+    """``apple_pie/1005649``: class and picture."""
+    dish, number = line.split("/")
+    return f"{dish}/{int(number)}.jpg", dish
+
+
+def _records(root: Path) -> Records:
+    lists = root / "meta"
+    return listed_records(
+        {lists / "train.txt": "train", lists / "test.txt": "test"},
+        root / "images",
+        _line,
+        "a class and a picture's number, such as apple_pie/1005649",
+    )
+
+
+FOOD101 = ImageClasses(
+    name="food101",
+    classes=_CLASSES,
+    hub=HubTable(
+        "ethz/food101", test=("validation",), columns=Columns(classes=_CLASSES)
+    ),
+    layout=Layout(("food-101",), "meta/train.txt", _records),
+    facts=Facts(sizes=(75_750, 25_250)),
+)
