@@ -284,7 +284,7 @@ def test_hateful_memes_without_labels_are_refused(tmp_path: Path) -> None:
 def test_pope_judges_the_first_half_of_the_pictures(tmp_path: Path, name: str) -> None:
     disk.pope(tmp_path)
     task = load_task(name, data_dir=tmp_path)
-    assert (task.name, task.metric) == (name, "f1")
+    assert (task.name, task.metric, task.also) == (name, "f1", ("accuracy", "yes-rate"))
     assert len(task.test), len(task.train) == (6, 3)
     assert {s.file.stem[-1] for s in task.test} == {"a", "b"}
     assert [s.label for s in task.test[:3]] == [1, 0, 1]
