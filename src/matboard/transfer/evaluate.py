@@ -24,7 +24,6 @@ from matboard.transfer.conditions import (
     Showing,
     as_learned,
     conditions,
-    prompt_content,
     show,
 )
 from matboard.transfer.mapping import mapping_of, taken_for
@@ -83,7 +82,7 @@ class Judged:
 
 
 def _shown(prompt: VisualPrompt | None) -> str:
-    return "untouched" if prompt is None else prompt_content(prompt)
+    return "untouched" if prompt is None else prompt.fingerprint
 
 
 def _address(*parts: str) -> str:
