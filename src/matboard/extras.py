@@ -24,7 +24,10 @@ EXTRAS = {
     "sentencepiece": "zoo",
     "pyarrow": "data",
     "scipy": "data",
+    "lm_eval": "harness",
     "sklearn": "analyse",
+    "optuna": "search",
+    "ray": "ray",
 }
 """Library, by the name it is imported by → the extra of matboard that installs it."""
 

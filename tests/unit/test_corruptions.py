@@ -12,9 +12,9 @@ from matboard.errors import TaskError, UnknownName
 from matboard.tasks import corruptions, load_task
 from matboard.tasks.corruptions import KINDS, SEVERITIES, corrupt, frost
 from matboard.tasks.corruptions.filters import motion_blurred, plasma, zoomed
-from tests.recorded.corruptions.make import kept, picture, seed
+from tests.golden.corruptions import kept, picture, seed
 
-GOLDEN = Path(__file__).parents[1] / "recorded/corruptions/golden.npz"
+GOLDEN = Path(__file__).parents[1] / "golden/corruptions.npz"
 EXACT = 1
 """Levels of 255 by which a value may differ where only the last digit of a sum can."""
 LOOSER = {"elastic_transform": 3, "jpeg_compression": 8}

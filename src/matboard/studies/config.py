@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from matboard.errors import ConfigError, UnknownName
 from matboard.results.transfer import Precision, Scorer
+from matboard.studies.executor import Executed
 
 if TYPE_CHECKING:
     from matboard.studies.variants import FitVariant
@@ -196,7 +197,7 @@ class ModelConfig(_Strict):
         return self.model_dump(exclude={"model"}, exclude_none=True)
 
 
-class StudyConfig(Learning):
+class StudyConfig(Learning, Executed):
     """A whole study. See ``experiments/`` for examples.
 
     Attributes:
@@ -268,7 +269,7 @@ class BackboneConfig(_Strict):
     pixels: Literal["processor", "unit"] = "processor"
 
 
-class ContinualConfig(_Strict):
+class ContinualConfig(_Strict, Executed):
     """A study of learners on one stream. See ``experiments/``.
 
     Attributes:

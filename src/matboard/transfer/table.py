@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -30,7 +31,11 @@ VERDICTS = ("right", "wrong", "unparsable")
 
 
 def metric_of(task: Task, scorer: Scorer) -> str:
-    """What a task's samples are scored with: what is written is right or not."""
+    """What a task's samples are scored with: what is written is right or not, unless the task says
+    how right it is.
+    """
+    if task.metric == "vqa":
+        return "vqa" if scorer == "generation" else "accuracy"
     return "accuracy" if scorer == "generation" else task.metric
 
 
@@ -39,7 +44,7 @@ class Scored:
     """What one model said about every test sample under one condition and seed.
 
     Attributes:
-        scores: ``n × K`` candidate log-likelihoods; for generation one-hot in ``VERDICTS``.
+        scores: ``n × K`` candidate log-likelihoods; for generation shares of ``VERDICTS``.
         labels: ``n`` indices of the right column.
         texts: generated answers; empty for ranking.
     """
@@ -199,6 +204,7 @@ class TransferTable:
         if place.scorer == "generation":
             column = VERDICTS.index("unparsable")
             unparsable = float(np.mean([one[:, column] for one in scores]))
+        also = self.tasks[place.task].also if place.scorer == "ranking" else ()
         return Cell(
             model=place.model,
             task=self.task_name(self.tasks[place.task]),
@@ -212,6 +218,7 @@ class TransferTable:
             seeds=tuple(metrics.score(metric, one, labels) for one in scores),
             versus={other: self._versus(place, other) for other in self._others(place)},
             unparsable=unparsable,
+            also={other: _mean(other, scores, labels) for other in also},
         )
 
     def _others(self, place: _Place) -> list[str]:
@@ -248,3 +255,10 @@ class TransferTable:
         return next(
             showing.facts for showing in self.shown if showing.name == condition
         )
+
+
+def _mean(
+    metric: str, scores: Sequence[NDArray[np.float64]], labels: NDArray[np.int64]
+) -> float:
+    """The metric, over seeds."""
+    return float(np.mean([metrics.score(metric, one, labels) for one in scores]))
