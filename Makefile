@@ -23,13 +23,20 @@ demo: setup  ## learn a border on one tiny model, judge it on six, write a repor
 	$(BIN)/matboard demo
 
 studies: setup  ## every study on the tiny zoo, two at a time, about an hour; give it again to go on
-	OMP_NUM_THREADS=1 $(MAKE) --no-print-directory -j 2 $(STUDIES:%=study-%)
+	OMP_NUM_THREADS=1 $(MAKE) --no-print-directory -j 2 $(STUDIES:%=study-%) study-search study-cost
 	$(BIN)/matboard analyse runs/ablation_tiny
 	$(BIN)/matboard report runs/ablation_tiny
 
 study-%:
 	$(BIN)/matboard fit experiments/$*.yaml
 	$(BIN)/matboard report runs/$*
+
+study-search:
+	$(BIN)/matboard search experiments/search_tiny.yaml --trials 12
+
+study-cost:
+	@mkdir -p runs
+	test -f runs/cost_tiny.json || $(BIN)/python benchmarks/cost.py --model tiny-minigpt4 --out runs/cost_tiny.json
 
 results: setup  ## docs/results.md from the finished studies in runs/
 	$(BIN)/python docs/tables.py keep runs
