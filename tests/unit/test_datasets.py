@@ -25,7 +25,7 @@ from matboard.tasks.datasets.image_classes import _plain
 from matboard.tasks.datasets.imagenette import IMAGENETTE
 from matboard.tasks.datasets.pets import PETS
 from matboard.tasks.datasets.svhn import SVHN
-from matboard.tasks.readers import json_array
+from matboard.tasks.readers import json_array, svhn_mat
 from matboard.tasks.readers.json_array import json_items
 from tests.unit import datasets_on_disk as disk
 
@@ -147,7 +147,9 @@ def test_svhn(tmp_path: Path) -> None:
     assert not task.mirror
 
 
-def test_svhn_files_that_are_wrong(tmp_path: Path) -> None:
+def test_svhn_files_that_are_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from scipy.io import savemat
 
     root = disk.svhn(tmp_path)
@@ -156,6 +158,13 @@ def test_svhn_files_that_are_wrong(tmp_path: Path) -> None:
     with pytest.raises(TaskError, match="picture 1: label 11 is none of 1 to 10"):
         load_task("svhn", data_dir=tmp_path)
     savemat(path, {"X": np.zeros((8, 32, 3, 2), np.uint8), "y": np.array([[1], [1]])})
+    with pytest.raises(
+        TaskError, match=r"is not a file of SVHN's cropped digits: it hol"
+    ):
+        load_task("svhn", data_dir=tmp_path)
+    many = {"X": np.zeros((32, 32, 3, 90), np.uint8), "y": np.ones((90, 1))}
+    savemat(path, many, do_compression=True)
+    monkeypatch.setattr(svhn_mat, "MOST_BYTES", 1000)
     with pytest.raises(
         TaskError, match=r"is not a file of SVHN's cropped digits: it hol"
     ):
