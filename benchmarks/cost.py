@@ -220,7 +220,7 @@ def ways(name: str, given: Lesson, canvas: Canvas, rank: int, tokens: int) -> li
     lora = LoraConfig(r=rank, target_modules=attention_of(model), task_type=kind)
     soft = PromptTuningConfig(num_virtual_tokens=tokens, task_type=kind)
     return [
-        border(copy(), given, canvas),
+        border(model, given, canvas),
         with_peft("prompt tuning", copy(), given, soft),
         with_peft("LoRA", copy(), given, lora),
         full_tuning(copy(), given),
