@@ -58,7 +58,7 @@ def search(
       search:
         methods.tvp.lr: {low: 1, high: 100, log: true}
         prompt.width: {low: 10, high: 50, step: 10}
-        methods.tvp.diversity: {values: [true, false]}
+        methods.tvp.diversity: {values: \\[true, false]}
 
     A trial is learned with values that Optuna draws (TPE), and scored on training samples that are
     held out from it; the test part stays out of it. Trials that lie behind are given up.
@@ -67,7 +67,7 @@ def search(
     worker, or with more --trials to extend it. The best values end up in RUN/best.yaml, which
     [bold]matboard fit[/bold] takes as it stands.
 
-    Example: [bold]matboard search experiments/search_tiny.yaml --trials 20[/bold]
+    Example: [bold]matboard search study.yaml --trials 20 --out runs/tuned[/bold]
     """
     require("optuna")
     from matboard.studies.ranges import SearchConfig

@@ -111,7 +111,7 @@ def analyse(folder: Path, wanted: Wanted) -> Iterator[Progress]:
         )
         for name in names
     ]
-    executor: Executor = Together(folder / ".locks")
+    executor: Executor = Together(folder)
     yield from executor.run(units)
     analysed = [unit.found for unit in units]
     results = AnalysisResults(
