@@ -111,6 +111,15 @@ def test_a_name_with_an_ending_is_a_corrupted_task() -> None:
     assert one.tobytes() != noisy.test[1].load().tobytes()
 
 
+def test_several_corrupted_tasks_read_their_pictures_once() -> None:
+    bases: dict = {}
+    names = ("scenes-counting/fog-1", "scenes-counting/fog-2")
+    first, second = (load_task(n, train=2, test=2, bases=bases) for n in names)
+    assert len(bases) == 1
+    assert first.train is second.train
+    assert first.test_fingerprint != second.test_fingerprint
+
+
 def test_training_samples_held_out_to_be_judged_on_are_corrupted_too() -> None:
     noisy = load_task("scenes-counting/contrast-5", train=10, test=4)
     less, held = noisy.validation_split(0.3, seed=0)

@@ -25,7 +25,7 @@ from matboard.tasks.datasets.image_classes import _plain
 from matboard.tasks.datasets.imagenette import IMAGENETTE
 from matboard.tasks.datasets.pets import PETS
 from matboard.tasks.datasets.svhn import SVHN
-from matboard.tasks.readers import json_array
+from matboard.tasks.readers import json_array, svhn_mat
 from matboard.tasks.readers.json_array import json_items
 from tests.unit import datasets_on_disk as disk
 
@@ -147,7 +147,9 @@ def test_svhn(tmp_path: Path) -> None:
     assert not task.mirror
 
 
-def test_svhn_files_that_are_wrong(tmp_path: Path) -> None:
+def test_svhn_files_that_are_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from scipy.io import savemat
 
     root = disk.svhn(tmp_path)
@@ -160,6 +162,15 @@ def test_svhn_files_that_are_wrong(tmp_path: Path) -> None:
         TaskError, match=r"is not a file of SVHN's cropped digits: it hol"
     ):
         load_task("svhn", data_dir=tmp_path)
+    many = {"X": np.zeros((32, 32, 3, 90), np.uint8), "y": np.ones((90, 1))}
+    savemat(path, many, do_compression=True)
+    with monkeypatch.context() as few:
+        few.setattr(svhn_mat, "MOST_BYTES", 1000)
+        few.setattr(svhn_mat, "MOST_TIMES", 40)
+        with pytest.raises(
+            TaskError, match=r"test_32x32.mat is not a file of SVHN's crop"
+        ):
+            load_task("svhn", data_dir=tmp_path)
     path.write_bytes(b"\0" * 200)
     with pytest.raises(TaskError, match="is not a file of SVHN's cropped digits"):
         load_task("svhn", data_dir=tmp_path)
