@@ -25,6 +25,7 @@ FIXED = (
     *PARTS,
     "seeds",
     "unparsable",
+    "also",
     "failed",
     "best_baseline",
 )
@@ -32,7 +33,8 @@ FIXED = (
 
 def transfer_table_csv(results: TransferResults) -> str:
     """One line a cell, with its interval, seeds and paired differences to every condition that it
-    was compared with; numbers as in ``results.json``, nothing rounded.
+    was compared with; numbers as in ``results.json``, nothing rounded. A task's other metrics
+    stand in one column, as ``accuracy=0.5 yes-rate=0.25``.
     """
     others = list(dict.fromkeys(name for cell in results.cells for name in cell.versus))
     comparisons = {scorer: Comparison(results, scorer) for scorer in results.scorers}
@@ -70,5 +72,6 @@ def _facts(results: TransferResults, cell: Cell) -> list[object]:
         cell.high,
         " ".join(str(value) for value in cell.seeds),
         cell.unparsable,
+        " ".join(f"{name}={value}" for name, value in cell.also.items()),
         cell.failed,
     ]
