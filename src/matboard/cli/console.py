@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
@@ -112,9 +114,7 @@ def drive(
     """Run a study to its end and show where it stands. Ctrl-C saves, says how to go on, and
     exits with 130.
     """
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()  # its bars for loading weights would tear ours
+    quiet_transformers()
     _keep_freed_memory()
     try:
         _bars(events) if err.is_terminal else _lines(events)
@@ -125,6 +125,30 @@ def drive(
         close = getattr(events, "close", None)
         if close is not None:
             close()
+
+
+def quiet_transformers() -> None:
+    """Keep from users what transformers tells developers: bars for loading weights, which would
+    tear ours, and what is deprecated. Its other warnings stay: missing weights are among them.
+    """
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.disable_progress_bar()
+    transformers_logging.get_logger()  # makes the handler
+    for handler in logging.getLogger("transformers").handlers:
+        if not any(isinstance(kept, _NotDeprecated) for kept in handler.filters):
+            handler.addFilter(_NotDeprecated())
+    for kind in (FutureWarning, DeprecationWarning):
+        warnings.filterwarnings("ignore", category=kind)
+
+
+class _NotDeprecated(logging.Filter):
+    """Passes what is not about something deprecated."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """See `logging.Filter.filter`."""
+        said = record.getMessage().lower()
+        return "deprecat" not in said and "will be removed in" not in said
 
 
 def _keep_freed_memory() -> None:
