@@ -42,6 +42,6 @@ def test_a_repository_is_refused_within_ten_seconds(nobody):
 
 def test_so_is_a_model(nobody):
     begun = time.monotonic()
-    with pytest.raises(ModelError, match="cannot be reached|not in the local cache"):
+    with pytest.raises(ModelError, match=r"cannot be reached\.$"):
         kind_of("nobody/model")
     assert time.monotonic() - begun < 10

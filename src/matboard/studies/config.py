@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from matboard.errors import ConfigError, UnknownName
 from matboard.results.transfer import Precision, Scorer
+from matboard.studies.executor import Executed
 
 if TYPE_CHECKING:
     from matboard.studies.variants import FitVariant
@@ -191,11 +192,14 @@ class ModelConfig(_Strict):
         model: zoo name, folder or Hub id; where None, the name itself.
         templates: captions by which a dual encoder scores a candidate, ``{}`` in its place;
             averaged in feature space.
+        template: how a vision-language model is asked, with ``{question}`` and, where the picture
+            shall not come first, ``{image}``.
         mapping: the rule that says which classes of an image classifier stand for the candidates.
     """
 
     model: str | None = None
     templates: list[str] | None = Field(None, min_length=1)
+    template: str | None = None
     mapping: Literal["random", "frequency", "iterative"] | None = None
 
     @property
@@ -204,7 +208,7 @@ class ModelConfig(_Strict):
         return self.model_dump(exclude={"model"}, exclude_none=True)
 
 
-class StudyConfig(Learning):
+class StudyConfig(Learning, Executed):
     """A whole study. See ``experiments/`` for examples.
 
     Attributes:
@@ -275,7 +279,7 @@ class BackboneConfig(_Strict):
     pixels: Literal["processor", "unit"] = "processor"
 
 
-class ContinualConfig(_Strict):
+class ContinualConfig(_Strict, Executed):
     """A study of learners on one stream. See ``experiments/``.
 
     Attributes:

@@ -37,10 +37,11 @@ class Sample:
         file: the file that holds the picture, where there is one; its content is part of the
             task's fingerprint.
         accepted: answers that count as right besides ``answer``; learned is ``answer``.
+        votes: how many people gave each of ``right``; none where that is not known.
 
     Raises:
         TaskError: no id, question or answer; fewer than two candidates, an empty or a repeated one;
-            an answer not among them; characters that are no text.
+            an answer not among them; votes for something else; characters that are no text.
     """
 
     id: str
@@ -52,6 +53,7 @@ class Sample:
     group: str = ""
     file: Path | None = None
     accepted: tuple[str, ...] = ()
+    votes: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if wrong := self._wrong() or self._wrong_candidates():
@@ -68,6 +70,8 @@ class Sample:
             return "has an empty answer; write one, or remove the sample."
         if not all(answer.strip() for answer in self.accepted):
             return "has an empty one among its accepted answers; remove it."
+        if self.votes and len(self.votes) != len(self.right):
+            return f"has {len(self.votes)} votes for {len(self.right)} answers; give each its own."
         texts = [self.id, self.question, self.caption, *self.right, *self.candidates]
         for text in texts:
             if not is_text(text):
@@ -270,6 +274,7 @@ def _fingerprint(samples: Sequence[Sample]) -> str:
             sample.candidates,
             sample.caption,
             contents[sample.file],
+            *([sample.votes] if sample.votes else []),
         ]
         line = json.dumps(facts) + "\n"
         found.update(line.encode())

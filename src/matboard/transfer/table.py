@@ -29,7 +29,11 @@ VERDICTS = ("right", "wrong", "unparsable")
 
 
 def metric_of(task: Task, scorer: Scorer) -> str:
-    """What a task's samples are scored with: what is written is right or not."""
+    """What a task's samples are scored with: what is written is right or not, unless the task says
+    how right it is.
+    """
+    if task.metric == "vqa":
+        return "vqa" if scorer == "generation" else "accuracy"
     return "accuracy" if scorer == "generation" else task.metric
 
 
@@ -38,7 +42,7 @@ class Scored:
     """What one model said about every test sample under one condition and seed.
 
     Attributes:
-        scores: ``n × K`` candidate log-likelihoods; for generation one-hot in ``VERDICTS``.
+        scores: ``n × K`` candidate log-likelihoods; for generation shares of ``VERDICTS``.
         labels: ``n`` indices of the right column.
         texts: generated answers; empty for ranking.
     """
