@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from matboard.errors import ConfigError, RunError
 from matboard.extras import require
 
 if TYPE_CHECKING:
@@ -61,6 +62,21 @@ Store = Annotated[
     ),
 ]
 
+Csv = Annotated[
+    bool,
+    typer.Option(
+        "--csv",
+        help="Print the table as CSV, nothing rounded, and nothing else on stdout.",
+    ),
+]
+Json = Annotated[
+    bool,
+    typer.Option(
+        "--json",
+        help="Print the table as JSON, a list of rows, and nothing else on stdout.",
+    ),
+]
+
 out = Console()
 err = Console(stderr=True)
 PROMPT = (
@@ -100,6 +116,34 @@ def settings_and_folder(
     folder = run or Path("runs") / config.stem
     tell(f"run folder: {folder}")
     return settings, folder
+
+
+def one_form(csv: bool, json: bool) -> None:
+    """Refuse both forms at once, before anything is done. Raises ConfigError."""
+    if csv and json:
+        raise ConfigError("--csv and --json were both given; a table has one form.")
+
+
+def print_rows(folder: Path, *, json: bool) -> None:
+    """A finished run's table for other programs, alone on stdout. Raises RunError where the run
+    has none.
+    """
+    from matboard import report
+    from matboard.results import StreamResults, TransferResults, read
+
+    results = read(folder)
+    if isinstance(results, StreamResults):
+        rows = report.continual_table_rows(results)
+        text = report.continual_table_csv(results)
+    elif isinstance(results, TransferResults):
+        rows = report.transfer_table_rows(results)
+        text = report.transfer_table_csv(results)
+    else:
+        raise RunError(
+            f"{folder} holds a {results.kind}, which has no table; expected the run folder of fit,"
+            " evaluate, continual or demo."
+        )
+    typer.echo(report.rows_json(rows) if json else text, nl=False)
 
 
 def show_where(folder: Path) -> None:

@@ -122,6 +122,8 @@ class Cell(Part):
         versus: name of a condition → this one minus that one, paired.
         unparsable: share of generated answers that name no candidate.
         failed: the sentence that says why there is no value.
+        kept: which files of the store's ``scores`` hold what the model said, one a seed; see
+            ``matboard predictions``.
     """
 
     model: str
@@ -137,6 +139,7 @@ class Cell(Part):
     versus: dict[str, Difference] = Field(default={})
     unparsable: Number = None
     failed: str | None = None
+    kept: tuple[str, ...] = ()
 
     @property
     def too_few(self) -> bool:
