@@ -29,5 +29,6 @@ def rows_json(rows: Sequence[Row]) -> str:
 
 
 def _field(value: object) -> object:
-    several = isinstance(value, list | tuple)
-    return " ".join(map(str, value)) if several else value  # type: ignore[arg-type]
+    if isinstance(value, list | tuple):
+        return " ".join(str(one) for one in value)
+    return value
