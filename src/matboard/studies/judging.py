@@ -125,7 +125,7 @@ class Judging:
                 "title": self.title,
                 "prompts": tuple(self.prompts),
                 "examples": tuple(examples(self.run, table, self.config.examples)),
-                "notes": tuple(notes),
+                "notes": tuple(dict.fromkeys(notes)),
                 "made_from": self.made_from,
                 "precision": self.precision,
                 "seconds": round(time.perf_counter() - started, 1),
