@@ -201,6 +201,8 @@ class StudyConfig(Learning, Executed):
     """A whole study. See ``experiments/`` for examples.
 
     Attributes:
+        rule: what will count as which outcome, in a sentence written before the study is begun; its
+            report repeats it beside the verdict. A run cannot be taken up under another rule.
         models: name → what that model is loaded with, for sources and targets alike.
         methods: a name for the table → what this variant has of its own: any key of `Learning`,
             nested or dotted (``prompt.width``), and ``method`` where the name is not a method's.
@@ -212,6 +214,7 @@ class StudyConfig(Learning, Executed):
     """
 
     title: str = ""
+    rule: str | None = None
     methods: dict[str, dict[str, Any]] = Field(default={"tvp": {}}, min_length=1)
     grid: Grid = {}
     tasks: list[str] = []
