@@ -160,6 +160,8 @@ class Cell(Part):
         unparsable: share of generated answers that name no candidate.
         also: what the task's other metrics are, in [0, 1]; means over seeds.
         failed: the sentence that says why there is no value.
+        kept: which files of the store's ``scores`` hold what the model said, one a seed; see
+            ``matboard predictions``.
     """
 
     model: str
@@ -176,6 +178,7 @@ class Cell(Part):
     unparsable: Number = None
     also: dict[str, Number] = Field(default={})
     failed: str | None = None
+    kept: tuple[str, ...] = ()
 
     @property
     def too_few(self) -> bool:

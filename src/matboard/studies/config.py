@@ -45,6 +45,17 @@ def _with_first_task(raw: Any) -> Any:
     return {**raw, "task": {"name": tasks[0], **task}}
 
 
+def _refuse_other_kind(raw: Any, own: str, others: Sequence[str], kind: str) -> None:
+    """A configuration that lacks the key ``own`` of its kind, and has keys of the other kind, was
+    given to the wrong command. Raises ValueError.
+    """
+    if not isinstance(raw, dict) or own in raw:
+        return
+    strange = [key for key in others if key in raw]
+    if strange:
+        raise ValueError(f"with {' and '.join(strange)} it is {kind} for it")
+
+
 def _refuse_repeats(key: str, values: list[Any]) -> None:
     for place, value in enumerate(values):
         if value in values[:place]:
@@ -227,6 +238,8 @@ class StudyConfig(Learning, Executed):
     @model_validator(mode="before")
     @classmethod
     def _bare_names(cls, raw: Any) -> Any:
+        stream = "a study over a stream of tasks; use 'matboard continual'"
+        _refuse_other_kind(raw, "sources", ("learners", "backbone", "stream"), stream)
         return _with_first_task(_with_bare_names(raw, "methods"))
 
     @model_validator(mode="after")
@@ -294,6 +307,8 @@ class ContinualConfig(_Strict, Executed):
     @model_validator(mode="before")
     @classmethod
     def _bare_names(cls, raw: Any) -> Any:
+        prompts = "a study of pixel prompts; use 'matboard fit'"
+        _refuse_other_kind(raw, "learners", ("sources", "methods"), prompts)
         return _with_bare_names(raw, "learners")
 
     @model_validator(mode="after")
