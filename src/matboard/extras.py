@@ -21,9 +21,13 @@ EXTRAS = {
     "transformers": "learn",
     "gguf": "zoo",
     "onnx": "zoo",
+    "sentencepiece": "zoo",
     "pyarrow": "data",
     "scipy": "data",
+    "lm_eval": "harness",
     "sklearn": "analyse",
+    "optuna": "search",
+    "ray": "ray",
 }
 """Library, by the name it is imported by → the extra of matboard that installs it."""
 

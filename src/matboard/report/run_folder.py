@@ -18,6 +18,7 @@ from matboard.results import (
     ChoiceResults,
     FitResults,
     PlannedFit,
+    SearchResults,
     StepRow,
     StreamFitResults,
     StreamResults,
@@ -69,15 +70,23 @@ class RunFolder:
         """The fits that belong to it."""
         return self.plan.fits if self.plan else ()
 
-    @cached_property
+    @property
     def title(self) -> str:
         """The title that the configuration gives, else the folder's name."""
+        return str(self._asked.get("title") or self.folder.resolve().name)
+
+    @property
+    def rule(self) -> str:
+        """What was to count as which outcome, written before the run; empty where nothing was."""
+        return str(self._asked.get("rule") or "")
+
+    @cached_property
+    def _asked(self) -> dict[str, Any]:
         try:
             asked = yaml.safe_load(self.config or "")
         except yaml.YAMLError:
-            asked = None
-        title = asked.get("title") if isinstance(asked, dict) else None
-        return str(title or self.folder.resolve().name)
+            return {}
+        return asked if isinstance(asked, dict) else {}
 
     @property
     def command(self) -> str:
@@ -125,6 +134,11 @@ def read_folder(folder: Path) -> RunFolder:
             " run was written to."
         )
     results = read(folder) if (folder / "results.json").exists() else None
+    if isinstance(results, SearchResults):
+        raise RunError(
+            f"{folder} is a search, of which there is no page: matboard search prints its trials,"
+            f" and matboard fit {folder / results.config} makes a study of the best."
+        )
     plan = read(folder / "plan.json") if (folder / "plan.json").exists() else None
     fits = plan.fits if isinstance(plan, StudyPlan) else ()
     return RunFolder(

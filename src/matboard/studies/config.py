@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from matboard.errors import ConfigError, UnknownName
 from matboard.results.transfer import Precision, Scorer
+from matboard.studies.executor import Executed
 
 if TYPE_CHECKING:
     from matboard.studies.variants import FitVariant
@@ -42,6 +43,17 @@ def _with_first_task(raw: Any) -> Any:
     if not isinstance(task, dict) or "name" in task:
         return raw
     return {**raw, "task": {"name": tasks[0], **task}}
+
+
+def _refuse_other_kind(raw: Any, own: str, others: Sequence[str], kind: str) -> None:
+    """A configuration that lacks the key ``own`` of its kind, and has keys of the other kind, was
+    given to the wrong command. Raises ValueError.
+    """
+    if not isinstance(raw, dict) or own in raw:
+        return
+    strange = [key for key in others if key in raw]
+    if strange:
+        raise ValueError(f"with {' and '.join(strange)} it is {kind} for it")
 
 
 def _refuse_repeats(key: str, values: list[Any]) -> None:
@@ -180,11 +192,14 @@ class ModelConfig(_Strict):
         model: zoo name, folder or Hub id; where None, the name itself.
         templates: captions by which a dual encoder scores a candidate, ``{}`` in its place;
             averaged in feature space.
+        template: how a vision-language model is asked, with ``{question}`` and, where the picture
+            shall not come first, ``{image}``.
         mapping: the rule that says which classes of an image classifier stand for the candidates.
     """
 
     model: str | None = None
     templates: list[str] | None = Field(None, min_length=1)
+    template: str | None = None
     mapping: Literal["random", "frequency", "iterative"] | None = None
 
     @property
@@ -193,10 +208,12 @@ class ModelConfig(_Strict):
         return self.model_dump(exclude={"model"}, exclude_none=True)
 
 
-class StudyConfig(Learning):
+class StudyConfig(Learning, Executed):
     """A whole study. See ``experiments/`` for examples.
 
     Attributes:
+        rule: what will count as which outcome, in a sentence written before the study is begun; its
+            report repeats it beside the verdict. A run cannot be taken up under another rule.
         models: name → what that model is loaded with, for sources and targets alike.
         methods: a name for the table → what this variant has of its own: any key of `Learning`,
             nested or dotted (``prompt.width``), and ``method`` where the name is not a method's.
@@ -208,6 +225,7 @@ class StudyConfig(Learning):
     """
 
     title: str = ""
+    rule: str | None = None
     methods: dict[str, dict[str, Any]] = Field(default={"tvp": {}}, min_length=1)
     grid: Grid = {}
     tasks: list[str] = []
@@ -220,6 +238,8 @@ class StudyConfig(Learning):
     @model_validator(mode="before")
     @classmethod
     def _bare_names(cls, raw: Any) -> Any:
+        stream = "a study over a stream of tasks; use 'matboard continual'"
+        _refuse_other_kind(raw, "sources", ("learners", "backbone", "stream"), stream)
         return _with_first_task(_with_bare_names(raw, "methods"))
 
     @model_validator(mode="after")
@@ -262,7 +282,7 @@ class BackboneConfig(_Strict):
     pixels: Literal["processor", "unit"] = "processor"
 
 
-class ContinualConfig(_Strict):
+class ContinualConfig(_Strict, Executed):
     """A study of learners on one stream. See ``experiments/``.
 
     Attributes:
@@ -287,6 +307,8 @@ class ContinualConfig(_Strict):
     @model_validator(mode="before")
     @classmethod
     def _bare_names(cls, raw: Any) -> Any:
+        prompts = "a study of pixel prompts; use 'matboard fit'"
+        _refuse_other_kind(raw, "learners", ("sources", "methods"), prompts)
         return _with_bare_names(raw, "learners")
 
     @model_validator(mode="after")

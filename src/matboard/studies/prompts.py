@@ -12,11 +12,13 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from matboard.errors import ConfigError
 from matboard.prompts.artifact import VisualPrompt
 from matboard.results import StepRow
 from matboard.results.shown import PromptFacts
+from matboard.results.transfer import Origin, Setting
 from matboard.runs import Run
 from matboard.studies.config import StudyConfig
 from matboard.studies.engine import (
@@ -25,6 +27,7 @@ from matboard.studies.engine import (
     Together,
     alone,
     already_made,
+    begun,
     found,
     merge_logs,
     session_notes,
@@ -32,13 +35,14 @@ from matboard.studies.engine import (
 )
 from matboard.studies.judging import Judging
 from matboard.studies.loading import Models
+from matboard.studies.on_ray import on_ray
 from matboard.studies.pixel_fit import PixelFit, build_prompt, recipe_of
 from matboard.studies.planning import Plan, Planner
 from matboard.studies.progress import Progress
 from matboard.studies.variants import ITSELF, FitVariant, fit_variants
 from matboard.transfer import terms
 from matboard.transfer.balance import balance_notes, outlier_notes
-from matboard.transfer.conditions import Learned, Where, geometry_words
+from matboard.transfer.conditions import Learned, Where
 from matboard.transfer.evaluate import check_tasks
 from matboard.transfer.fit import Processes
 from matboard.transfer.rounding import rounding_notes
@@ -59,20 +63,21 @@ def study(
     """
     started = time.perf_counter()
     processes = Processes.here()
+    config.executor.check(processes.count)
     place = store or out
     models = Models(config.models)
     plan = _plan(config, place, models, processes)
-    asked = config.model_dump(mode="json")
-    run = Run.open(out, asked) if processes.index == 0 else Run(out)
+    run = begun(out, config.asked, place) if processes.index == 0 else Run(out)
     yield from found(plan.all_fits)
     if already_made(run, plan.made_from):
         yield Progress("judge", 1, 1, "found")
         return
-    executor: Executor = (
-        Together(place / ".locks") if processes.count == 1 else InStep()
-    )
+    executor: Executor = Together(place) if processes.count == 1 else InStep()
     if processes.index == 0:
         write_plan(run, "transfer", plan.all_fits)
+    if config.executor.name == "ray":
+        yield from on_ray(run, plan.all_fits, config.executor, plan.made_from)
+        return
     yield from executor.run(plan.all_fits)
     if processes.index > 0:
         return
@@ -89,7 +94,7 @@ def _plan(
     """Everything that will be done; whatever cannot be had is refused here."""
     variants = fit_variants(config)
     for variant in variants:
-        _check(variant)
+        check_variant(variant)
     planner = Planner(config, place, models, processes)
     check_tasks(planner.judged, config.evaluate.scorers)
     guides = {v.settings.guide for v in variants if v.settings.guide is not None}
@@ -97,7 +102,7 @@ def _plan(
     return planner.plan(variants)
 
 
-def _check(variant: FitVariant) -> None:
+def check_variant(variant: FitVariant) -> None:
     """Build what is cheap to build. Raises ConfigError."""
     settings = variant.settings
     build_prompt(settings.prompt)
@@ -140,7 +145,8 @@ def _columns(plan: Plan) -> list[Learned]:
         columns[variant.name] = _learned(fits, _label(fits[0]))
     if plan.itself and plan.on_itself:
         label = f"{columns[plan.itself].label} learned on itself"
-        columns[ITSELF] = replace(_learned(plan.on_itself, label), bound=True)
+        own = _learned(plan.on_itself, label)
+        columns[ITSELF] = replace(own, bound=True, origin=None)
     return list(columns.values())
 
 
@@ -155,15 +161,46 @@ def _learned(fits: Sequence[PixelFit], label: str) -> Learned:
         label=label,
         method=fits[0].variant.settings.method,
         seeds=tuple(dict.fromkeys(fit.seed for fit in fits)),
+        origin=_origin(fits[0]),
     )
 
 
+def _origin(fit: PixelFit) -> Origin:
+    variant = fit.variant
+    weighed = terms.objective(fit.recipe.objective).terms
+    return Origin(
+        variant=variant.base or variant.name,
+        swept={key: _plain(value) for key, value in variant.swept.items()},
+        sources=tuple(variant.settings.sources),
+        task=None if variant.where.task else variant.settings.task.name,
+        terms={term.name: term.weight for term in weighed},
+    )
+
+
+def _plain(value: Any) -> Setting:
+    """A value of a grid, as results hold it."""
+    if isinstance(value, list):
+        return tuple(map(str, value))
+    if isinstance(value, bool | int | float | str | None):
+        return value
+    return str(value)
+
+
 def _label(fit: PixelFit) -> str:
-    """The variant's name, in capitals where it is a method's; and what it lacks of its method."""
-    name = fit.variant.name
-    shown = name.upper() if name == fit.variant.settings.method else name
+    """The variant's name, in capitals where it is a method's, and what a grid set; and what it
+    lacks of its method.
+    """
+    variant = fit.variant
+    name = variant.base or variant.name
+    shown = name.upper() if name == variant.settings.method else name
+    swept = [f"{key} {_words(value)}" for key, value in variant.swept.items()]
+    shown = ", ".join([shown, *swept])
     without = [TERMS.load(term).title for term in fit.left_out]
     return f"{shown} without {', '.join(without)}" if without else shown
+
+
+def _words(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _place(fit: PixelFit) -> str:
@@ -180,7 +217,7 @@ def _facts(fit: PixelFit) -> PromptFacts:
         seed=fit.seed,
         run=fit.name,
         folder=_place(fit),
-        geometry=geometry_words(fit.prompt()),
+        geometry=fit.prompt().geometry,
         skipped_terms=fit.left_out,
     )
 

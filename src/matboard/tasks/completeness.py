@@ -12,7 +12,9 @@ def missing_classes(task: Task) -> list[str]:
     """A sentence where a part of a classification task has no picture of some class; none for
     tasks whose samples have different candidates.
     """
-    lists = {sample.candidates for sample in (*task.train, *task.test)}
+    # Samples mostly share one list, which is hashed once then.
+    shared = {id(s.candidates): s.candidates for s in (*task.train, *task.test)}
+    lists = set(shared.values())
     classes = next(iter(lists))
     if len(lists) > 1 or not classes:
         return []
@@ -21,7 +23,8 @@ def missing_classes(task: Task) -> list[str]:
         if missing := _without(classes, samples):
             few = ", ".join(missing[:NAMED]) + (" …" if len(missing) > NAMED else "")
             found.append(
-                f"{len(missing)} of {len(classes)} classes have no {part} picture: {few}."
+                f"{task.name}: {len(missing)} of {len(classes)} classes have no {part} picture:"
+                f" {few}."
             )
     return found
 
@@ -39,6 +42,6 @@ def size_note(task: Task, sizes: tuple[int, int] | None) -> list[str]:
     if sizes is None or found == sizes:
         return []
     return [
-        f"It has {found[0]} training and {found[1]} test samples, the published set has"
+        f"{task.name} has {found[0]} training and {found[1]} test samples, the published set has"
         f" {sizes[0]} and {sizes[1]}: figures do not compare with those on the whole set."
     ]

@@ -8,7 +8,6 @@ each prompt is compared with those of its own.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -16,7 +15,7 @@ from PIL.Image import Image
 
 from matboard.errors import ConfigError
 from matboard.prompts.artifact import VisualPrompt
-from matboard.results.transfer import Baseline, Condition
+from matboard.results.transfer import Baseline, Condition, Origin
 
 FULL: Baseline = "full"
 BASELINES: dict[Baseline, str] = {
@@ -50,6 +49,7 @@ class Learned:
         method: name of the registered method; None for prompts of unknown origin.
         seeds: of the prompts, in their order.
         bound: whether each model is shown prompts learned on itself: what transfer cannot exceed.
+        origin: how they came to be, where a study knows it.
     """
 
     name: str
@@ -58,6 +58,7 @@ class Learned:
     method: str | None = None
     seeds: tuple[int, ...] = ()
     bound: bool = False
+    origin: Origin | None = None
 
     @property
     def all(self) -> list[VisualPrompt]:
@@ -106,24 +107,6 @@ def show(prompt: VisualPrompt | None, picture: Image) -> Image:
     return picture if prompt is None else prompt.apply(picture)
 
 
-def prompt_content(prompt: VisualPrompt) -> str:
-    """The content address of what a prompt does to a picture."""
-    geometry = repr((prompt.canvas, prompt.layout, prompt.patch))
-    return hashlib.sha256(prompt.perturbation.tobytes() + geometry.encode()).hexdigest()
-
-
-def geometry_words(prompt: VisualPrompt) -> str:
-    """A prompt's geometry as people read it: ``border 30 of 224``."""
-    size = prompt.canvas.size
-    policy = "" if prompt.canvas.policy == "crop" else f", {prompt.canvas.policy}"
-    if prompt.layout == "patch" and prompt.patch is not None:
-        patch = prompt.patch
-        return f"patch {patch.side} at {patch.top}, {patch.left} of {size}{policy}"
-    if prompt.layout == "full":
-        return f"full frame of {size}{policy}"
-    return f"border {prompt.width} of {size}{policy}"
-
-
 def conditions(variants: Sequence[Learned]) -> list[Showing]:
     """The baselines of every geometry, then every variant.
 
@@ -161,7 +144,7 @@ def _geometries(variants: Sequence[Learned]) -> dict[str, _Geometry]:
         )
     found: dict[str, _Geometry] = {}
     for learned in variants:
-        words = {geometry_words(prompt) for prompt in learned.all}
+        words = {prompt.geometry for prompt in learned.all}
         if len(words) != 1:
             raise ConfigError(
                 f"The prompts of {learned.name!r} have {len(words)} geometries"
@@ -218,7 +201,7 @@ def _baseline(
 
 def _variant(learned: Learned, baselines: Sequence[Showing]) -> Showing:
     prompt = learned.all[0]
-    geometry = geometry_words(prompt)
+    geometry = prompt.geometry
     level = prompt.config.get("level")
     facts = Condition(
         name=learned.name,
@@ -228,6 +211,7 @@ def _variant(learned: Learned, baselines: Sequence[Showing]) -> Showing:
         geometry=geometry,
         seeds=learned.seeds,
         compared_with=tuple(b.name for b in baselines if _belongs(b, geometry, level)),
+        origin=learned.origin,
     )
     return Showing(facts, learned.prompts)
 

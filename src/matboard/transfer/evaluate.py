@@ -24,11 +24,10 @@ from matboard.transfer.conditions import (
     Showing,
     as_learned,
     conditions,
-    prompt_content,
     show,
 )
 from matboard.transfer.mapping import mapping_of, taken_for
-from matboard.transfer.table import VERDICTS, Scored, TransferTable
+from matboard.transfer.table import VERDICTS, Scored, TransferTable, metric_of
 
 ABILITIES: dict[Scorer, type[FrozenModel]] = {"ranking": Ranks, "generation": Generates}
 """What a model must offer to be judged so."""
@@ -62,11 +61,18 @@ class Judged:
         """
         shown = _shown(self.prompt)
         parts = [*self.asked, self.task.test_fingerprint, shown, self.scorer]
+        if self.graded:
+            parts.append("graded")
         if self.model.settings:
             parts.append(self.model.settings)
         if isinstance(self.model, Classifier):
             parts.append(self.task.train_fingerprint)
         return _address(*parts)
+
+    @property
+    def graded(self) -> bool:
+        """Whether what is written may be right in part."""
+        return metric_of(self.task, self.scorer) == "vqa"
 
     @property
     def asked(self) -> tuple[str, str, str, str]:
@@ -76,7 +82,7 @@ class Judged:
 
 
 def _shown(prompt: VisualPrompt | None) -> str:
-    return "untouched" if prompt is None else prompt_content(prompt)
+    return "untouched" if prompt is None else prompt.fingerprint
 
 
 def _address(*parts: str) -> str:
@@ -169,7 +175,14 @@ def judge(unit: Judged, store: ScoreStore, batch_size: int = 32) -> Scored:
     found = store.get(unit.key)
     if found is None:
         model = _mapped(unit, store, batch_size)
-        found = score(model, unit.task.test, unit.prompt, unit.scorer, batch_size)
+        found = score(
+            model,
+            unit.task.test,
+            unit.prompt,
+            unit.scorer,
+            batch_size,
+            graded=unit.graded,
+        )
         store.put(unit.key, found)
     return found
 
@@ -254,9 +267,11 @@ def score(
     prompt: VisualPrompt | None,
     scorer: Scorer,
     batch_size: int,
+    *,
+    graded: bool = False,
 ) -> Scored:
     """What a model says of samples with a prompt on their pictures; None: of the pictures as they
-    are.
+    are. ``graded``: what it writes may be right in part.
     """
     widest = max(len(sample.candidates) for sample in samples)
     scores: list[NDArray[np.float64]] = []
@@ -269,8 +284,9 @@ def score(
             continue
         said = _generate(model, pictures, part)
         texts += said
+        judged = _grade if graded else _verdict
         scores.append(
-            np.stack([_verdict(*pair) for pair in zip(said, part, strict=True)])
+            np.stack([judged(*pair) for pair in zip(said, part, strict=True)])
         )
     labels = [sample.label if scorer == "ranking" else 0 for sample in samples]
     return Scored(np.concatenate(scores), np.array(labels), tuple(texts))
@@ -325,3 +341,9 @@ def _verdict(text: str, sample: Sample) -> NDArray[np.float64]:
     row = np.zeros(len(VERDICTS))
     row[VERDICTS.index(said)] = 1.0
     return row
+
+
+def _grade(text: str, sample: Sample) -> NDArray[np.float64]:
+    """Shares of ``VERDICTS``: right in so far as people gave that answer."""
+    credit = metrics.vqa_credit(text, sample.right, sample.votes)
+    return np.array([credit, 1 - credit, 0.0])

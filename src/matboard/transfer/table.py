@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -23,13 +24,18 @@ from matboard.results.transfer import (
 from matboard.tasks.task import Task
 from matboard.transfer.conditions import FULL, Showing
 from matboard.transfer.contrasts import contrasts
+from matboard.transfer.corrupted import corruption_of
 
 VERDICTS = ("right", "wrong", "unparsable")
 """Columns of a generation's scores."""
 
 
 def metric_of(task: Task, scorer: Scorer) -> str:
-    """What a task's samples are scored with: what is written is right or not."""
+    """What a task's samples are scored with: what is written is right or not, unless the task says
+    how right it is.
+    """
+    if task.metric == "vqa":
+        return "vqa" if scorer == "generation" else "accuracy"
     return "accuracy" if scorer == "generation" else task.metric
 
 
@@ -38,7 +44,7 @@ class Scored:
     """What one model said about every test sample under one condition and seed.
 
     Attributes:
-        scores: ``n × K`` candidate log-likelihoods; for generation one-hot in ``VERDICTS``.
+        scores: ``n × K`` candidate log-likelihoods; for generation shares of ``VERDICTS``.
         labels: ``n`` indices of the right column.
         texts: generated answers; empty for ranking.
     """
@@ -182,6 +188,7 @@ class TransferTable:
             skipped=tuple(
                 Skipped(id=one.id, reason=one.reason) for one in task.skipped
             ),
+            corruption=corruption_of(task.name),
         )
 
     def _cell(self, place: _Place) -> Cell:
@@ -197,6 +204,7 @@ class TransferTable:
         if place.scorer == "generation":
             column = VERDICTS.index("unparsable")
             unparsable = float(np.mean([one[:, column] for one in scores]))
+        also = self.tasks[place.task].also if place.scorer == "ranking" else ()
         return Cell(
             model=place.model,
             task=self.task_name(self.tasks[place.task]),
@@ -210,6 +218,7 @@ class TransferTable:
             seeds=tuple(metrics.score(metric, one, labels) for one in scores),
             versus={other: self._versus(place, other) for other in self._others(place)},
             unparsable=unparsable,
+            also={other: _mean(other, scores, labels) for other in also},
         )
 
     def _others(self, place: _Place) -> list[str]:
@@ -246,3 +255,10 @@ class TransferTable:
         return next(
             showing.facts for showing in self.shown if showing.name == condition
         )
+
+
+def _mean(
+    metric: str, scores: Sequence[NDArray[np.float64]], labels: NDArray[np.int64]
+) -> float:
+    """The metric, over seeds."""
+    return float(np.mean([metrics.score(metric, one, labels) for one in scores]))

@@ -1,6 +1,6 @@
 """POPE (Li et al., arXiv 2305.10355): is an object in a picture of COCO? Half of the questions name
 one that is not there, drawn at random, among the most frequent (``popular``), or among those that
-often stand beside what is there (``adversarial``).
+often stand beside what is there (``adversarial``). Judged by F1, with accuracy and yes-rate beside.
 
 The authors publish questions to be judged by only. To learn from there are, where they lie beside
 them, those that the TVP authors made of COCO's training pictures in the same way
@@ -60,7 +60,8 @@ def build(request: Request) -> Task:
     if records is None:
         expected = f"pope/coco_pope_{kind}.json, and COCO's pictures in pope/val2014/"
         records = from_hub(request.name, _hub(kind), data, expected)
-    return built(request, _parted(_captioned(records)), Facts("f1"))
+    facts = Facts("f1", also=("accuracy", "yes-rate"))
+    return built(request, _parted(_captioned(records), request.name), facts)
 
 
 def _hub(kind: str) -> HubTable:
@@ -166,7 +167,7 @@ def _captioned(records: Records) -> Records:
     return replace(records, found=captioned)
 
 
-def _parted(records: Records) -> Records:
+def _parted(records: Records, name: str) -> Records:
     """Questions of no stated part: all to be judged by where there are others to learn from, else
     those about the first half of the pictures.
     """
@@ -182,8 +183,8 @@ def _parted(records: Records) -> Records:
         )
     if len(bare) != QUESTIONS:
         notes.append(
-            f"It has {len(bare)} questions, the published set has {QUESTIONS} of each kind: figures"
-            " do not compare with those on the whole set."
+            f"{name} has {len(bare)} questions, the published set has {QUESTIONS} of each kind:"
+            " figures do not compare with those on the whole set."
         )
     found: list[Record] = []
     for record in records.found:
