@@ -195,12 +195,18 @@ class ModelConfig(_Strict):
         template: how a vision-language model is asked, with ``{question}`` and, where the picture
             shall not come first, ``{image}``.
         mapping: the rule that says which classes of an image classifier stand for the candidates.
+        quantise: weights of a vision-language model in 4 or 8 bits, by bitsandbytes.
+        device_map: how accelerate lays it over several devices, ``auto`` say.
+        trust_remote_code: whether code that comes with it may run.
     """
 
     model: str | None = None
     templates: list[str] | None = Field(None, min_length=1)
     template: str | None = None
     mapping: Literal["random", "frequency", "iterative"] | None = None
+    quantise: Literal["4bit", "8bit"] | None = None
+    device_map: str | None = None
+    trust_remote_code: bool | None = None
 
     @property
     def options(self) -> dict[str, Any]:

@@ -50,8 +50,16 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
 _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
 
 
-def load_config(path: Path, words: Sequence[str], model: type[Model]) -> Model:
+def load_config(
+    path: Path,
+    words: Sequence[str],
+    model: type[Model],
+    defaults: Mapping[str, Any] | None = None,
+) -> Model:
     """Read a YAML file and lay ``key.sub=value`` words over it.
+
+    Args:
+        defaults: what holds where neither says anything.
 
     Raises:
         ConfigError: the file is missing or no YAML mapping, a word has no ``=``, or a key or value
@@ -65,7 +73,7 @@ def load_config(path: Path, words: Sequence[str], model: type[Model]) -> Model:
         )
     for word in words:
         _lay(raw, word)
-    return parse(model, raw, str(path))
+    return parse(model, {**(defaults or {}), **raw}, str(path))
 
 
 def parse(
