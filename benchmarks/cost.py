@@ -17,8 +17,9 @@ kept           bytes of the file that is kept of what was learned, for one model
                as are asked for: a border serves all models, anything else one
 =============  =================================================================================
 
-LoRA and prompt tuning are peft's, with its defaults but for the rank and the number of tokens;
-they, and full fine-tuning, are updated by AdamW, the border by TVP's normalised gradient.
+LoRA, of queries and values, and prompt tuning are peft's, with its defaults but for the rank and
+the number of tokens. They and full fine-tuning are updated by AdamW, the border by TVP's normalised
+gradient.
 """
 
 from __future__ import annotations
@@ -40,10 +41,14 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
 from matboard import load_model, load_task
+from matboard.errors import ModelError
 from matboard.images import to_array
 from matboard.prompts.canvas import Canvas
 from matboard.prompts.pixel import PixelPrompt
 from matboard.transfer.optimisers import NormalisedGradient, Schedule, Slope
+
+QUERIES_AND_VALUES = ("q_proj", "v_proj", "q", "v")
+"""As decoders call them, and T5."""
 
 LR = 1e-4
 """AdamW's; what is learned does not matter here."""
@@ -185,6 +190,24 @@ def with_peft(name: str, model: Any, given: Lesson, config: Any) -> Way:
     return tuned(name, model, given, learned, keep)
 
 
+def attention_of(model: Any) -> list[str]:
+    """Where LoRA goes by peft's default: queries and values of the language model, not of the eye.
+
+    Raises ModelError where there are none of the usual names.
+    """
+    eye = set(model.fusion.eye.modules())
+    found = [
+        name
+        for name, part in model.language.language.named_modules()
+        if part not in eye and name.rpartition(".")[2] in QUERIES_AND_VALUES
+    ]
+    if not found:
+        raise ModelError(
+            f"{model.name} has no layers named {', '.join(QUERIES_AND_VALUES)} for LoRA."
+        )
+    return found
+
+
 def ways(name: str, given: Lesson, canvas: Canvas, rank: int, tokens: int) -> list[Way]:
     """All of them, each on a copy of its own. Raises ModelError."""
     from peft import LoraConfig, PromptTuningConfig
@@ -192,11 +215,12 @@ def ways(name: str, given: Lesson, canvas: Canvas, rank: int, tokens: int) -> li
     def copy() -> Any:
         return load_model(name, device=given.full.device)
 
-    kind = "SEQ_2_SEQ_LM" if copy().language.padding == "right" else "CAUSAL_LM"
-    lora = LoraConfig(r=rank, task_type=kind)
+    model = copy()
+    kind = "SEQ_2_SEQ_LM" if model.language.padding == "right" else "CAUSAL_LM"
+    lora = LoraConfig(r=rank, target_modules=attention_of(model), task_type=kind)
     soft = PromptTuningConfig(num_virtual_tokens=tokens, task_type=kind)
     return [
-        border(copy(), given, canvas),
+        border(model, given, canvas),
         with_peft("prompt tuning", copy(), given, soft),
         with_peft("LoRA", copy(), given, lora),
         full_tuning(copy(), given),

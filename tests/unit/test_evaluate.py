@@ -391,6 +391,22 @@ def test_vqa_accuracy_counts_who_gave_that_answer(task):
     assert value(Parrot("a hat."), plain, "generation") == 1.0
 
 
+def test_a_tasks_other_metrics_are_measured_beside(task):
+    asked = open_task(task, ["no", "yes", "no", "no"], candidates=("no", "yes"))
+    train = tuple(dataclasses.replace(s, id=f"{s.id}-t") for s in asked.test)
+    asked = dataclasses.replace(
+        asked, train=train, metric="f1", also=("accuracy", "yes-rate")
+    )
+    says_yes = Parrot("", {"yes": -1.0})
+    results = evaluate(prompt(0), says_yes, asked).results()
+    assert results.cells[0].value == pytest.approx(0.4)
+    assert results.cells[0].also == {"accuracy": 0.25, "yes-rate": 1.0}
+    with pytest.raises(
+        TaskError, match="Metric 'yes-rate' needs the same 2 candidates"
+    ):
+        dataclasses.replace(task, also=("yes-rate",))
+
+
 def test_exact_ties_count_for_a_share_whatever_the_order_of_names(task):
     for names in (("aardvark", "zebra"), ("zebra", "aardvark")):
         asked = open_task(task, ["aardvark"] * 9 + ["zebra"], candidates=names)

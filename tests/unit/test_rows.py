@@ -23,6 +23,8 @@ def test_report_prints_the_table_in_either_form(run, rows):
     for line, row in zip(lines, objects):
         assert list(line) == list(row)
         for column, value in row.items():
+            if isinstance(value, dict):
+                value = [f"{name}={one}" for name, one in value.items()]
             several = value if isinstance(value, list) else [value]
             shown = " ".join("" if one is None else str(one) for one in several)
             assert line[column] == shown, column

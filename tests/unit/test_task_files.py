@@ -149,6 +149,7 @@ def check_vqa(task) -> None:
         ("cap",),
     )
     assert (one.votes, one.candidates) == ((3, 1), ())
+    assert (task.test[1].right, task.test[1].votes) == (("hat", "cap"), (3, 1))
     assert task.metric == "vqa"
     assert not task.mirror
     assert [(len(task.train), len(task.test))] == [(3, 3)]

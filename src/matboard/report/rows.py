@@ -29,6 +29,8 @@ def rows_json(rows: Sequence[Row]) -> str:
 
 
 def _field(value: object) -> object:
+    if isinstance(value, dict):
+        return " ".join(f"{name}={one}" for name, one in value.items())
     if isinstance(value, list | tuple):
         return " ".join(str(one) for one in value)
     return value

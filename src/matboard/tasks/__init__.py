@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import MutableMapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -57,6 +58,7 @@ def load_task(
     train: int | None = None,
     test: int | None = None,
     seed: int = 0,
+    bases: MutableMapping[Request, Task] | None = None,
 ) -> Task:
     """A task by name, or from a folder or file.
 
@@ -71,6 +73,8 @@ def load_task(
         train, test: at most so many samples of each part, balanced, without replacement; for
             scenes, how many are drawn.
         seed: decides which, and the split of a set that has no test part.
+        bases: where tasks are kept that corrupted ones are made of, so that several of them read
+            their pictures once.
 
     Raises:
         UnknownName: no such task.
@@ -79,14 +83,14 @@ def load_task(
     folder = Path(data_dir) if data_dir is not None else None
     request = Request(str(source), train, test, seed, folder)
     try:
-        return _loaded(request)
+        return _loaded(request, {} if bases is None else bases)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         place = error.filename or source
         raise TaskError(f"{place} cannot be read: {reason}.") from None
 
 
-def _loaded(request: Request) -> Task:
+def _loaded(request: Request, bases: MutableMapping[Request, Task]) -> Task:
     name = request.name
     if name in TASKS:
         return _named(request)
@@ -99,8 +103,10 @@ def _loaded(request: Request) -> Task:
     if (parts := corruptions.split_name(name)) is not None:
         plain, kind, severity = parts
         corruptions.check(kind, severity)
-        task = _loaded(replace(request, name=plain))
-        return corruptions.corrupted(task, kind, severity)
+        base = replace(request, name=plain)
+        if base not in bases:
+            bases[base] = _loaded(base, bases)
+        return corruptions.corrupted(bases[base], kind, severity)
     path = Path(name)
     if path.suffix or path.is_absolute() or name.startswith("."):
         raise TaskError(

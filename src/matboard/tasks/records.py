@@ -164,8 +164,8 @@ def _texts(said: Mapping[str, Any], key: str, where: str) -> tuple[str, ...] | N
 
 
 def _right(said: Mapping[str, Any], where: str) -> dict[str, int]:
-    """Every right answer and how often ``answers`` has it: ``answer`` first, where it is given. As
-    in VQA, an answer may also be an object with the field ``answer``.
+    """Every right answer and how often ``answers`` has it: ``answer`` first, where it is given,
+    else the most frequent. As in VQA, an answer may also be an object with the field ``answer``.
     """
     listed = said.get("answers")
     if isinstance(listed, list):
@@ -177,8 +177,8 @@ def _right(said: Mapping[str, Any], where: str) -> dict[str, int]:
     if not answers:
         raise TaskError(f"{where}: answers is empty; write what counts as right.")
     first = _optional(said, "answer", where)
-    counted = Counter(answers)
-    return dict(counted) if first is None else {first: counted[first], **counted}
+    counted = dict(Counter(answers).most_common())
+    return counted if first is None else {first: counted.get(first, 0), **counted}
 
 
 def _is_vote(answer: Any) -> bool:

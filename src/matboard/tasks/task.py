@@ -142,6 +142,7 @@ class Task:
         metric: a name of ``METRICS``; ``accuracy`` (arg-max of the candidates), ``auc`` (two
             candidates [negative, positive], score = log p(positive) − log p(negative)) and ``f1``
             (of the positive, second candidate) are ours.
+        also: metrics that are told beside it.
         mirror: whether a horizontal flip keeps the answer true (not for text, digits, left and
             right).
         skipped: pictures that reading left out.
@@ -163,6 +164,7 @@ class Task:
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = ()
     condition: Callable[[Sample], Sample] | None = None
+    also: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for part, samples in (("training", self.train), ("test", self.test)):
@@ -177,16 +179,17 @@ class Task:
                 f"Task {self.name!r} has {times} samples of the id {shown(repeated)}; results are"
                 " stored by id, so ids must differ."
             )
-        needed = METRICS.load(self.metric).candidates
-        if needed is not None:
-            self._check_same_candidates(needed)
+        for metric in (self.metric, *self.also):
+            needed = METRICS.load(metric).candidates
+            if needed is not None:
+                self._check_same_candidates(metric, needed)
 
-    def _check_same_candidates(self, count: int) -> None:
+    def _check_same_candidates(self, metric: str, count: int) -> None:
         first = self.test[0]
         for sample in (*self.train, *self.test):
             if len(sample.candidates) != count or sample.candidates != first.candidates:
                 raise TaskError(
-                    f"Metric {self.metric!r} needs the same {count} candidates, in the same order"
+                    f"Metric {metric!r} needs the same {count} candidates, in the same order"
                     f" ([negative, positive] where it is two), for every sample of task"
                     f" {self.name!r}, but sample {shown(sample.id)} has"
                     f" {shown(list(sample.candidates))} and {shown(first.id)} has"
@@ -194,7 +197,7 @@ class Task:
                 )
             if len(sample.labels) > 1:
                 raise TaskError(
-                    f"Metric {self.metric!r} needs one right answer a sample, but sample"
+                    f"Metric {metric!r} needs one right answer a sample, but sample"
                     f" {shown(sample.id)} of task {self.name!r} accepts {shown(sample.right)}."
                 )
 

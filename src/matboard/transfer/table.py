@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -201,6 +202,7 @@ class TransferTable:
         if place.scorer == "generation":
             column = VERDICTS.index("unparsable")
             unparsable = float(np.mean([one[:, column] for one in scores]))
+        also = self.tasks[place.task].also if place.scorer == "ranking" else ()
         return Cell(
             model=place.model,
             task=self.task_name(self.tasks[place.task]),
@@ -214,6 +216,7 @@ class TransferTable:
             seeds=tuple(metrics.score(metric, one, labels) for one in scores),
             versus={other: self._versus(place, other) for other in self._others(place)},
             unparsable=unparsable,
+            also={other: _mean(other, scores, labels) for other in also},
         )
 
     def _others(self, place: _Place) -> list[str]:
@@ -250,3 +253,10 @@ class TransferTable:
         return next(
             showing.facts for showing in self.shown if showing.name == condition
         )
+
+
+def _mean(
+    metric: str, scores: Sequence[NDArray[np.float64]], labels: NDArray[np.int64]
+) -> float:
+    """The metric, over seeds."""
+    return float(np.mean([metrics.score(metric, one, labels) for one in scores]))

@@ -23,6 +23,7 @@ FIXED = (
     *PARTS,
     "seeds",
     "unparsable",
+    "also",
     "failed",
     "best_baseline",
 )
@@ -36,7 +37,8 @@ def transfer_table_csv(results: TransferResults) -> str:
 
 def transfer_table_rows(results: TransferResults) -> list[dict[str, object]]:
     """One row a cell, with its interval, seeds and paired differences to every condition that it
-    was compared with; numbers as in ``results.json``, nothing rounded.
+    was compared with; numbers as in ``results.json``, nothing rounded. A task's other metrics
+    stand in one column, in CSV as ``accuracy=0.5 yes-rate=0.25``.
     """
     others = _others(results)
     comparisons = {scorer: Comparison(results, scorer) for scorer in results.scorers}
@@ -77,5 +79,6 @@ def _facts(results: TransferResults, cell: Cell) -> dict[str, object]:
         "high": cell.high,
         "seeds": list(cell.seeds),
         "unparsable": cell.unparsable,
+        "also": dict(cell.also),
         "failed": cell.failed,
     }
