@@ -65,6 +65,12 @@ def load_config(
         ConfigError: the file is missing or no YAML mapping, a word has no ``=``, or a key or value
             is wrong; every wrong key is named in full.
     """
+    raw = raw_config(path, words)
+    return parse(model, {**(defaults or {}), **raw}, str(path))
+
+
+def raw_config(path: Path, words: Sequence[str]) -> dict[str, Any]:
+    """What a file and words over it hold, of whatever kind of study. Raises ConfigError."""
     raw = _parsed(_text(Path(path)), str(path))
     if not isinstance(raw, dict):
         raise ConfigError(
@@ -73,7 +79,7 @@ def load_config(
         )
     for word in words:
         _lay(raw, word)
-    return parse(model, {**(defaults or {}), **raw}, str(path))
+    return raw
 
 
 def parse(
