@@ -15,8 +15,11 @@ from matboard.report.transfer.as_csv import transfer_table_csv, transfer_table_r
 from matboard.report.transfer.inside import analysis_text
 from matboard.report.transfer.markdown import transfer_table_markdown
 from matboard.report.transfer.text import transfer_table_text
+from matboard.report.transfer.verdict import verdict
+from matboard.report.transfer.views import StudyView, study_views
 
 __all__ = [
+    "StudyView",
     "analysis_text",
     "choice_text",
     "continual_table_csv",
@@ -24,9 +27,11 @@ __all__ = [
     "continual_table_text",
     "rows_json",
     "search_text",
+    "study_views",
     "transfer_table_csv",
     "transfer_table_markdown",
     "transfer_table_rows",
     "transfer_table_text",
+    "verdict",
     "write_report",
 ]
