@@ -268,7 +268,8 @@ class StudyConfig(Learning, Executed):
         evaluate: what prompts are judged on.
         checkpoint_every: steps from one checkpoint to the next; a killed run goes on at the last.
         rule: what will count as which outcome, in a sentence written before the study is begun; its
-            report repeats it beside the verdict. A run cannot be taken up under another rule. Null: none.
+            report repeats it beside the verdict. A run cannot be taken up under another rule. Null:
+            none.
         models: name → what that model is loaded with, for sources and targets alike.
         methods: a name for the table → what this variant has of its own: any key of `Learning`,
             nested or dotted (``prompt.width``), and ``method`` where the name is not a method's.
