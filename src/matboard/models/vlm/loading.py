@@ -23,6 +23,7 @@ from transformers.utils import cached_file
 from matboard.errors import ModelError
 from matboard.extras import require
 from matboard.hub import CLIENT_ERRORS, answers, why
+from matboard.models.devices import precision_of
 from matboard.models.families import family_of
 from matboard.models.precision import MIXED, keep_eye_exact
 from matboard.models.processors.check import PROBES, probe
@@ -74,8 +75,8 @@ def load(
     none can be learned comes with a warning and its ``refusal``: it can be judged on.
 
     Args:
-        dtype: of the weights; float32 unless given. ``"mixed"``: the eye's float32, all others
-            bfloat16; see `matboard.models.precision`.
+        dtype: of the weights; where None bfloat16 on a GPU that computes in it, else float32.
+            ``"mixed"``: the eye's float32, all others bfloat16; see `matboard.models.precision`.
         device: where it shall run; a GPU where there is one.
         template: the prompt, see `PromptTemplate`; else the folder's chat template, else its
             family's.
@@ -90,8 +91,9 @@ def load(
     place = str(id_or_folder)
     trust = {"trust_remote_code": trust_remote_code}
     where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    dtype = dtype or precision_of(where)
     laid = _laid(dtype, where, quantise, device_map)
-    model = _model(place, dtype or torch.float32, where, {**trust, **laid})
+    model = _model(place, dtype, where, {**trust, **laid})
     parts = _processing_parts(place, model, trust)
     official = official_processor(place, model.config.model_type, parts, **trust)
     tokenizer = parts["tokenizer"]
@@ -113,7 +115,7 @@ def load(
 
 
 def _laid(
-    dtype: torch.dtype | str | None,
+    dtype: torch.dtype | str,
     device: torch.device,
     quantise: Quantised | None,
     device_map: str | None,
@@ -130,7 +132,8 @@ def _laid(
     if quantise is None:
         return {"device_map": device_map}
     require("bitsandbytes")
-    computed = torch.float32 if dtype in (None, "float32") else torch.bfloat16
+    full = dtype in ("float32", torch.float32)
+    computed = torch.float32 if full else torch.bfloat16
     settings = transformers.BitsAndBytesConfig(
         load_in_4bit=quantise == "4bit",
         load_in_8bit=quantise == "8bit",
