@@ -38,7 +38,7 @@ def test_what_is_recorded_is_small_and_says_nothing_of_a_machine() -> None:
     files = [
         path for path in RECORDED.rglob("*") if path.is_file() and path.suffix != ".py"
     ]
-    assert sum(path.stat().st_size for path in files) < 420 * 1024
+    assert sum(path.stat().st_size for path in files) < 400 * 1024
     assert {path.suffix for path in files} <= {
         ".json",
         ".jsonl",

@@ -136,7 +136,7 @@ class Judging:
                 "cells": tuple(_where(cell, kept) for cell in results.cells),
                 "prompts": tuple(self.prompts),
                 "examples": tuple(examples(self.run, table, self.config.examples)),
-                "notes": tuple(notes),
+                "notes": tuple(dict.fromkeys(notes)),
                 "made_from": self.made_from,
                 "precision": self.precision,
                 "device": self.device,

@@ -195,8 +195,14 @@ def _any(_: Corruption) -> bool:
 
 
 def _of_kind(kind: str) -> Callable[[Corruption], bool]:
-    return lambda one: one.kind == kind
+    def wanted(one: Corruption) -> bool:
+        return one.kind == kind
+
+    return wanted
 
 
 def _of_severity(severity: int) -> Callable[[Corruption], bool]:
-    return lambda one: one.severity == severity
+    def wanted(one: Corruption) -> bool:
+        return one.severity == severity
+
+    return wanted
