@@ -43,6 +43,11 @@ def test_keys_say_defaults_ranges_and_choices():
         told["evaluate.tasks.0.held_out"].takes == "number (above 0, below 1) or null"
     )
     assert told["models.NAME.mapping"].default == "null"
+    assert told["validation.share"].takes == "number (above 0, below 1)"
+    assert told["validation.patience"].default == "5"
+    stream = {key.name: key for key in keys(ContinualConfig)}
+    assert stream["training.head"].takes == "linear or ridge or ridge-both"
+    assert "training.seed" not in stream
     assert "nothing is learned from" in told["task.held_out"].meaning
 
 

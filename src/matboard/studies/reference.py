@@ -11,16 +11,20 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 
+from matboard.continual.training import Training
 from matboard.errors import UnknownName
 from matboard.studies.config import ContinualConfig, StudyConfig
+from matboard.transfer.validation import Validation
 
 KINDS: dict[str, type[BaseModel]] = {
     "matboard fit": StudyConfig,
     "matboard continual": ContinualConfig,
 }
 """Command → what its configuration is checked by."""
+OPEN: dict[str, type] = {"validation": Validation, "training": Training}
+"""Key → the options that may stand below it, where its class leaves them open."""
 BOUNDLESS = 10**6
 """A bound from here on is there against mistakes, and nobody's business."""
 ENTRY = re.compile(r"^ {4}((?:\w+)(?:, \w+)*): (.*)$")
@@ -81,7 +85,7 @@ def page() -> str:
         " terminal, `matboard validate FILE` checks a file, and",
         "`matboard init FOLDER` writes one for a task. A variant under `methods` may have any key"
         " of learning of its own (`sources` to `diagnose_every`), nested or dotted.",
-        "Options of objectives' terms and of learners stand in `matboard list objectives` and"
+        "What each method and learner has of its own stands in `matboard list objectives` and"
         " `matboard list learners`.",
     ]
     for command, kind in KINDS.items():
@@ -136,9 +140,22 @@ def _keys(
         )
         full = f"{above}{name}"
         yield Key(full, _takes(said, root), default, told.get(name, ""))
+        if full in OPEN:
+            yield from _options(OPEN[full], full)
         if below is not None:
             inner, way = _inner(nested, root)
             yield from _keys(below, inner, root, f"{full}.{way}")
+
+
+def _options(kind: type, above: str) -> Iterator[Key]:
+    """The keys of a dataclass of options."""
+    schema = TypeAdapter(kind).json_schema()
+    told = meanings(kind)
+    for name, said in schema["properties"].items():
+        if name != "seed":  # a study says its own
+            default = json.dumps(said["default"])
+            meaning = told.get(name, "")
+            yield Key(f"{above}.{name}", _takes(said, schema), default, meaning)
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
@@ -174,8 +191,8 @@ def _resolved(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str
 def _takes(schema: Mapping[str, Any], root: Mapping[str, Any]) -> str:
     schema = _resolved(schema, root)
     if "anyOf" in schema:
-        words = [_takes(one, root) for one in schema["anyOf"]]
-        return " or ".join(dict.fromkeys(words))
+        either = [_takes(one, root) for one in schema["anyOf"]]
+        return " or ".join(dict.fromkeys(either))
     if "enum" in schema:
         return " or ".join(str(one) for one in schema["enum"])
     kind = schema.get("type")
