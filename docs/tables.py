@@ -114,7 +114,7 @@ def _rule(path: Path) -> str:
 
 
 def keep(run: Path, target: Path) -> None:
-    """Write what verdicts, tables and figures need: cells and what they come to, and no examples."""
+    """Write what verdicts, tables and figures need: cells, contrasts; no examples."""
     results = transfer(run)
     contrasts = [
         one for one in results.contrasts if one.task is None or one.against is None
