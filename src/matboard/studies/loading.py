@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from matboard import zoo
 from matboard.errors import ConfigError, TaskError
+from matboard.extras import require
 from matboard.models.capabilities import FrozenModel, Guide
 from matboard.studies.config import ModelConfig, TaskConfig
 from matboard.tasks import Request, load_task
@@ -68,7 +69,10 @@ class Models:
         Raises:
             ConfigError: the same model twice.
             ModelError, UnknownName: it cannot be had.
+            MissingExtra: weights are to be quantised, and bitsandbytes is not installed.
         """
+        if any(self._options(name).get("quantise") for name in names):
+            require("bitsandbytes")
         found: dict[str, str] = {}
         for name in names:
             content = f"{zoo.resolve(self._place(name))} {self._options(name)}"
