@@ -24,6 +24,9 @@ EXTRAS = {
     "pyarrow": "data",
     "scipy": "data",
     "sklearn": "analyse",
+    "openai": "endpoints",
+    "fastapi": "serve",
+    "uvicorn": "serve",
 }
 """Library, by the name it is imported by → the extra of matboard that installs it."""
 

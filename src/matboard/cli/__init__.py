@@ -23,6 +23,7 @@ from matboard.cli.fit import fit
 from matboard.cli.listing import list_names
 from matboard.cli.report import report
 from matboard.cli.select import select
+from matboard.cli.serve_model import serve_model
 from matboard.cli.zoo import zoo
 from matboard.errors import MatboardError
 from matboard.extras import needed
@@ -41,6 +42,8 @@ app = typer.Typer(
         "Environment: MATBOARD_DATA is a folder with data sets, MATBOARD_CACHE a folder for built"
         " models (default ~/.cache/matboard). What is named by a Hub id obeys the Hub's own"
         " variables: HF_TOKEN opens private repositories, HF_HUB_OFFLINE=1 asks no server."
+        " Models behind an API: MATBOARD_API_KEY (OPENAI_API_KEY for OpenAI's own),"
+        " MATBOARD_API_CALLS and MATBOARD_API_TOKENS are the most that each of them may cost."
     ),
     no_args_is_help=True,
     rich_markup_mode="rich",
@@ -49,6 +52,7 @@ app = typer.Typer(
 )
 for command in (demo, fit, evaluate, select, apply, continual, analyse, report):
     app.command()(command)
+app.command("serve-model")(serve_model)
 app.command("list")(list_names)
 app.add_typer(zoo, name="zoo")
 

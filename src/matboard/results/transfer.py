@@ -121,6 +121,8 @@ class Cell(Part):
         seeds: the value with each seed of the condition, in its order.
         versus: name of a condition → this one minus that one, paired.
         unparsable: share of generated answers that name no candidate.
+        unanswered: share of pictures that a closed model did not answer about, which count as
+            wrong; None where there are none.
         failed: the sentence that says why there is no value.
     """
 
@@ -136,6 +138,7 @@ class Cell(Part):
     seeds: tuple[Number, ...] = ()
     versus: dict[str, Difference] = Field(default={})
     unparsable: Number = None
+    unanswered: Number = None
     failed: str | None = None
 
     @property

@@ -181,16 +181,23 @@ class ModelConfig(_Strict):
         templates: captions by which a dual encoder scores a candidate, ``{}`` in its place;
             averaged in feature space.
         mapping: the rule that says which classes of an image classifier stand for the candidates.
+        concurrency, timeout, retries, request: how a model behind an API is asked; see
+            `matboard.models.endpoint.load`.
     """
 
     model: str | None = None
     templates: list[str] | None = Field(None, min_length=1)
     mapping: Literal["random", "frequency", "iterative"] | None = None
+    concurrency: Count | None = None
+    timeout: Positive | None = None
+    retries: int | None = Field(None, ge=0, le=1000)
+    request: dict[str, Any] | None = None
 
     @property
     def options(self) -> dict[str, Any]:
         """For `matboard.zoo.load_model`."""
-        return self.model_dump(exclude={"model"}, exclude_none=True)
+        told = self.model_dump(exclude={"model"})
+        return {key: value for key, value in told.items() if value is not None}
 
 
 class StudyConfig(Learning):

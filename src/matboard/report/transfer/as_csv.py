@@ -25,6 +25,7 @@ FIXED = (
     *PARTS,
     "seeds",
     "unparsable",
+    "unanswered",
     "failed",
     "best_baseline",
 )
@@ -70,5 +71,6 @@ def _facts(results: TransferResults, cell: Cell) -> list[object]:
         cell.high,
         " ".join(str(value) for value in cell.seeds),
         cell.unparsable,
+        cell.unanswered,
         cell.failed,
     ]
