@@ -49,7 +49,14 @@ class Models:
     def settings(self, names: Sequence[str]) -> dict[str, dict[str, Any]]:
         """What decides how models answer, beside their names, where anything does."""
         told = {name: self.asked[name] for name in names if name in self.asked}
-        return {name: one.model_dump(exclude_none=True) for name, one in told.items()}
+        return {
+            name: {
+                key: value
+                for key, value in one.model_dump().items()
+                if value is not None
+            }
+            for name, one in told.items()
+        }
 
     def look_up(self, names: Sequence[str], guides: Sequence[str]) -> None:
         """Refuse, before anything is learned, models and guides that cannot be had.
