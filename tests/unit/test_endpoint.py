@@ -281,6 +281,8 @@ def test_names(tmp_path):
         "openai:a b",
         "openai:m@http://h/v1?key=x",
         "openai:m@http://",
+        "openai:m@http://h:99999/v1",
+        "openai:m@http://[::1/v1",
     ):
         with pytest.raises(ModelError, match="another form than openai:MODEL@URL"):
             parts_of(wrong)

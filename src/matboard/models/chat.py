@@ -183,6 +183,7 @@ class Chat:
         self._tokens = 0
         self._answered = False
         self._silent = 0
+        self._ended: ModelError | None = None
 
     def ask(self, bodies: Sequence[Body]) -> list[Reply | Failure]:
         """A reply to each request, in order, or why there is none. Equal requests are sent once,
@@ -193,9 +194,14 @@ class Chat:
                 answers nothing at all. What was answered until then is kept.
         """
         named = {self._address(body): body for body in bodies}
+        self._ended = None
         pool = ThreadPoolExecutor(self.limits.concurrency)
         try:
             found = dict(zip(named, pool.map(self._one, named, named.values())))
+        except BaseException:
+            # what is under way ends, and is not made again
+            self._ended = self._ended or ModelError(f"{self.name} is asked no more.")
+            raise
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
         replies = [found[self._address(body)] for body in bodies]
@@ -234,12 +240,21 @@ class Chat:
         if reply is not None:
             self._answered = True
             return reply
+        if self._ended is not None:
+            return Failure("the command has ended")
+        try:
+            return self._paid(file, body)
+        except ModelError as error:
+            self._ended = error
+            raise
+
+    def _paid(self, file: Path, body: Body) -> Reply | Failure:
+        """What is not kept yet."""
         try:
             reply = Reply.model_validate_json(self._send(body))
         except ValidationError as error:
-            return self._silence(
-                Failure(f"its reply is no chat completion: {_what(error)}")
-            )
+            said = f"its reply is no chat completion: {_what(error)}"
+            return self._silence(Failure(said))
         except self._openai.OpenAIError as error:
             return self._silence(self._failure(error))
         with self._lock:
@@ -266,6 +281,8 @@ class Chat:
             return
         with self._lock:
             most = self.limits.calls
+            if self._ended is not None:
+                raise self._ended
             if most is not None and self._calls >= most:
                 raise self._spent(f"{self._calls} calls", "MATBOARD_API_CALLS", most)
             self._calls += 1

@@ -261,8 +261,12 @@ def parts_of(name: str) -> tuple[str, str]:
     """The model as its server calls it, and the server's address. Raises ModelError."""
     found = _NAME.fullmatch(name)
     url = (found["url"] if found else None) or OWN
-    parts = urlsplit(url)
-    if found is None or not parts.hostname or parts.query or parts.fragment:
+    try:
+        parts = urlsplit(url)
+        usable = parts.port != 0 and not parts.query and not parts.fragment
+    except ValueError:  # a port that is none, half an IPv6 address
+        usable = False
+    if found is None or not usable or not parts.hostname:
         raise ModelError(
             f"The model {shown(name)} has another form than openai:MODEL@URL, such as"
             " openai:my-model@http://127.0.0.1:8000/v1; without @URL it is OpenAI's own."
