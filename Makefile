@@ -34,6 +34,7 @@ check: setup  ## style, types, and which part may import which
 bench: setup  ## speed, as ratios measured side by side
 	$(BIN)/python benchmarks/bench.py
 	$(BIN)/python benchmarks/continual.py
+	$(BIN)/python benchmarks/cost.py
 
 clean:  ## remove .venv and caches, keep runs
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

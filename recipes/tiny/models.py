@@ -19,8 +19,8 @@ from tokenizers.models import WordLevel
 from matboard.tasks import scenes
 from matboard.zoo import architectures
 from matboard.zoo.bliva import BlivaConfig, BlivaForConditionalGeneration
+from matboard.zoo.published.wrapping import MINIGPT4, VISUALGLM
 from recipes.tiny.pictures import TOPICS
-from recipes.tiny.templates import MINIGPT4_TEMPLATE, VISUALGLM_TEMPLATE
 
 _SPECIAL = ("<pad>", "<unk>", "<s>", "</s>", "<image>")
 PAD, UNK, BOS, EOS, IMAGE = range(len(_SPECIAL))
@@ -115,12 +115,12 @@ _GUIDE_TEXT = {
 _SHARED = Eye(side=60, patch=10, width=80)
 
 RECIPES = {
-    "tiny-minigpt4": Recipe("blip-2", _SHARED, _SLOW_LLAMA, 1, MINIGPT4_TEMPLATE),
+    "tiny-minigpt4": Recipe("blip-2", _SHARED, _SLOW_LLAMA, 1, MINIGPT4),
     "tiny-instructblip": Recipe(
         "instructblip", _SHARED, _LLAMA, 2, eye_of="tiny-minigpt4"
     ),
     "tiny-vpgtrans": Recipe(
-        "blip-2", _SHARED, _DEEP_LLAMA, 3, MINIGPT4_TEMPLATE, "tiny-minigpt4"
+        "blip-2", _SHARED, _DEEP_LLAMA, 3, MINIGPT4, "tiny-minigpt4"
     ),
     "tiny-bliva": Recipe(
         "bliva", _SHARED, _LLAMA, 4, eye_of="tiny-minigpt4", start="tiny-instructblip"
@@ -129,7 +129,7 @@ RECIPES = {
         "blip-2", Eye(side=72, patch=9, width=96), _T5, 5, words_first=True
     ),
     "tiny-visualglm": Recipe(
-        "blip-2", Eye(side=56, patch=8, width=72), _GLM, 6, VISUALGLM_TEMPLATE
+        "blip-2", Eye(side=56, patch=8, width=72), _GLM, 6, VISUALGLM
     ),
 }
 GUIDE = "tiny-guide"

@@ -21,6 +21,7 @@ _PUBLIC = {
     "NormalisedGradient": "matboard.transfer.optimisers",
     "Objective": "matboard.transfer.terms",
     "PixelPrompt": "matboard.prompts.pixel",
+    "PromptedModel": "matboard.models.prompted",
     "Sample": "matboard.tasks.task",
     "Schedule": "matboard.transfer.optimisers",
     "Task": "matboard.tasks.task",

@@ -175,6 +175,17 @@ def make_folder(folder: Path) -> None:
         flush_folder(path.parent)
 
 
+def look_again(folder: Path) -> None:
+    """See what other machines have put into a folder. Raises OSError where it cannot be written.
+
+    NFS may tell for a minute what a folder held before. A file that is created there brings the
+    folder as it is now: the server's answer says when it changed (RFC 1813, 4.3; RFC 8881, 10.8).
+    """
+    if folder.is_dir():
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".look-", suffix=".part"):
+            pass
+
+
 def flush(file: Path) -> None:
     """Bring a file's content to the disk, where the file system can. Raises OSError: the disk is
     full or broken.

@@ -21,12 +21,16 @@ EXTRAS = {
     "transformers": "learn",
     "gguf": "zoo",
     "onnx": "zoo",
+    "sentencepiece": "zoo",
     "pyarrow": "data",
     "scipy": "data",
+    "lm_eval": "harness",
     "sklearn": "analyse",
     "openai": "endpoints",
     "fastapi": "serve",
     "uvicorn": "serve",
+    "optuna": "search",
+    "ray": "ray",
 }
 """Library, by the name it is imported by → the extra of matboard that installs it."""
 

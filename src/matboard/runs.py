@@ -127,16 +127,23 @@ class Run:
             raise RunError(_not_written(self.path(LOG), error)) from error
 
     def metrics(self) -> list[dict[str, Any]]:
-        """Every logged line; a line cut by a kill is left out."""
+        """Every logged line; a line cut by a kill is left out, and of a step that two processes
+        logged the first line counts.
+        """
         if not self.path(LOG).exists():
             return []
-        rows = []
+        rows: list[Any] = []
         for line in (
             self.path(LOG).read_text(encoding="utf-8", errors="replace").splitlines()
         ):
             with contextlib.suppress(json.JSONDecodeError):
                 rows.append(json.loads(line))
-        return [row for row in rows if isinstance(row, dict)]
+        logged: dict[Any, dict[str, Any]] = {}
+        for place, row in enumerate(rows):
+            if isinstance(row, dict):
+                step = row.get("run"), row.get("step", f"line {place}")
+                logged.setdefault(step, row)
+        return list(logged.values())
 
     def write_results(self, results: Mapping[str, Any]) -> None:
         """Write ``results.json``: the run is finished."""

@@ -12,9 +12,9 @@ from matboard.errors import TaskError, UnknownName
 from matboard.tasks import corruptions, load_task
 from matboard.tasks.corruptions import KINDS, SEVERITIES, corrupt, frost
 from matboard.tasks.corruptions.filters import motion_blurred, plasma, zoomed
-from tests.recorded.corruptions.make import kept, picture, seed
+from tests.golden.corruptions import kept, picture, seed
 
-GOLDEN = Path(__file__).parents[1] / "recorded/corruptions/golden.npz"
+GOLDEN = Path(__file__).parents[1] / "golden/corruptions.npz"
 EXACT = 1
 """Levels of 255 by which a value may differ where only the last digit of a sum can."""
 LOOSER = {"elastic_transform": 3, "jpeg_compression": 8}
@@ -109,6 +109,15 @@ def test_a_name_with_an_ending_is_a_corrupted_task() -> None:
     assert one.size == (224, 224)
     assert one.tobytes() == again.tobytes()
     assert one.tobytes() != noisy.test[1].load().tobytes()
+
+
+def test_several_corrupted_tasks_read_their_pictures_once() -> None:
+    bases: dict = {}
+    names = ("scenes-counting/fog-1", "scenes-counting/fog-2")
+    first, second = (load_task(n, train=2, test=2, bases=bases) for n in names)
+    assert len(bases) == 1
+    assert first.train is second.train
+    assert first.test_fingerprint != second.test_fingerprint
 
 
 def test_training_samples_held_out_to_be_judged_on_are_corrupted_too() -> None:

@@ -15,11 +15,17 @@ import pytest
 
 from matboard.errors import TaskError
 from matboard.tasks import TASKS, load_task
+from matboard.tasks.corruptions import KINDS
+from matboard.tasks.datasets import clevr_count, hateful_memes
 from matboard.tasks.datasets.aircraft import AIRCRAFT
+from matboard.tasks.datasets.cifar10 import CIFAR10
+from matboard.tasks.datasets.cifar100 import CIFAR100
 from matboard.tasks.datasets.food101 import FOOD101
 from matboard.tasks.datasets.image_classes import _plain
+from matboard.tasks.datasets.imagenette import IMAGENETTE
 from matboard.tasks.datasets.pets import PETS
-from matboard.tasks.readers import json_array
+from matboard.tasks.datasets.svhn import SVHN
+from matboard.tasks.readers import json_array, svhn_mat
 from matboard.tasks.readers.json_array import json_items
 from tests.unit import datasets_on_disk as disk
 
@@ -141,7 +147,9 @@ def test_svhn(tmp_path: Path) -> None:
     assert not task.mirror
 
 
-def test_svhn_files_that_are_wrong(tmp_path: Path) -> None:
+def test_svhn_files_that_are_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from scipy.io import savemat
 
     root = disk.svhn(tmp_path)
@@ -154,6 +162,15 @@ def test_svhn_files_that_are_wrong(tmp_path: Path) -> None:
         TaskError, match=r"is not a file of SVHN's cropped digits: it hol"
     ):
         load_task("svhn", data_dir=tmp_path)
+    many = {"X": np.zeros((32, 32, 3, 90), np.uint8), "y": np.ones((90, 1))}
+    savemat(path, many, do_compression=True)
+    with monkeypatch.context() as few:
+        few.setattr(svhn_mat, "MOST_BYTES", 1000)
+        few.setattr(svhn_mat, "MOST_TIMES", 40)
+        with pytest.raises(
+            TaskError, match=r"test_32x32.mat is not a file of SVHN's crop"
+        ):
+            load_task("svhn", data_dir=tmp_path)
     path.write_bytes(b"\0" * 200)
     with pytest.raises(TaskError, match="is not a file of SVHN's cropped digits"):
         load_task("svhn", data_dir=tmp_path)
@@ -284,7 +301,7 @@ def test_hateful_memes_without_labels_are_refused(tmp_path: Path) -> None:
 def test_pope_judges_the_first_half_of_the_pictures(tmp_path: Path, name: str) -> None:
     disk.pope(tmp_path)
     task = load_task(name, data_dir=tmp_path)
-    assert (task.name, task.metric) == (name, "f1")
+    assert (task.name, task.metric, task.also) == (name, "f1", ("accuracy", "yes-rate"))
     assert len(task.test), len(task.train) == (6, 3)
     assert {s.file.stem[-1] for s in task.test} == {"a", "b"}
     assert [s.label for s in task.test[:3]] == [1, 0, 1]
@@ -437,6 +454,22 @@ def test_a_list_of_objects_that_is_wrong(
     path.write_text(content)
     with pytest.raises(TaskError, match=sentence):
         list(json_items(path, "scenes"))
+
+
+def test_the_page_on_tasks_names_every_place() -> None:
+    page = (Path(__file__).parents[2] / "docs/tasks.md").read_text()
+    sets = [CIFAR10, CIFAR100, IMAGENETTE, SVHN, PETS, AIRCRAFT, FOOD101]
+    for one in sets:
+        (row,) = [
+            line for line in page.splitlines() if line.startswith(f"| `{one.name}`")
+        ]
+        train, test = one.facts.sizes
+        assert f"| `{one.hub.repo}` | {train:,}, {test:,} | accuracy |" in row
+        assert row.endswith("| yes |" if one.facts.mirror else "| no |")
+    for module in (clevr_count, hateful_memes):
+        train, test = module.FACTS.sizes
+        assert f"| `{module.HUB.repo}` | {train:,}, {test:,} |" in page
+    assert all(kind in page for kind in KINDS)
 
 
 def test_all_are_registered() -> None:

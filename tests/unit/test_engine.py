@@ -1,13 +1,14 @@
 """Units of work: done once, at the address of their content, by whoever comes first."""
 
+import os
 import threading
 
 import pytest
-from filelock import FileLock
 
 from matboard.results import PlannedFit
 from matboard.runs import Run
 from matboard.studies.engine import (
+    LOCKS,
     FitUnit,
     InStep,
     Together,
@@ -15,6 +16,7 @@ from matboard.studies.engine import (
     merge_logs,
     write_plan,
 )
+from matboard.studies.leases import Leases
 from matboard.studies.progress import Progress
 
 
@@ -48,11 +50,11 @@ def worker_of(unit):
 
 def test_equal_content_is_one_fit_whatever_it_is_called(tmp_path):
     first = Counting(tmp_path, "a", {"x": 1, "y": [1.5]}, "first")
-    list(Together(tmp_path / "locks").run([first]))
+    list(Together(tmp_path).run([first]))
     again = Counting(tmp_path, "b", {"y": (1.5,), "x": 1}, "again")
     other = Counting(tmp_path, "a", {"x": 2, "y": [1.5]}, "other")
     assert again.finished and not other.finished
-    list(Together(tmp_path / "locks").run([again, other]))
+    list(Together(tmp_path).run([again, other]))
     assert (worker_of(again), worker_of(other)) == ("first", "other")
     assert len(list((tmp_path / "fits").iterdir())) == 2
 
@@ -64,7 +66,7 @@ def test_two_workers_share_the_units_and_do_each_once(tmp_path):
     def work(worker):
         units = [Counting(tmp_path, name, {"name": name}, worker) for name in names]
         started.wait()
-        for _ in Together(tmp_path / "locks").run(units):
+        for _ in Together(tmp_path).run(units):
             pass
 
     threads = [
@@ -83,17 +85,40 @@ def test_two_workers_share_the_units_and_do_each_once(tmp_path):
 
 def test_a_unit_that_another_process_works_on_is_waited_for(tmp_path):
     unit = Counting(tmp_path, "a", {}, "me")
-    (tmp_path / "locks").mkdir()
-    with FileLock(tmp_path / "locks" / f"{unit.address}.lock"):
-        events = Together(tmp_path / "locks").run([unit])
-        assert next(events).stage == "wait for other processes"
+    with Leases(tmp_path / LOCKS).wait(unit.address):
+        events = Together(tmp_path).run([unit])
+        assert next(events).stage == "wait for other workers"
     assert [event.stage for event in events] == ["a-s0", "a-s0"]
     assert worker_of(unit) == "me"
 
 
+def test_a_unit_finished_on_another_machine_is_not_done_again(tmp_path):
+    """Though the disk still shows the folder as it was before, as NFS does."""
+
+    class Remembering(Counting):
+        seen = None
+
+        @property
+        def finished(self):
+            changed = self.run.folder.stat().st_mtime_ns
+            if self.seen is None or self.seen[0] != changed:
+                self.seen = changed, self.run.finished
+            return self.seen[1]
+
+    unit = Remembering(tmp_path, "a", {}, "me")
+    Run.open(unit.run.folder, unit.content)
+    before = unit.run.folder.stat()
+    assert not unit.finished
+    unit.run.write_results({"worker": "another"})
+    os.utime(unit.run.folder, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert not unit.finished
+    assert list(Together(tmp_path).run([unit])) == []
+    assert worker_of(unit) == "another"
+
+
 def test_in_step_every_process_does_every_unit(tmp_path):
     units = [Counting(tmp_path, name, {"name": name}) for name in "ab"]
-    with FileLock(tmp_path / f"{units[0].address}.lock"):
+    with Leases(tmp_path / LOCKS).wait(units[0].address):
         stages = [event.stage for event in InStep().run(units)]
     assert stages == ["a-s0", "a-s0", "b-s0", "b-s0"]
 

@@ -380,6 +380,33 @@ def test_any_of_several_accepted_answers_is_right(task):
     assert value(Parrot("a cone"), asked, "generation") == 0.0
 
 
+def test_vqa_accuracy_counts_who_gave_that_answer(task):
+    asked = open_task(task, ["hat", "hat"], accepted=("cap",))
+    test = [dataclasses.replace(s, votes=(2, 8)) for s in asked.test[:2]]
+    asked = dataclasses.replace(asked, test=tuple(test), metric="vqa")
+    assert value(Parrot("a hat."), asked, "generation") == pytest.approx(0.6)
+    assert value(Parrot("Cap"), asked, "generation") == 1.0
+    assert value(Parrot("a hat or a cap"), asked, "generation") == 0.0
+    plain = dataclasses.replace(asked, metric="accuracy")
+    assert value(Parrot("a hat."), plain, "generation") == 1.0
+
+
+def test_a_tasks_other_metrics_are_measured_beside(task):
+    asked = open_task(task, ["no", "yes", "no", "no"], candidates=("no", "yes"))
+    train = tuple(dataclasses.replace(s, id=f"{s.id}-t") for s in asked.test)
+    asked = dataclasses.replace(
+        asked, train=train, metric="f1", also=("accuracy", "yes-rate")
+    )
+    says_yes = Parrot("", {"yes": -1.0})
+    results = evaluate(prompt(0), says_yes, asked).results()
+    assert results.cells[0].value == pytest.approx(0.4)
+    assert results.cells[0].also == {"accuracy": 0.25, "yes-rate": 1.0}
+    with pytest.raises(
+        TaskError, match="Metric 'yes-rate' needs the same 2 candidates"
+    ):
+        dataclasses.replace(task, also=("yes-rate",))
+
+
 def test_exact_ties_count_for_a_share_whatever_the_order_of_names(task):
     for names in (("aardvark", "zebra"), ("zebra", "aardvark")):
         asked = open_task(task, ["aardvark"] * 9 + ["zebra"], candidates=names)

@@ -10,6 +10,7 @@ from matboard.errors import ConfigError, ModelError
 from matboard.prompts.artifact import load_prompt
 from matboard.results import read
 from matboard.studies.config import StudyConfig
+from matboard.studies.loading import Models
 from matboard.studies.prompts import study
 from matboard.studies.reading import parse
 
@@ -112,3 +113,13 @@ def test_one_model_under_two_names_is_refused(tmp_path):
 def test_a_dual_encoder_without_contrast_is_refused_in_a_sentence(tmp_path):
     with pytest.raises(ModelError, match=r"plain \(DualEncoder\) gives no answer a"):
         list(study(parsed(objective={}), tmp_path))
+
+
+def test_a_study_says_how_a_model_is_asked():
+    asked = {"model": "tiny-blip2", "template": "Question: {question} Answer:"}
+    models = parsed(
+        sources=["asked"], models={"asked": asked}, evaluate={"models": []}
+    ).models
+    loaded = Models(models).source("asked", "float32")
+    assert loaded.template.text("why?") == "Question: why? Answer:"
+    assert Models(models).settings(["asked"]) == {"asked": asked}

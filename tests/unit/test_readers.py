@@ -245,8 +245,8 @@ def test_folders_that_are_no_task_say_what_was_expected(tmp_path: Path) -> None:
     with pytest.raises(
         TaskError,
         match=(
-            r"a.zip is not a task: expected a folder of class folders, or a .jsonl, .npz or"
-            r" .parquet file"
+            r"a.zip is not a task: expected a folder of class folders, or a .jsonl, .csv, .json"
+            r" \(LLaVA's conversations\), .npz, .parquet or .yaml file"
         ),
     ):
         load_task(tmp_path / "a.zip")

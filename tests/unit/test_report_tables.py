@@ -183,6 +183,20 @@ def test_too_few_samples_and_failures_are_said() -> None:
     )
 
 
+def test_a_tasks_other_metrics_are_told_beside() -> None:
+    results = make_transfer()
+    first, *others = results.cells
+    first = first.model_copy(update={"also": {"accuracy": 0.8125, "yes-rate": 0.5}})
+    results = results.model_copy(update={"cells": (first, *others)})
+    lines = printed(results).splitlines()
+    assert any("acc .81" in line for line in lines)
+    assert any("yes .50" in line for line in lines)
+    assert "yes: yes-rate" in printed(results)
+    rows = list(csv.DictReader(io.StringIO(transfer_table_csv(results))))
+    assert rows[0]["also"] == "accuracy=0.8125 yes-rate=0.5"
+    assert rows[1]["also"] == ""
+
+
 def test_an_empty_table_is_said() -> None:
     empty = TransferResults(conditions=(FULL, *baselines()))
     assert (

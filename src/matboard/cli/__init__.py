@@ -17,13 +17,16 @@ from matboard.cli.analyse import analyse
 from matboard.cli.apply import apply
 from matboard.cli.console import fail
 from matboard.cli.continual import continual
+from matboard.cli.convert import convert
 from matboard.cli.demo import demo
 from matboard.cli.evaluate import evaluate
 from matboard.cli.fit import fit
 from matboard.cli.listing import list_names
 from matboard.cli.report import report
+from matboard.cli.search import search
 from matboard.cli.select import select
 from matboard.cli.serve_model import serve_model
+from matboard.cli.work import work
 from matboard.cli.zoo import zoo
 from matboard.errors import MatboardError
 from matboard.extras import needed
@@ -36,7 +39,8 @@ app = typer.Typer(
         " fit[/bold] a prompt on one model, [bold]matboard evaluate[/bold] it on others,"
         " [bold]matboard select[/bold] what helps your own model,"
         " [bold]matboard apply[/bold] it to pictures. [bold]matboard continual[/bold] learns"
-        " prompts through a stream of tasks."
+        " prompts through a stream of tasks. [bold]matboard work[/bold] joins a study that another"
+        " terminal or machine began, [bold]matboard search[/bold] finds settings."
     ),
     epilog=(
         "Environment: MATBOARD_DATA is a folder with data sets, MATBOARD_CACHE a folder for built"
@@ -50,7 +54,19 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, fit, evaluate, select, apply, continual, analyse, report):
+for command in (
+    demo,
+    fit,
+    evaluate,
+    select,
+    search,
+    apply,
+    continual,
+    analyse,
+    work,
+    report,
+    convert,
+):
     app.command()(command)
 app.command("serve-model")(serve_model)
 app.command("list")(list_names)

@@ -40,10 +40,12 @@ def list_names(
 
 
 def _models() -> list[str]:
+    from matboard.zoo import published
     from matboard.zoo.names import describe
 
     return [
         *describe(settings.cache_dir()),
+        *published.describe(),
         "any Hub id or folder of a transformers image-text-to-text model, a dual encoder (CLIP,",
         "SigLIP) or an image classifier",
         "openai:MODEL@URL: a model behind any OpenAI-compatible chat endpoint",
@@ -67,7 +69,9 @@ def _tasks() -> list[str]:
         *_names(TASKS),
         "a folder of class folders (or of train/ and test/ holding them)",
         "a JSONL file with image, question, answer or answers, candidates, caption",
+        "a CSV file with the same columns, or LLaVA's JSON of conversations",
         "an npz or parquet file, or a folder of them named after train and test",
+        "a YAML file that names a data set on the Hub, or parquet files, and their columns",
         "any of them corrupted as in ImageNet-C and CIFAR-10-C: NAME/KIND-SEVERITY, 1 to 5,",
         f"  {', '.join(KINDS[:8])},",
         f"  {', '.join(KINDS[8:])}",

@@ -49,6 +49,11 @@ def generation_correct(
     return None if said is None else spoken[said] == _words(answer)
 
 
+def normal_form(text: str) -> str:
+    """A text without case, punctuation, accents and articles, its numbers in digits."""
+    return " ".join(word for word in _words(text) if word not in _ARTICLES)
+
+
 def _words(text: str) -> list[str]:
     decomposed = unicodedata.normalize("NFKD", text.lower().replace("’", "'"))
     plain = "".join(c for c in decomposed if not unicodedata.combining(c))

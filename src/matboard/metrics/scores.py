@@ -23,6 +23,8 @@ METRICS = Registry(
         "accuracy": "matboard.metrics.accuracy:METRIC",
         "auc": "matboard.metrics.auc:METRIC",
         "f1": "matboard.metrics.f1:METRIC",
+        "vqa": "matboard.metrics.vqa:METRIC",
+        "yes-rate": "matboard.metrics.yes_rate:METRIC",
     },
     group="matboard.metrics",
 )

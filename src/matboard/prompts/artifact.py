@@ -6,6 +6,7 @@ that the authors of arXiv 2404.11207 published is read for its numbers alone.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from functools import cached_property
@@ -29,6 +30,7 @@ from matboard.errors import (
 from matboard.hub import CLIENT_ERRORS, fetch, why
 from matboard.images import decode, to_array, to_picture
 from matboard.prompts import folder as files
+from matboard.prompts.attached import attached
 from matboard.prompts.canvas import Canvas, Patch, region, valid_range
 from matboard.prompts.card import model_card
 from matboard.prompts.published import read_published
@@ -161,6 +163,44 @@ class VisualPrompt(ModelHubMixin):  # type: ignore[misc]
             prompted.paste(inner, (self.width, self.width))
             return prompted
         return to_picture(to_array(inner) + self.perturbation)
+
+    def attach(self, processor: Any) -> Any:
+        """A transformers processor or image processor that puts this prompt on every picture and
+        then works as before: in pipelines, for chats, batches, addresses and files.
+
+        The processor itself stays as it is. What comes back is a view of it, of a class derived
+        from its own: attributes, methods and settings are shared. ``.original`` is the processor
+        again, ``.visual_prompt`` the prompt, ``with view.disabled():`` lets pictures through
+        untouched. ``save_pretrained`` saves the processor, and the prompt in ``visual_prompt/``
+        beside it. Pictures are what it is given as ``images``; videos pass untouched.
+
+        Raises:
+            ModelError: not a transformers processor, one without an image processor, or one that
+                has a prompt already.
+            ImageError: from the processor: what is no picture, or is normalised already.
+        """
+        return attached(self, processor)
+
+    def __repr__(self) -> str:
+        return f"VisualPrompt({self.geometry}, {self.range})"
+
+    @property
+    def geometry(self) -> str:
+        """As people read it: ``border 30 of 224``."""
+        size = self.canvas.size
+        policy = "" if self.canvas.policy == "crop" else f", {self.canvas.policy}"
+        if self.layout == "patch" and self.patch is not None:
+            patch = self.patch
+            return f"patch {patch.side} at {patch.top}, {patch.left} of {size}{policy}"
+        if self.layout == "full":
+            return f"full frame of {size}{policy}"
+        return f"border {self.width} of {size}{policy}"
+
+    @property
+    def fingerprint(self) -> str:
+        """The content address of what it does to a picture."""
+        place = repr((self.canvas, self.layout, self.patch))
+        return hashlib.sha256(self.perturbation.tobytes() + place.encode()).hexdigest()
 
     @cached_property
     def _frame(self) -> Image.Image:

@@ -4,6 +4,7 @@ streams. Never imports torch.
 
 from matboard.report.choice import choice_text
 from matboard.report.page import write_report
+from matboard.report.search import search_text
 from matboard.report.stream.table import continual_table_csv, continual_table_text
 from matboard.report.transfer.as_csv import transfer_table_csv
 from matboard.report.transfer.inside import analysis_text
@@ -15,6 +16,7 @@ __all__ = [
     "choice_text",
     "continual_table_csv",
     "continual_table_text",
+    "search_text",
     "transfer_table_csv",
     "transfer_table_markdown",
     "transfer_table_text",

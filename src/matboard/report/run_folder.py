@@ -18,6 +18,7 @@ from matboard.results import (
     ChoiceResults,
     FitResults,
     PlannedFit,
+    SearchResults,
     StepRow,
     StreamFitResults,
     StreamResults,
@@ -125,6 +126,11 @@ def read_folder(folder: Path) -> RunFolder:
             " run was written to."
         )
     results = read(folder) if (folder / "results.json").exists() else None
+    if isinstance(results, SearchResults):
+        raise RunError(
+            f"{folder} is a search, of which there is no page: matboard search prints its trials,"
+            f" and matboard fit {folder / results.config} makes a study of the best."
+        )
     plan = read(folder / "plan.json") if (folder / "plan.json").exists() else None
     fits = plan.fits if isinstance(plan, StudyPlan) else ()
     return RunFolder(

@@ -8,6 +8,7 @@ from matboard.results.choice import ChoiceResults
 from matboard.results.fits import FitResults, PlannedFit, StreamFitResults, StudyPlan
 from matboard.results.parts import SCHEMA, Difference, Interval
 from matboard.results.reading import Results, json_schemas, read
+from matboard.results.search import SearchResults
 from matboard.results.selection import SelectionResults
 from matboard.results.steps import StepRow, read_step
 from matboard.results.stream import StreamResults
@@ -22,6 +23,7 @@ __all__ = [
     "Interval",
     "PlannedFit",
     "Results",
+    "SearchResults",
     "SelectionResults",
     "StepRow",
     "StreamFitResults",

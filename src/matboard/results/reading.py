@@ -14,6 +14,7 @@ from matboard.results.analysis import AnalysisResults
 from matboard.results.choice import ChoiceResults
 from matboard.results.fits import FitResults, StreamFitResults, StudyPlan
 from matboard.results.parts import SCHEMA
+from matboard.results.search import SearchResults
 from matboard.results.selection import SelectionResults
 from matboard.results.steps import StepRow
 from matboard.results.stream import StreamResults
@@ -28,6 +29,7 @@ Results: TypeAlias = (
     | SelectionResults
     | ChoiceResults
     | AnalysisResults
+    | SearchResults
 )
 
 _KINDS: dict[str, type[Results]] = {
@@ -39,6 +41,7 @@ _KINDS: dict[str, type[Results]] = {
     "selection": SelectionResults,
     "choice": ChoiceResults,
     "analysis": AnalysisResults,
+    "search": SearchResults,
 }
 
 

@@ -123,6 +123,7 @@ class Cell(Part):
         unparsable: share of generated answers that name no candidate.
         unanswered: share of pictures that a closed model did not answer about, which count as
             wrong; None where there are none.
+        also: what the task's other metrics are, in [0, 1]; means over seeds.
         failed: the sentence that says why there is no value.
     """
 
@@ -139,6 +140,7 @@ class Cell(Part):
     versus: dict[str, Difference] = Field(default={})
     unparsable: Number = None
     unanswered: Number = None
+    also: dict[str, Number] = Field(default={})
     failed: str | None = None
 
     @property

@@ -36,7 +36,6 @@ from matboard.transfer.conditions import (
     Learned,
     Showing,
     conditions,
-    prompt_content,
 )
 
 ANALYSIS = "analysis.json"
@@ -112,7 +111,7 @@ def analyse(folder: Path, wanted: Wanted) -> Iterator[Progress]:
         )
         for name in names
     ]
-    executor: Executor = Together(folder / ".locks")
+    executor: Executor = Together(folder)
     yield from executor.run(units)
     analysed = [unit.found for unit in units]
     results = AnalysisResults(
@@ -216,7 +215,7 @@ class _Study:
         prompts = []
         for showing in subject.shown:
             prompt = showing.at()[0]
-            prompts.append(None if prompt is None else prompt_content(prompt))
+            prompts.append(None if prompt is None else prompt.fingerprint)
         facts = asdict(replace(subject, samples=(), shown=()))
         return [prompts, task.test_fingerprint, facts, self.precision]
 

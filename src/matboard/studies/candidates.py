@@ -17,7 +17,6 @@ from matboard.transfer.conditions import (
     Showing,
     as_learned,
     conditions,
-    prompt_content,
 )
 
 
@@ -46,7 +45,7 @@ class Candidates:
     def content(self) -> list[tuple[str, str]]:
         """Names and what each does to a picture, as JSON values."""
         prompts = [(name, self.prompt(name)) for name in self.names]
-        return [(name, prompt_content(prompt)) for name, prompt in prompts if prompt]
+        return [(name, prompt.fingerprint) for name, prompt in prompts if prompt]
 
 
 def load_candidates(prompts: Sequence[str]) -> Candidates:
@@ -66,7 +65,7 @@ def load_candidates(prompts: Sequence[str]) -> Candidates:
     seen: dict[str, str] = {}
     for place, name in zip(places, _names(places), strict=True):
         prompt = load_prompt(place)
-        first = seen.setdefault(prompt_content(prompt), name)
+        first = seen.setdefault(prompt.fingerprint, name)
         if first == name and name not in found:
             found[name] = prompt
         else:

@@ -110,7 +110,7 @@ class Asking:
 
     def carry_out(self, halving: Halving) -> Iterator[Progress]:
         """Ask until the choice is made."""
-        executor = Together(self.run.path(".locks"))
+        executor = Together(self.run.folder)
         number = 0
         while halving.round is not None:
             number += 1

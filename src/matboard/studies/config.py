@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from matboard.errors import ConfigError, UnknownName
 from matboard.results.transfer import Precision, Scorer
+from matboard.studies.executor import Executed
 
 if TYPE_CHECKING:
     from matboard.studies.variants import FitVariant
@@ -180,6 +181,8 @@ class ModelConfig(_Strict):
         model: zoo name, folder or Hub id; where None, the name itself.
         templates: captions by which a dual encoder scores a candidate, ``{}`` in its place;
             averaged in feature space.
+        template: how a vision-language model is asked, with ``{question}`` and, where the picture
+            shall not come first, ``{image}``.
         mapping: the rule that says which classes of an image classifier stand for the candidates.
         concurrency, timeout, retries, request: how a model behind an API is asked; see
             `matboard.models.endpoint.load`.
@@ -187,6 +190,7 @@ class ModelConfig(_Strict):
 
     model: str | None = None
     templates: list[str] | None = Field(None, min_length=1)
+    template: str | None = None
     mapping: Literal["random", "frequency", "iterative"] | None = None
     concurrency: Count | None = None
     timeout: Positive | None = None
@@ -200,7 +204,7 @@ class ModelConfig(_Strict):
         return {key: value for key, value in told.items() if value is not None}
 
 
-class StudyConfig(Learning):
+class StudyConfig(Learning, Executed):
     """A whole study. See ``experiments/`` for examples.
 
     Attributes:
@@ -269,7 +273,7 @@ class BackboneConfig(_Strict):
     pixels: Literal["processor", "unit"] = "processor"
 
 
-class ContinualConfig(_Strict):
+class ContinualConfig(_Strict, Executed):
     """A study of learners on one stream. See ``experiments/``.
 
     Attributes:

@@ -5,9 +5,9 @@ once, wherever it is asked for: again in the same run, in another study that sha
 by another process. Whoever works off a study's units goes through them in order and takes those
 that are neither finished nor taken:
 
-* `Together`, the default: a lock file a unit says that it is taken. Start the same command again
-  in another terminal, or on another machine that sees the same folder, and both share the work. A
-  lock is given back when its process ends, however it ends.
+* `Together`, the default: a lease a unit says that it is taken, see `leases`. Start ``matboard
+  work`` on the run folder in another terminal, or on another machine that sees it, and both share
+  the work. A process that ends, however it ends, gives back what it held.
 * `InStep`: every process does every unit at the same time, for processes that share each batch
   (torchrun).
 """
@@ -18,21 +18,22 @@ import json
 import os
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from filelock import FileLock, Timeout
-
-from matboard.disk import make_folder
+from matboard.disk import look_again
 from matboard.errors import RunError
 from matboard.results import PlannedFit, StudyPlan
 from matboard.runs import Checkpoint, Run, address, write_atomically
+from matboard.studies.leases import LEASE, WAIT, Leases
 from matboard.studies.progress import Progress
 
-WAIT = 0.5
-"""Seconds between two looks at what other processes have finished (guess)."""
+LOCKS = ".locks"
+"""The folder of leases, in a store and in a run folder."""
+STORE = "store"
+"""What a run folder's environment calls the place of the store, as seen from the run folder."""
 
 
 class Unit(ABC):
@@ -48,11 +49,16 @@ class Unit(ABC):
 
     @property
     @abstractmethod
+    def folders(self) -> Iterator[Path]:
+        """Where it lies whether it is finished, the outermost folder first."""
+
+    @property
+    @abstractmethod
     def finished(self) -> bool:
         """Whether what it yields is there."""
 
     @abstractmethod
-    def work(self) -> Iterator[Progress]:
+    def work(self) -> Generator[Progress, None, None]:
         """Do it, or go on where it was left."""
 
 
@@ -78,48 +84,55 @@ class Together(Executor):
     """Units shared with whoever else works in the same store.
 
     Args:
-        locks: the folder of the lock files.
+        store: the folder that holds what units yield, and their leases.
+        seconds: after which a lease that is not touched counts as given back.
     """
 
-    def __init__(self, locks: Path) -> None:
-        self.locks = locks
+    def __init__(self, store: Path, seconds: float = LEASE) -> None:
+        self._leases = Leases(store / LOCKS, seconds)
 
-    def run(self, units: Sequence[Unit]) -> Iterator[Progress]:
+    def run(self, units: Sequence[Unit]) -> Generator[Progress, None, None]:
         """See `Executor.run`."""
         waiting = list(units)
         while waiting:
-            taken_elsewhere = []
+            left = []
             for unit in waiting:
-                if unit.finished:
-                    continue
-                lock = self._take(unit)
-                if lock is None:
-                    taken_elsewhere.append(unit)
-                    continue
-                try:
-                    if not unit.finished:
-                        yield from unit.work()
-                finally:
-                    lock.release()
-            waiting = taken_elsewhere
+                if not unit.finished and not (yield from self._done(unit)):
+                    left.append(unit)
+            waiting = left
             if waiting:
                 names = ", ".join(unit.name for unit in waiting[:3])
                 done = len(units) - len(waiting)
-                yield Progress("wait for other processes", done, len(units), names)
+                yield Progress("wait for other workers", done, len(units), names)
                 time.sleep(WAIT)
 
-    def _take(self, unit: Unit) -> FileLock | None:
-        """The unit's lock, held; None where another process holds it."""
+    def _done(self, unit: Unit) -> Generator[Progress, None, bool]:
+        """Work on a unit; False where another worker has it, or has taken it meanwhile."""
+        lease = self._leases.take(unit.address)
+        if lease is None:
+            return False
         try:
-            make_folder(self.locks)
-            lock = FileLock(self.locks / f"{unit.address}.lock")
-            lock.acquire(timeout=0)
-        except Timeout:
-            return None
-        except OSError as error:
-            reason = error.strerror or error
-            raise RunError(f"{self.locks} cannot be written ({reason}).") from error
-        return lock
+            _look_again(unit)
+            if unit.finished:
+                return True
+            # A worker that is interrupted keeps what it has before it gives back the lease.
+            with closing(unit.work()) as work:
+                for event in work:
+                    yield event
+                    if lease.compromise is not None:
+                        return False
+        finally:
+            lease.release()
+        return True
+
+
+def _look_again(unit: Unit) -> None:
+    try:
+        for folder in unit.folders:
+            look_again(folder)
+    except OSError as error:
+        reason = error.strerror or error
+        raise RunError(f"{error.filename} cannot be written ({reason}).") from error
 
 
 class FitUnit(Unit):
@@ -160,11 +173,17 @@ class FitUnit(Unit):
         return Run(found[0] if found else own)
 
     @property
+    def folders(self) -> Iterator[Path]:
+        """See `Unit.folders`."""
+        yield self._fits
+        yield self.run.folder
+
+    @property
     def finished(self) -> bool:
         """Whether its results are there."""
         return self.run.finished
 
-    def work(self) -> Iterator[Progress]:
+    def work(self) -> Generator[Progress, None, None]:
         """Open its run folder and learn from its last checkpoint on."""
         if not self.writes:
             run = self.run
@@ -186,8 +205,7 @@ class FitUnit(Unit):
 @contextmanager
 def alone(run: Run) -> Iterator[None]:
     """While other processes that work on the same study wait: for what only one may write."""
-    make_folder(run.path(".locks"))
-    with FileLock(run.path(".locks/study.lock")):
+    with Leases(run.path(LOCKS)).wait("study"):
         yield
 
 
@@ -225,6 +243,12 @@ def write_plan(
         fits.append(unit.planned.model_copy(update={"folder": folder}))
     content = StudyPlan(study=study, tasks=tasks, fits=tuple(fits)).as_json()
     write_atomically(run.path("plan.json"), json.dumps(content, indent=1).encode())
+
+
+def begun(out: Path, asked: Mapping[str, Any], store: Path) -> Run:
+    """A study's run folder, opened, where whoever joins finds its store. Raises like `Run.open`."""
+    place = os.path.relpath(store.resolve(), out.resolve())
+    return Run.open(out, asked, {STORE: Path(place).as_posix()})
 
 
 def relative(folder: Path, run: Run) -> str:

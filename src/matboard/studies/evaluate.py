@@ -20,8 +20,6 @@ from matboard.transfer.conditions import (
     BASELINES,
     EVERYWHERE,
     Learned,
-    geometry_words,
-    prompt_content,
 )
 from matboard.transfer.evaluate import check_tasks
 
@@ -54,7 +52,7 @@ def evaluate(
     loading.look_up(config.models, [])
     asked = {"prompt": prompt, "evaluate": config.model_dump(mode="json")}
     data = [task.test_fingerprint for task in loaded]
-    made_from = address([asked, prompt_content(learned), data])
+    made_from = address([asked, learned.fingerprint, data])
     if already_made(Run(out), made_from):
         yield Progress("judge", 1, 1, "found")
         return
@@ -73,7 +71,7 @@ def evaluate(
         made_from=made_from,
     )
     targets = loading.judged(config.models, judging.precision)
-    yield from judging.carry_out(targets, Together(out / ".locks"), started)
+    yield from judging.carry_out(targets, Together(out), started)
 
 
 def _config(
@@ -123,7 +121,7 @@ def _facts(prompt: VisualPrompt) -> PromptFacts:
         method=learned.method,
         seed=learned.seeds[0] if learned.seeds else None,
         folder="prompt",
-        geometry=geometry_words(prompt),
+        geometry=prompt.geometry,
     )
 
 

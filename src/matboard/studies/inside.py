@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -111,11 +111,16 @@ class Inside(Unit):
         return found if all((root / file).exists() for file in maps) else None
 
     @property
+    def folders(self) -> Iterator[Path]:
+        """See `Unit.folders`."""
+        yield self._folder
+
+    @property
     def finished(self) -> bool:
         """See `Unit.finished`."""
         return self.found is not None
 
-    def work(self) -> Iterator[Progress]:
+    def work(self) -> Generator[Progress, None, None]:
         """Features under every condition, then gradients, then the file."""
         total = 2 * len(self._subject.shown) + 1
         stage = f"analyse {self.name}"

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import time
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -155,11 +155,16 @@ class JudgedUnit(Unit):
         self._batch_size = batch_size
 
     @property
+    def folders(self) -> Iterator[Path]:
+        """See `Unit.folders`."""
+        yield self._scores.folder
+
+    @property
     def finished(self) -> bool:
         """Whether its scores are kept."""
         return self._scores.get(self.address) is not None
 
-    def work(self) -> Iterator[Progress]:
+    def work(self) -> Generator[Progress, None, None]:
         """Score it and keep that."""
         judge(self.unit, self._scores, self._batch_size)
         yield Progress("judge", 1, 1, self.name)

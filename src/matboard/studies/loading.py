@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePath
-from typing import Any
+from typing import Any, TypeAlias
 
 from matboard import zoo
 from matboard.errors import ConfigError, TaskError
 from matboard.models.capabilities import FrozenModel, Guide
 from matboard.studies.config import ModelConfig, TaskConfig
-from matboard.tasks import load_task
+from matboard.tasks import Request, load_task
 from matboard.tasks.task import Task
+
+Bases: TypeAlias = dict[Request, Task]
+"""Tasks that corrupted ones are made of."""
 
 
 @dataclass
@@ -103,17 +106,18 @@ class Models:
         return {} if told is None else told.options
 
 
-def load(config: TaskConfig) -> Task:
-    """A task as a study asks for it. Raises TaskError, UnknownName."""
-    task = _drawn(config, config.train, config.test)
+def load(config: TaskConfig, bases: Bases | None = None) -> Task:
+    """A task as a study asks for it; ``bases`` as in `load_task`. Raises TaskError, UnknownName."""
+    bases = {} if bases is None else bases
+    task = _drawn(config, config.train, config.test, bases)
     if config.held_out is not None:
         return task.validation_split(config.held_out, config.seed)[1]
     if not config.skip:
         return task
     most = None if config.test is None else config.test + config.skip
     # a smaller draw is the beginning of a larger one
-    passed = {sample.id for sample in _drawn(config, 1, config.skip).test}
-    drawn = _drawn(config, config.train, most).test
+    passed = {sample.id for sample in _drawn(config, 1, config.skip, bases).test}
+    drawn = _drawn(config, config.train, most, bases).test
     left = tuple(sample for sample in drawn if sample.id not in passed)
     if not left:
         raise TaskError(
@@ -123,15 +127,18 @@ def load(config: TaskConfig) -> Task:
     return replace(task, test=left)
 
 
-def _drawn(config: TaskConfig, train: int | None, test: int | None) -> Task:
-    return load_task(config.name, train=train, test=test, seed=config.seed)
+def _drawn(
+    config: TaskConfig, train: int | None, test: int | None, bases: Bases
+) -> Task:
+    return load_task(config.name, train=train, test=test, seed=config.seed, bases=bases)
 
 
 def load_distinct(configs: Sequence[TaskConfig]) -> list[Task]:
     """Tasks whose names differ: those that would be called alike are called by more of their path
     (``a/test`` and ``b/test``), or by their seed. Raises like `load`.
     """
-    tasks = [load(config) for config in configs]
+    bases: Bases = {}
+    tasks = [load(config, bases) for config in configs]
     named = []
     for task, config in zip(tasks, configs, strict=True):
         alike = [other for other in tasks if other.name == task.name]

@@ -88,7 +88,7 @@ class Planner:
             if variant.name == self.config.itself:
                 on_itself += self._on_itself(variant, models)
         content = [
-            self.config.model_dump(mode="json"),
+            self.config.asked,
             [fit.address for fit in [*fits, *on_itself]],
             [task.test_fingerprint for task in self.judged],
         ]

@@ -25,6 +25,7 @@ from matboard.studies.engine import (
     Together,
     alone,
     already_made,
+    begun,
     found,
     merge_logs,
     session_notes,
@@ -32,13 +33,14 @@ from matboard.studies.engine import (
 )
 from matboard.studies.judging import Judging
 from matboard.studies.loading import Models
+from matboard.studies.on_ray import on_ray
 from matboard.studies.pixel_fit import PixelFit, build_prompt, recipe_of
 from matboard.studies.planning import Plan, Planner
 from matboard.studies.progress import Progress
 from matboard.studies.variants import ITSELF, FitVariant, fit_variants
 from matboard.transfer import terms
 from matboard.transfer.balance import balance_notes, outlier_notes
-from matboard.transfer.conditions import Learned, Where, geometry_words
+from matboard.transfer.conditions import Learned, Where
 from matboard.transfer.evaluate import check_tasks
 from matboard.transfer.fit import Processes
 from matboard.transfer.rounding import rounding_notes
@@ -59,20 +61,21 @@ def study(
     """
     started = time.perf_counter()
     processes = Processes.here()
+    config.executor.check(processes.count)
     place = store or out
     models = Models(config.models)
     plan = _plan(config, place, models, processes)
-    asked = config.model_dump(mode="json")
-    run = Run.open(out, asked) if processes.index == 0 else Run(out)
+    run = begun(out, config.asked, place) if processes.index == 0 else Run(out)
     yield from found(plan.all_fits)
     if already_made(run, plan.made_from):
         yield Progress("judge", 1, 1, "found")
         return
-    executor: Executor = (
-        Together(place / ".locks") if processes.count == 1 else InStep()
-    )
+    executor: Executor = Together(place) if processes.count == 1 else InStep()
     if processes.index == 0:
         write_plan(run, "transfer", plan.all_fits)
+    if config.executor.name == "ray":
+        yield from on_ray(run, plan.all_fits, config.executor, plan.made_from)
+        return
     yield from executor.run(plan.all_fits)
     if processes.index > 0:
         return
@@ -89,7 +92,7 @@ def _plan(
     """Everything that will be done; whatever cannot be had is refused here."""
     variants = fit_variants(config)
     for variant in variants:
-        _check(variant)
+        check_variant(variant)
     planner = Planner(config, place, models, processes)
     check_tasks(planner.judged, config.evaluate.scorers)
     guides = {v.settings.guide for v in variants if v.settings.guide is not None}
@@ -97,7 +100,7 @@ def _plan(
     return planner.plan(variants)
 
 
-def _check(variant: FitVariant) -> None:
+def check_variant(variant: FitVariant) -> None:
     """Build what is cheap to build. Raises ConfigError."""
     settings = variant.settings
     build_prompt(settings.prompt)
@@ -180,7 +183,7 @@ def _facts(fit: PixelFit) -> PromptFacts:
         seed=fit.seed,
         run=fit.name,
         folder=_place(fit),
-        geometry=geometry_words(fit.prompt()),
+        geometry=fit.prompt().geometry,
         skipped_terms=fit.left_out,
     )
 

@@ -23,11 +23,13 @@ from matboard.studies.engine import (
     Together,
     alone,
     already_made,
+    begun,
     found,
     merge_logs,
     write_plan,
 )
 from matboard.studies.loading import load
+from matboard.studies.on_ray import on_ray
 from matboard.studies.progress import Progress
 from matboard.studies.stream_fit import StreamFit
 from matboard.studies.stream_results import StreamPlan, stream_results
@@ -80,12 +82,15 @@ def continual(
         fit.build(
             backbone.eye
         )  # what cannot be built is known before anything is learned
-    run = Run.open(out, config.model_dump(mode="json"))
+    run = begun(out, config.asked, place)
     yield from found(plan.fits)
     write_plan(run, "stream", plan.fits, tasks=len(plan.stream.tasks))
+    if config.executor.name == "ray":
+        yield from on_ray(run, plan.fits, config.executor, plan.made_from)
+        return
     if unfinished:
         yield from _encode(backbone.eye, unfinished)
-    yield from Together(place / ".locks").run(plan.fits)
+    yield from Together(place).run(plan.fits)
     for fit in plan.fits:
         fit.restore()
     with alone(run):
@@ -115,7 +120,7 @@ def _plan(config: ContinualConfig, place: Path, backbone: Backbone) -> StreamPla
                 place, variant, seed, stream=stream, data=data, eye=lambda: backbone.eye
             )
             fits.append(fit)
-    content = [config.model_dump(mode="json"), [fit.address for fit in fits]]
+    content = [config.asked, [fit.address for fit in fits]]
     return StreamPlan(variants, fits, streams[config.seeds[0]], address(content))
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import MutableMapping
 from dataclasses import replace
 from pathlib import Path
 
 from matboard import settings
 from matboard.errors import ConfigError, TaskError, UnknownName
 from matboard.registry import Registry
-from matboard.tasks import corruptions, scenes
+from matboard.tasks import corruptions, described, scenes
 from matboard.tasks.draws import balanced_indices
 from matboard.tasks.readers import read
 from matboard.tasks.request import Builder, Request
@@ -57,36 +58,55 @@ def load_task(
     train: int | None = None,
     test: int | None = None,
     seed: int = 0,
+    bases: MutableMapping[Request, Task] | None = None,
 ) -> Task:
     """A task by name, or from a folder or file.
 
     Args:
         source: a name of ``TASKS``; a folder of class folders, or of ``train/`` and ``test/``
-            holding them; a JSONL, npz or parquet file. A name wins over a folder of the same name
-            (write ``./cifar10`` for the folder). With ``/KIND-SEVERITY`` behind it, its test part
-            is corrupted (``cifar10/fog-3``; see ``tasks.corruptions``).
+            holding them; a JSONL, CSV, npz or parquet file; LLaVA's JSON of conversations; a YAML
+            file that describes a task (`tasks.described`). A name wins over a folder of the same
+            name (write ``./cifar10`` for the folder). With ``/KIND-SEVERITY`` behind it, its test
+            part is corrupted (``cifar10/fog-3``; see ``tasks.corruptions``).
         data_dir: where to look for a named data set's files before the Hub is asked; by default
             `settings.data_dir`.
         train, test: at most so many samples of each part, balanced, without replacement; for
             scenes, how many are drawn.
         seed: decides which, and the split of a set that has no test part.
+        bases: where tasks are kept that corrupted ones are made of, so that several of them read
+            their pictures once.
 
     Raises:
         UnknownName: no such task.
         TaskError: the data is not there, or not a task; see the readers.
     """
-    name = str(source)
     folder = Path(data_dir) if data_dir is not None else None
-    request = Request(name, train, test, seed, folder)
+    request = Request(str(source), train, test, seed, folder)
+    try:
+        return _loaded(request, {} if bases is None else bases)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        place = error.filename or source
+        raise TaskError(f"{place} cannot be read: {reason}.") from None
+
+
+def _loaded(request: Request, bases: MutableMapping[Request, Task]) -> Task:
+    name = request.name
     if name in TASKS:
         return _named(request)
     if name.strip() and os.path.exists(name):  # noqa: PTH110  Path.exists raises on odd names
-        return read(Path(source), train=train, test=test, seed=seed)
+        if Path(name).suffix in described.SUFFIXES:
+            return described.described_task(Path(name), request)
+        return read(
+            Path(name), train=request.train, test=request.test, seed=request.seed
+        )
     if (parts := corruptions.split_name(name)) is not None:
         plain, kind, severity = parts
         corruptions.check(kind, severity)
-        task = load_task(plain, data_dir=folder, train=train, test=test, seed=seed)
-        return corruptions.corrupted(task, kind, severity)
+        base = replace(request, name=plain)
+        if base not in bases:
+            bases[base] = _loaded(base, bases)
+        return corruptions.corrupted(bases[base], kind, severity)
     path = Path(name)
     if path.suffix or path.is_absolute() or name.startswith("."):
         raise TaskError(

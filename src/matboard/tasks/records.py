@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -59,6 +60,7 @@ class Record:
         candidates: an empty tuple makes the answer open; None ranks it against the other answers.
         file: what the picture is read from.
         accepted: answers that are right besides ``answer``.
+        votes: how many people gave each of ``answer`` and ``accepted``, where that is known.
     """
 
     where: str
@@ -72,6 +74,7 @@ class Record:
     caption: str | None = None
     file: Path | None = None
     accepted: tuple[str, ...] = ()
+    votes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,8 @@ def record_of(
     """A record of the fields of a JSON line or a parquet row. Raises TaskError for a field of the
     wrong type.
     """
-    answer, *accepted = _right(said, where)
+    votes = _right(said, where)
+    answer, *accepted = votes
     return Record(
         where=where,
         id=_optional(said, "id", where) or default_id,
@@ -116,6 +120,7 @@ def record_of(
         candidates=_texts(said, "candidates", where),
         caption=_optional(said, "caption", where),
         accepted=tuple(accepted),
+        votes=tuple(votes.values()) if max(votes.values()) > 1 else (),
     )
 
 
@@ -158,15 +163,26 @@ def _texts(said: Mapping[str, Any], key: str, where: str) -> tuple[str, ...] | N
     return tuple(checked_text(entry, f"one of its {key}", where) for entry in value)
 
 
-def _right(said: Mapping[str, Any], where: str) -> list[str]:
-    """Every right answer once: ``answer`` first, where it is given, then ``answers``."""
+def _right(said: Mapping[str, Any], where: str) -> dict[str, int]:
+    """Every right answer and how often ``answers`` has it: ``answer`` first, where it is given,
+    else the most frequent. As in VQA, an answer may also be an object with the field ``answer``.
+    """
+    listed = said.get("answers")
+    if isinstance(listed, list):
+        plain = [a["answer"] if _is_vote(a) else a for a in listed]
+        said = {**said, "answers": plain}
     answers = _texts(said, "answers", where)
     if answers is None:
-        return [text_of(said, "answer", where)]
+        return {text_of(said, "answer", where): 1}
     if not answers:
         raise TaskError(f"{where}: answers is empty; write what counts as right.")
     first = _optional(said, "answer", where)
-    return list(dict.fromkeys(answers if first is None else (first, *answers)))
+    counted = dict(Counter(answers).most_common())
+    return counted if first is None else {first: counted.get(first, 0), **counted}
+
+
+def _is_vote(answer: Any) -> bool:
+    return isinstance(answer, Mapping) and "answer" in answer
 
 
 def _split_named(name: str | None, where: str) -> Split | None:
@@ -220,6 +236,7 @@ def _sample(record: Record, rivals: tuple[str, ...]) -> Sample:
             group=record.answer,
             file=record.file,
             accepted=record.accepted,
+            votes=record.votes,
         )
     except TaskError as error:
         raise TaskError(f"{record.where}: {error}") from None

@@ -37,10 +37,11 @@ class Sample:
         file: the file that holds the picture, where there is one; its content is part of the
             task's fingerprint.
         accepted: answers that count as right besides ``answer``; learned is ``answer``.
+        votes: how many people gave each of ``right``; none where that is not known.
 
     Raises:
         TaskError: no id, question or answer; fewer than two candidates, an empty or a repeated one;
-            an answer not among them; characters that are no text.
+            an answer not among them; votes for something else; characters that are no text.
     """
 
     id: str
@@ -52,6 +53,7 @@ class Sample:
     group: str = ""
     file: Path | None = None
     accepted: tuple[str, ...] = ()
+    votes: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if wrong := self._wrong() or self._wrong_candidates():
@@ -68,6 +70,8 @@ class Sample:
             return "has an empty answer; write one, or remove the sample."
         if not all(answer.strip() for answer in self.accepted):
             return "has an empty one among its accepted answers; remove it."
+        if self.votes and len(self.votes) != len(self.right):
+            return f"has {len(self.votes)} votes for {len(self.right)} answers; give each its own."
         texts = [self.id, self.question, self.caption, *self.right, *self.candidates]
         for text in texts:
             if not is_text(text):
@@ -138,6 +142,7 @@ class Task:
         metric: a name of ``METRICS``; ``accuracy`` (arg-max of the candidates), ``auc`` (two
             candidates [negative, positive], score = log p(positive) − log p(negative)) and ``f1``
             (of the positive, second candidate) are ours.
+        also: metrics that are told beside it.
         mirror: whether a horizontal flip keeps the answer true (not for text, digits, left and
             right).
         skipped: pictures that reading left out.
@@ -159,6 +164,7 @@ class Task:
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = ()
     condition: Callable[[Sample], Sample] | None = None
+    also: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for part, samples in (("training", self.train), ("test", self.test)):
@@ -173,16 +179,17 @@ class Task:
                 f"Task {self.name!r} has {times} samples of the id {shown(repeated)}; results are"
                 " stored by id, so ids must differ."
             )
-        needed = METRICS.load(self.metric).candidates
-        if needed is not None:
-            self._check_same_candidates(needed)
+        for metric in (self.metric, *self.also):
+            needed = METRICS.load(metric).candidates
+            if needed is not None:
+                self._check_same_candidates(metric, needed)
 
-    def _check_same_candidates(self, count: int) -> None:
+    def _check_same_candidates(self, metric: str, count: int) -> None:
         first = self.test[0]
         for sample in (*self.train, *self.test):
             if len(sample.candidates) != count or sample.candidates != first.candidates:
                 raise TaskError(
-                    f"Metric {self.metric!r} needs the same {count} candidates, in the same order"
+                    f"Metric {metric!r} needs the same {count} candidates, in the same order"
                     f" ([negative, positive] where it is two), for every sample of task"
                     f" {self.name!r}, but sample {shown(sample.id)} has"
                     f" {shown(list(sample.candidates))} and {shown(first.id)} has"
@@ -190,7 +197,7 @@ class Task:
                 )
             if len(sample.labels) > 1:
                 raise TaskError(
-                    f"Metric {self.metric!r} needs one right answer a sample, but sample"
+                    f"Metric {metric!r} needs one right answer a sample, but sample"
                     f" {shown(sample.id)} of task {self.name!r} accepts {shown(sample.right)}."
                 )
 
@@ -270,6 +277,7 @@ def _fingerprint(samples: Sequence[Sample]) -> str:
             sample.candidates,
             sample.caption,
             contents[sample.file],
+            *([sample.votes] if sample.votes else []),
         ]
         line = json.dumps(facts) + "\n"
         found.update(line.encode())

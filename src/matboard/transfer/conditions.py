@@ -8,7 +8,6 @@ each prompt is compared with those of its own.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -106,24 +105,6 @@ def show(prompt: VisualPrompt | None, picture: Image) -> Image:
     return picture if prompt is None else prompt.apply(picture)
 
 
-def prompt_content(prompt: VisualPrompt) -> str:
-    """The content address of what a prompt does to a picture."""
-    geometry = repr((prompt.canvas, prompt.layout, prompt.patch))
-    return hashlib.sha256(prompt.perturbation.tobytes() + geometry.encode()).hexdigest()
-
-
-def geometry_words(prompt: VisualPrompt) -> str:
-    """A prompt's geometry as people read it: ``border 30 of 224``."""
-    size = prompt.canvas.size
-    policy = "" if prompt.canvas.policy == "crop" else f", {prompt.canvas.policy}"
-    if prompt.layout == "patch" and prompt.patch is not None:
-        patch = prompt.patch
-        return f"patch {patch.side} at {patch.top}, {patch.left} of {size}{policy}"
-    if prompt.layout == "full":
-        return f"full frame of {size}{policy}"
-    return f"border {prompt.width} of {size}{policy}"
-
-
 def conditions(variants: Sequence[Learned]) -> list[Showing]:
     """The baselines of every geometry, then every variant.
 
@@ -161,7 +142,7 @@ def _geometries(variants: Sequence[Learned]) -> dict[str, _Geometry]:
         )
     found: dict[str, _Geometry] = {}
     for learned in variants:
-        words = {geometry_words(prompt) for prompt in learned.all}
+        words = {prompt.geometry for prompt in learned.all}
         if len(words) != 1:
             raise ConfigError(
                 f"The prompts of {learned.name!r} have {len(words)} geometries"
@@ -218,7 +199,7 @@ def _baseline(
 
 def _variant(learned: Learned, baselines: Sequence[Showing]) -> Showing:
     prompt = learned.all[0]
-    geometry = geometry_words(prompt)
+    geometry = prompt.geometry
     level = prompt.config.get("level")
     facts = Condition(
         name=learned.name,

@@ -25,11 +25,10 @@ from matboard.transfer.conditions import (
     Showing,
     as_learned,
     conditions,
-    prompt_content,
     show,
 )
 from matboard.transfer.mapping import mapping_of, taken_for
-from matboard.transfer.table import VERDICTS, Scored, TransferTable
+from matboard.transfer.table import VERDICTS, Scored, TransferTable, metric_of
 
 Given = TypeVar("Given")
 ABILITIES: dict[Scorer, type[FrozenModel]] = {"ranking": Ranks, "generation": Generates}
@@ -64,11 +63,18 @@ class Judged:
         """
         shown = _shown(self.prompt)
         parts = [*self.asked, self.task.test_fingerprint, shown, self.scorer]
+        if self.graded:
+            parts.append("graded")
         if self.model.settings:
             parts.append(self.model.settings)
         if isinstance(self.model, Classifier):
             parts.append(self.task.train_fingerprint)
         return _address(*parts)
+
+    @property
+    def graded(self) -> bool:
+        """Whether what is written may be right in part."""
+        return metric_of(self.task, self.scorer) == "vqa"
 
     @property
     def asked(self) -> tuple[str, str, str, str]:
@@ -78,7 +84,7 @@ class Judged:
 
 
 def _shown(prompt: VisualPrompt | None) -> str:
-    return "untouched" if prompt is None else prompt_content(prompt)
+    return "untouched" if prompt is None else prompt.fingerprint
 
 
 def _address(*parts: str) -> str:
@@ -171,7 +177,14 @@ def judge(unit: Judged, store: ScoreStore, batch_size: int = 32) -> Scored:
     found = store.get(unit.key)
     if found is None:
         model = _mapped(unit, store, batch_size)
-        found = score(model, unit.task.test, unit.prompt, unit.scorer, batch_size)
+        found = score(
+            model,
+            unit.task.test,
+            unit.prompt,
+            unit.scorer,
+            batch_size,
+            graded=unit.graded,
+        )
         store.put(unit.key, found)
     return found
 
@@ -256,9 +269,14 @@ def score(
     prompt: VisualPrompt | None,
     scorer: Scorer,
     batch_size: int,
+    *,
+    graded: bool = False,
 ) -> Scored:
     """What a model says of samples with a prompt on their pictures; None: of the pictures as they
     are. What a closed model does not answer about counts as wrong, and its reason is kept.
+
+    Args:
+        graded: whether what it writes may be right in part.
     """
     widest = max(len(sample.candidates) for sample in samples)
     scores: list[NDArray[np.float64]] = []
@@ -271,8 +289,9 @@ def score(
             rows, silent = _rank(model, pictures, part, widest)
         else:
             said, silent = _generate(model, pictures, part)
-            rows = np.stack([_verdict(*pair) for pair in zip(said, part, strict=True)])
             texts += said
+            judged = _grade if graded else _verdict
+            rows = np.stack([judged(*pair) for pair in zip(said, part, strict=True)])
         for place, reason in silent.items():
             rows[place] = _wrong(part[place], scorer, widest)
             reasons[start + place] = reason
@@ -356,3 +375,9 @@ def _verdict(text: str, sample: Sample) -> NDArray[np.float64]:
     row = np.zeros(len(VERDICTS))
     row[VERDICTS.index(said)] = 1.0
     return row
+
+
+def _grade(text: str, sample: Sample) -> NDArray[np.float64]:
+    """Shares of ``VERDICTS``: right in so far as people gave that answer."""
+    credit = metrics.vqa_credit(text, sample.right, sample.votes)
+    return np.array([credit, 1 - credit, 0.0])

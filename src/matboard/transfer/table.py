@@ -31,7 +31,11 @@ VERDICTS = ("right", "wrong", "unparsable")
 
 
 def metric_of(task: Task, scorer: Scorer) -> str:
-    """What a task's samples are scored with: what is written is right or not."""
+    """What a task's samples are scored with: what is written is right or not, unless the task says
+    how right it is.
+    """
+    if task.metric == "vqa":
+        return "vqa" if scorer == "generation" else "accuracy"
     return "accuracy" if scorer == "generation" else task.metric
 
 
@@ -40,7 +44,7 @@ class Scored:
     """What one model said about every test sample under one condition and seed.
 
     Attributes:
-        scores: ``n × K`` candidate log-likelihoods; for generation one-hot in ``VERDICTS``.
+        scores: ``n × K`` candidate log-likelihoods; for generation shares of ``VERDICTS``.
         labels: ``n`` indices of the right column.
         texts: generated answers; empty for ranking.
         reasons: why a closed model did not answer about a sample, "" where it did; empty where it
@@ -224,6 +228,7 @@ class TransferTable:
         if place.scorer == "generation":
             column = VERDICTS.index("unparsable")
             unparsable = float(np.mean([one[:, column] for one in scores]))
+        also = self.tasks[place.task].also if place.scorer == "ranking" else ()
         return Cell(
             model=place.model,
             task=self.task_name(self.tasks[place.task]),
@@ -238,6 +243,7 @@ class TransferTable:
             versus={other: self._versus(place, other) for other in self._others(place)},
             unparsable=unparsable,
             unanswered=_unanswered(runs),
+            also={other: _mean(other, scores, labels) for other in also},
         )
 
     def _others(self, place: _Place) -> list[str]:
@@ -280,3 +286,10 @@ def _unanswered(runs: Sequence[Scored]) -> float | None:
     """Share of pictures without an answer; None where all were answered."""
     share = float(np.mean([run.unanswered for run in runs]))
     return share or None
+
+
+def _mean(
+    metric: str, scores: Sequence[NDArray[np.float64]], labels: NDArray[np.int64]
+) -> float:
+    """The metric, over seeds."""
+    return float(np.mean([metrics.score(metric, one, labels) for one in scores]))

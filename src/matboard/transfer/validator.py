@@ -131,8 +131,10 @@ class Validator:
         scorer = self.validation.scorer
         batch_size = self.validation.batch_size
         judged = self.mappings.judged(model, prompt)
-        scored = score(judged, task.test, prompt, scorer, batch_size)
-        return metrics.score(metric_of(task, scorer), scored.scores, scored.labels)
+        metric = metric_of(task, scorer)
+        graded = metric == "vqa"
+        scored = score(judged, task.test, prompt, scorer, batch_size, graded=graded)
+        return metrics.score(metric, scored.scores, scored.labels)
 
 
 def _kept_shrunk(sample: Sample, canvas: Canvas) -> Sample:

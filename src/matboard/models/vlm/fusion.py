@@ -137,7 +137,8 @@ class Placed(Fusion):
                 "input_ids": prompts.ids,
                 "mm_encoder_outputs": {"image": prompts.visual},
             }
-        where = prompts.ids == self.model.config.image_token_id
+        # Padding holds id 0, which may be the image token's.
+        where = (prompts.ids == self.model.config.image_token_id) & (prompts.mask > 0)
         embeddings = self.model.get_input_embeddings()(
             prompts.ids.masked_fill(where, 0)
         )

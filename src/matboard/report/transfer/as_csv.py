@@ -26,6 +26,7 @@ FIXED = (
     "seeds",
     "unparsable",
     "unanswered",
+    "also",
     "failed",
     "best_baseline",
 )
@@ -33,7 +34,8 @@ FIXED = (
 
 def transfer_table_csv(results: TransferResults) -> str:
     """One line a cell, with its interval, seeds and paired differences to every condition that it
-    was compared with; numbers as in ``results.json``, nothing rounded.
+    was compared with; numbers as in ``results.json``, nothing rounded. A task's other metrics
+    stand in one column, as ``accuracy=0.5 yes-rate=0.25``.
     """
     others = list(dict.fromkeys(name for cell in results.cells for name in cell.versus))
     comparisons = {scorer: Comparison(results, scorer) for scorer in results.scorers}
@@ -72,5 +74,6 @@ def _facts(results: TransferResults, cell: Cell) -> list[object]:
         " ".join(str(value) for value in cell.seeds),
         cell.unparsable,
         cell.unanswered,
+        " ".join(f"{name}={value}" for name, value in cell.also.items()),
         cell.failed,
     ]

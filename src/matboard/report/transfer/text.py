@@ -47,7 +47,9 @@ def transfer_table_text(results: TransferResults) -> Group:
     parts += pooled_text(results)
     few = any(cell.too_few for cell in results.cells)
     silent = any(cell.unparsable for cell in results.cells)
-    captions = [CAPTION, *[TOO_FEW] * few, *[UNPARSABLE] * silent]
+    also = dict.fromkeys(name for cell in results.cells for name in cell.also)
+    told = [f"{_brief(name)}: {name}" for name in also]
+    captions = [CAPTION, *[TOO_FEW] * few, *[UNPARSABLE] * silent, *told]
     parts.append(Text("\n".join(captions), style="dim italic"))
     return Group(*parts)
 
@@ -130,11 +132,19 @@ def _cell(cell: Cell | None, block: TaskBlock, comparison: Comparison) -> Text:
         text.append("\nfew ", style="not bold dim")
     else:
         text.append(f"\n{_short(cell.low)}–{_short(cell.high)} ", style="not bold dim")
+    for name, value in cell.also.items():
+        if value is not None:
+            text.append(f"\n{_brief(name)} {_short(value)} ", style="not bold dim")
     if cell.unparsable:
         text.append(f"\n?{percent(cell.unparsable)} ", style="not bold dim")
     if block.same_n is None:
         text.append(f"\nn={cell.n} ", style="not bold dim")
     return text
+
+
+def _brief(metric: str) -> str:
+    """``acc``: a cell has room for some eight letters."""
+    return metric[:3]
 
 
 def _short(value: float) -> str:

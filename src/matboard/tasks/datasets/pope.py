@@ -1,6 +1,6 @@
 """POPE (Li et al., arXiv 2305.10355): is an object in a picture of COCO? Half of the questions name
 one that is not there, drawn at random, among the most frequent (``popular``), or among those that
-often stand beside what is there (``adversarial``).
+often stand beside what is there (``adversarial``). Judged by F1, with accuracy and yes-rate beside.
 
 The authors publish questions to be judged by only. To learn from there are, where they lie beside
 them, those that the TVP authors made of COCO's training pictures in the same way
@@ -60,7 +60,8 @@ def build(request: Request) -> Task:
     if records is None:
         expected = f"pope/coco_pope_{kind}.json, and COCO's pictures in pope/val2014/"
         records = from_hub(request.name, _hub(kind), data, expected)
-    return built(request, _parted(_captioned(records)), Facts("f1"))
+    facts = Facts("f1", also=("accuracy", "yes-rate"))
+    return built(request, _parted(_captioned(records)), facts)
 
 
 def _hub(kind: str) -> HubTable:

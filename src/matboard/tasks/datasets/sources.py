@@ -156,12 +156,13 @@ class Facts:
     """What decides how a data set is judged, and how large it is.
 
     Attributes:
-        metric, mirror: see Task.
+        metric, mirror, also: see Task.
         sizes: how many training and test samples its authors publish.
     """
 
     metric: str = "accuracy"
     mirror: bool = True
+    also: tuple[str, ...] = ()
     sizes: tuple[int, int] | None = None
 
 
@@ -175,6 +176,7 @@ def built(request: Request, records: Records, facts: Facts) -> Task:
         whole,
         metric=facts.metric,
         mirror=facts.mirror,
+        also=facts.also,
         notes=(*whole.notes, *notes),
     )
     readable = readable_task(task, request.train, request.test, request.seed)

@@ -1,4 +1,4 @@
-"""Tasks from folders and files, one format a file: class folders, JSONL, npz, parquet.
+"""Tasks from folders and files, one format a file: class folders, JSONL, CSV, chat, npz, parquet.
 
 Each reader turns its files into records, one a sample, holding only what the files say;
 ``records.assemble`` fills in the rest the same way for all of them. Files come from anyone: what is
@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
 from matboard.disk import regular_size
 from matboard.errors import TaskError
+from matboard.tasks.completeness import missing_classes
 from matboard.tasks.readable import readable_records, readable_task, with_note
+from matboard.tasks.readers.chat import chat_records
+from matboard.tasks.readers.csv_table import csv_records
 from matboard.tasks.readers.folders import folder_records
 from matboard.tasks.readers.jsonl import jsonl_records
 from matboard.tasks.readers.npz import npz_records
@@ -30,6 +34,12 @@ PACKED: dict[str, Callable[[Files], Records]] = {
     ".parquet": parquet_records,
 }
 """Readers of files that hold many pictures."""
+TOLD: dict[str, Callable[[Path], Records]] = {
+    ".csv": csv_records,
+    ".json": chat_records,
+    ".jsonl": jsonl_records,
+}
+"""Readers of files that tell of pictures beside them."""
 
 
 def read(
@@ -54,11 +64,16 @@ def read(
         reason = (error.strerror or str(error)).lower()
         raise TaskError(f"{error.filename or path} cannot be read: {reason}.") from None
     if records.is_split:
-        whole = assemble(_name(path), records, seed=seed)
+        whole = _said_whole(assemble(_name(path), records, seed=seed))
         task = readable_task(whole, train, test, seed)
     else:
-        task = assemble(_name(path), readable_records(records), seed=seed)
+        task = _said_whole(assemble(_name(path), readable_records(records), seed=seed))
     return with_note(task, records.unit).limited(train, test, seed)
+
+
+def _said_whole(task: Task) -> Task:
+    """The task with sentences on the classes that it lacks."""
+    return replace(task, notes=(*task.notes, *missing_classes(task)))
 
 
 def _records(path: Path) -> Records:
@@ -70,13 +85,13 @@ def _records(path: Path) -> Records:
         alike = [file for file in packed if file.suffix == suffix]
         return PACKED[suffix](by_split(alike))
     regular_size(path)
-    if path.suffix == ".jsonl":
-        return jsonl_records(path)
+    if path.suffix in TOLD:
+        return TOLD[path.suffix](path)
     if path.suffix in PACKED:
         return PACKED[path.suffix]({None: [path]})
     raise TaskError(
-        f"{path} is not a task: expected a folder of class folders, or a .jsonl, .npz or .parquet"
-        " file."
+        f"{path} is not a task: expected a folder of class folders, or a .jsonl, .csv, .json"
+        " (LLaVA's conversations), .npz, .parquet or .yaml file."
     )
 
 

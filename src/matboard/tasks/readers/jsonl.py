@@ -24,7 +24,8 @@ NAMES = 50
 
 def jsonl_records(path: Path) -> Records:
     """One JSON object a line: ``image`` (path, relative to the file) and ``answer`` or ``answers``
-    (a list, of which the first is learned); optional question, candidates, caption, id, split.
+    (a list, of which the most frequent, or the first, is learned); optional question, candidates,
+    caption, id, split.
     """
     found = []
     for number, line in _lines(path):

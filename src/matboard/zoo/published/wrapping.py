@@ -1,15 +1,19 @@
-"""How MiniGPT-4, VPGTrans and VisualGLM are asked, as chat templates: kept by a folder's tokenizer,
-so that it says itself how it wants to be asked.
+"""The words that the published models put around picture and question.
+
+A folder's chat template says how its model was trained to be asked; docs/published_models.md lists
+other ways, which are given as ``template``.
 """
 
-_TEMPLATE = (
+from __future__ import annotations
+
+_CHAT = (
     "{{% for message in messages %}}{before}{{% for part in message['content'] if part['type'] =="
     " 'image' %}}{open}<image>{close}{{% endfor %}}{between}{{% for part in message['content'] if"
     " part['type'] == 'text' %}}{{{{ part['text'] }}}}{{% endfor %}}{{% endfor %}}{{% if"
     " add_generation_prompt %}}{after}{{% endif %}}"
 )
 
-MINIGPT4_TEMPLATE = _TEMPLATE.format(
+MINIGPT4 = _CHAT.format(
     before="###Human: ",
     open="<Img>",
     close="</Img>",
@@ -17,10 +21,10 @@ MINIGPT4_TEMPLATE = _TEMPLATE.format(
     after=" ###Assistant:",
 )
 """Chat template of MiniGPT-4 and VPGTrans (Vision-CAIR/MiniGPT-4, VPGTrans:
-``prompts/alignment.txt``).
+``prompts/alignment.txt`` within ``prompt_template``).
 """
 
-VISUALGLM_TEMPLATE = _TEMPLATE.format(
+VISUALGLM = _CHAT.format(
     before="", open="<img>", close="</img>", between=" Q: ", after=" A:"
 )
 """Chat template of VisualGLM (THUDM/VisualGLM-6B: ``Q: … A:`` after the picture)."""

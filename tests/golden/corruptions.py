@@ -4,7 +4,7 @@ Run with Python 3.11, in an environment of its own, with ImageMagick's libMagick
 
     pip install --no-deps imagenet-c==0.0.3 imagecorruptions==1.1.2
     pip install "numpy<2" "scikit-image==0.22.*" "opencv-python-headless<5" wand "setuptools<70"
-    python tests/recorded/corruptions/make.py
+    python tests/golden/corruptions.py
 
 The package is of 2018: what has been renamed in its libraries since is renamed here while it is
 read. For 32 pixels its functions get the settings of ``make_cifar_c.py`` from the same authors,
@@ -120,7 +120,7 @@ def main() -> None:
                 np.random.seed(seed(size, kind, severity))
                 levels = np.uint8(functions[kind](picture(size), severity))
                 arrays[f"{kind}-{severity}-{size}"] = kept(np.asarray(levels), size)
-    np.savez_compressed(Path(__file__).with_name("golden.npz"), **arrays)
+    np.savez_compressed(Path(__file__).with_suffix(".npz"), **arrays)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,97 @@
+"""``matboard convert``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from matboard.cli.console import say, tell
+from matboard.errors import ModelError, UnknownName
+from matboard.extras import require
+
+_PLACE = "LAVIS's .pth file, or a BLIP-2 in transformers' layout (folder or Hub id)"
+
+
+def convert(
+    family: Annotated[
+        str,
+        typer.Argument(
+            metavar="FAMILY", help="minigpt4, vpgtrans or bliva.", show_default=False
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Argument(
+            metavar="OUT", help="The new folder; matboard takes it as a model."
+        ),
+    ],
+    checkpoint: Annotated[
+        str | None,
+        typer.Option(help="The project's own .pth file.", show_default=False),
+    ] = None,
+    language: Annotated[
+        str | None,
+        typer.Option(
+            help="The Vicuna or LLaMA that it was aligned with: folder or Hub id.",
+            show_default=False,
+        ),
+    ] = None,
+    eye: Annotated[
+        str | None,
+        typer.Option(help=f"EVA-CLIP-g: {_PLACE}.", show_default=False),
+    ] = None,
+    blip2: Annotated[
+        str | None,
+        typer.Option(
+            help=f"Whose Q-Former it uses, and whose eye without --eye: {_PLACE}.",
+            show_default=False,
+        ),
+    ] = None,
+    qformer_tokenizer: Annotated[
+        str, typer.Option(help="BERT's: folder or Hub id (bliva).")
+    ] = "bert-base-uncased",
+) -> None:
+    """Make a transformers folder of the checkpoints that MiniGPT-4, VPGTrans and BLIVA publish.
+
+    Only tensors are read, no code of theirs runs; every tensor must be there, under its name and of
+    its shape. docs/published_models.md says where the files are.
+
+    Example: [bold]matboard convert vpgtrans vpgtrans/ --checkpoint vl-vicuna.pth --eye
+    eva_vit_g.pth --language Vision-CAIR/vicuna-7b[/bold]
+    """
+    _refuse(family)
+    if checkpoint is None or language is None:
+        missing = "--checkpoint" if checkpoint is None else "--language"
+        raise ModelError(
+            f"{missing} is missing: matboard convert {family} --help says what it is."
+        )
+    require("torch")
+    from transformers.utils import logging
+
+    from matboard.zoo.published.convert import Places
+    from matboard.zoo.published.convert import convert as make
+
+    logging.disable_progress_bar()
+    places = Places(checkpoint, language, eye, blip2, qformer_tokenizer)
+    say(str(make(family, places, out, progress=tell)))
+
+
+def _refuse(family: str) -> None:
+    """Raise for what needs no conversion, cannot be had, or is unknown."""
+    from matboard.zoo.published import PAPER
+
+    if family not in PAPER:
+        raise UnknownName("family", family, PAPER)
+    if family in ("blip2", "instructblip"):
+        raise ModelError(
+            f"{PAPER[family].title} needs no conversion: {PAPER[family].how} is a model as it is."
+        )
+    if family == "visualglm":
+        raise ModelError(
+            "VisualGLM-6B cannot be converted yet: its language model, ChatGLM-6B, counts positions"
+            " in two dimensions, reads the prompt in both directions and has a tokenizer of its"
+            " own (ice_text.model); transformers has no such class. tiny-visualglm is the same"
+            " arrangement around a newer GLM."
+        )
