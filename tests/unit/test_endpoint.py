@@ -139,6 +139,10 @@ FAULTS = {
     "nonsense": (Reply(b'{"choices": [{"mess'), "its reply is no chat completion: "),
     "HTML": (Reply(b"<html>", kind="text/html"), "its reply is no chat completion: "),
     "JSON": (Reply(b'{"choices": []}'), "its reply is no chat completion: choices"),
+    "overflow": (
+        said("x", logprobs={"content": [{"token": "x", "logprob": 1e9}]}),
+        "its reply is no chat completion: choices.0.logprobs.content.0.logprob: ",
+    ),
     "null": (Reply(b"null"), "its reply is no chat completion"),
     "filter": (said("", "content_filter"), "the server's filter kept the answer back"),
     "length": (said("", "length"), "its tokens were used up before it said anything"),

@@ -1,8 +1,8 @@
 """A server's chat completions: asked many at once, again where that may help, once for ever, and no
 more than is allowed.
 
-The protocol is OpenAI's; what a reply must hold is `Reply`. Sending, retries with growing pauses,
-and heeding ``Retry-After`` are the ``openai`` package's.
+The protocol is OpenAI's; `matboard.models.replies` says what a reply must hold. Sending, retries
+with growing pauses, and heeding ``Retry-After`` are the ``openai`` package's.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, TypeAlias
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import ValidationError
 
 from matboard.disk import make_folder, read_regular, write_whole
 from matboard.errors import ModelError, first_line
 from matboard.extras import needed
+from matboard.models.replies import Failure, Reply
 
 OPENAI = "https://api.openai.com/"
 Body: TypeAlias = Mapping[str, Any]
@@ -38,75 +39,6 @@ AGAIN = (408, 409, 429)
 """Of those below 500, what may pass."""
 SPENT = "insufficient_quota"
 """OpenAI's code for an account without credit; its status is that of a rate limit."""
-
-
-class Token(BaseModel):
-    """A token and its log-probability, in nats."""
-
-    token: str
-    logprob: float
-
-
-class First(Token):
-    """A token that was said, and the likeliest that might have been."""
-
-    top_logprobs: list[Token] = []
-
-
-class Logprobs(BaseModel):
-    """Of the tokens said."""
-
-    content: list[First] | None = None
-
-
-class Message(BaseModel):
-    """What was said."""
-
-    content: str | None = None
-    refusal: str | None = None
-
-
-class Choice(BaseModel):
-    """One answer."""
-
-    message: Message
-    finish_reason: str | None = None
-    logprobs: Logprobs | None = None
-
-
-class Usage(BaseModel):
-    """What was paid for."""
-
-    total_tokens: int = 0
-
-
-class PromptToken(BaseModel):
-    """A token of the prompt, as vLLM describes it."""
-
-    logprob: float
-    decoded_token: str | None = None
-
-
-class Reply(BaseModel):
-    """What is read of a chat completion; ``prompt_logprobs`` is vLLM's: a token of the prompt each,
-    by its id.
-    """
-
-    choices: list[Choice] = Field(min_length=1)
-    usage: Usage | None = None
-    prompt_logprobs: list[dict[str, PromptToken] | None] | None = None
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Why a call was not answered, as a clause for people.
-
-    Attributes:
-        refused: whether the server would not do what was asked (status 400 and the like).
-    """
-
-    reason: str
-    refused: bool = False
 
 
 @dataclass(frozen=True)

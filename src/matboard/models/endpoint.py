@@ -27,7 +27,6 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from itertools import permutations
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 from urllib.parse import urlsplit
@@ -41,8 +40,19 @@ from matboard import settings
 from matboard.errors import ModelError, Unanswered, UnknownName, shown
 from matboard.images import decode, to_picture
 from matboard.models.capabilities import Generates, Pictures, Ranks
-from matboard.models.chat import OPENAI, Body, Chat, Failure, Limits, Reply
+from matboard.models.chat import OPENAI, Body, Chat, Limits
 from matboard.models.counts import common_count, same_count
+from matboard.models.replies import (
+    Failure,
+    Reply,
+    answer_tokens,
+    check_first_tokens,
+    first_token_scores,
+    first_tokens,
+    likeliest,
+    text_of,
+    whole_answer,
+)
 
 PREFIX = "openai:"
 _NAME = re.compile(r"openai:(?P<model>\S+?)(?:@(?P<url>https?://\S+))?")
@@ -51,8 +61,6 @@ OWN = f"{OPENAI}v1"
 Scoring: TypeAlias = Literal["whole answers", "first tokens"]
 WHOLE: Scoring = "whole answers"
 FIRST: Scoring = "first tokens"
-LIKELIEST = 20
-"""First tokens asked for; no more are given by OpenAI, nor by vLLM unless told so."""
 
 
 class _Endpoint(Generates):
@@ -87,7 +95,7 @@ class _Endpoint(Generates):
         same_count(images, questions)
         asked = zip(_pngs(images), questions)
         bodies = [self._body(*one, {"max_tokens": max_new_tokens}) for one in asked]
-        given = [_text(reply) for reply in self.chat.ask(bodies)]
+        given = [text_of(reply) for reply in self.chat.ask(bodies)]
         answers = ["" if isinstance(one, Failure) else one for one in given]
         _check_answered(self.name, given, answers)
         return answers
@@ -169,10 +177,10 @@ class RankingEndpoint(_Endpoint, Ranks):
         self, rows: Sequence[tuple[str, str, Sequence[str]]]
     ) -> list[list[float] | Failure]:
         for _, _, options in rows:
-            _check_first_tokens(self.name, options)
+            check_first_tokens(self.name, options)
         bodies = [self._body(*row[:2], first_tokens()) for row in rows]
         each = zip(self.chat.ask(bodies), rows)
-        return [_first_scores(reply, row[2]) for reply, row in each]
+        return [first_token_scores(reply, row[2]) for reply, row in each]
 
     def _by_whole_answers(
         self, rows: Sequence[tuple[str, str, Sequence[str]]], mean: bool
@@ -181,7 +189,7 @@ class RankingEndpoint(_Endpoint, Ranks):
         bodies = [self._body(p, q, whole_answer(), one) for p, q, one in asked]
         scores = []
         for reply, (_, _, answer) in zip(self.chat.ask(bodies), asked):
-            found = _answer_tokens(reply, answer)
+            found = answer_tokens(reply, answer)
             if not isinstance(found, Failure):
                 found = [sum(found) / (len(found) if mean else 1)]
             scores.append(found)
@@ -279,31 +287,16 @@ def parts_of(name: str) -> tuple[str, str]:
     return found["model"], url.rstrip("/")
 
 
-def first_tokens() -> Body:
-    """What a request for `FIRST` holds."""
-    return {"max_tokens": 1, "logprobs": True, "top_logprobs": LIKELIEST}
-
-
-def whole_answer() -> Body:
-    """What a request for `WHOLE` holds."""
-    return {
-        "max_tokens": 1,
-        "prompt_logprobs": 0,
-        "continue_final_message": True,
-        "add_generation_prompt": False,
-    }
-
-
 def _offered(model: Endpoint) -> Scoring | None:
     """Which log-probabilities a server gives. Raises ModelError where it does not answer."""
     png = _png(Image.new("RGB", (64, 64), "white"))
     answer = "yes"
     question = "Is it white?"
     whole = model.chat.probe(model._body(png, question, whole_answer(), answer))
-    if not isinstance(_answer_tokens(whole, answer), Failure):
+    if not isinstance(answer_tokens(whole, answer), Failure):
         return WHOLE
     first = model.chat.probe(model._body(png, question, first_tokens()))
-    if isinstance(first, Reply) and _likeliest(first):
+    if isinstance(first, Reply) and likeliest(first):
         return FIRST
     return None
 
@@ -322,89 +315,6 @@ def _png(picture: Image.Image) -> str:
     file = io.BytesIO()
     picture.save(file, "PNG")
     return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
-
-
-def _text(reply: Reply | Failure) -> str | Failure:
-    """What was said, or why nothing was."""
-    if isinstance(reply, Failure):
-        return reply
-    choice = reply.choices[0]
-    if choice.finish_reason == "content_filter":
-        return Failure("the server's filter kept the answer back", True)
-    if choice.message.content:
-        return choice.message.content.strip()
-    if choice.message.refusal:
-        return Failure(f"it refused: {shown(choice.message.refusal)}", True)
-    if choice.finish_reason == "length":
-        return Failure("its tokens were used up before it said anything", True)
-    if choice.message.content is None:
-        return Failure("its reply holds no text", True)
-    return ""
-
-
-def _likeliest(reply: Reply) -> list[tuple[str, float]]:
-    """The likeliest first tokens with their log-probabilities; empty where none are given."""
-    told = reply.choices[0].logprobs
-    first = told.content[0] if told is not None and told.content else None
-    listed = [] if first is None else first.top_logprobs
-    return [(one.token, one.logprob) for one in listed]
-
-
-def _first_scores(
-    reply: Reply | Failure, options: Sequence[str]
-) -> list[float] | Failure:
-    """Log-probability of each candidate's first token, over all ways that it is written."""
-    if isinstance(reply, Failure):
-        return reply
-    mass = [0.0] * len(options)
-    for token, logprob in _likeliest(reply):
-        start = token.strip().casefold()
-        fitting = [
-            place
-            for place, option in enumerate(options)
-            if start and option.strip().casefold().startswith(start)
-        ]
-        if len({options[place] for place in fitting}) > 1:
-            named = " and ".join(repr(options[place]) for place in fitting[:2])
-            return Failure(f"{named} may begin with the same token {token!r}", True)
-        for place in fitting:
-            mass[place] += math.exp(logprob)
-    if not any(mass):
-        return Failure(
-            f"no candidate is among the {LIKELIEST} likeliest first tokens", True
-        )
-    return [math.log(one) if one else -math.inf for one in mass]
-
-
-def _check_first_tokens(name: str, options: Sequence[str]) -> None:
-    folded = {option.strip().casefold(): option for option in options}
-    for short, long in permutations(folded, 2):
-        if long.startswith(short):
-            raise ModelError(
-                f"{name} gives log-probabilities of first tokens only, and those cannot tell"
-                f" {folded[long]!r} from {folded[short]!r}. Judge what it writes: scorer"
-                " generation."
-            )
-
-
-def _answer_tokens(reply: Reply | Failure, answer: str) -> list[float] | Failure:
-    """Log-probabilities of an answer's tokens: the last of the prompt that together spell it."""
-    if isinstance(reply, Failure):
-        return reply
-    wanted = "".join(answer.split())
-    spelled = ""
-    found: list[float] = []
-    for entry in reversed(reply.prompt_logprobs or []):
-        if not entry:
-            break
-        token = next(iter(entry.values()))
-        spelled = "".join((token.decoded_token or "").split()) + spelled
-        found.append(token.logprob)
-        if spelled == wanted:
-            return found
-        if not wanted.endswith(spelled):
-            break
-    return Failure(f"the log-probabilities given do not spell {answer!r}", True)
 
 
 def _together(scores: Sequence[list[float] | Failure]) -> list[float] | Failure:
