@@ -27,6 +27,8 @@ from matboard.prompts.canvas import Canvas
 from matboard.tasks.task import Sample, Task
 from matboard.transfer.evaluate import evaluate
 
+LATE = Reply(said("x").body, after=20)
+
 
 @pytest.fixture(autouse=True)
 def no_settings(monkeypatch):
@@ -115,7 +117,7 @@ def test_too_many_calls_wait_as_long_as_the_server_says(tmp_path):
         refused(500, "oops"),
         Reply(b"<html>gateway</html>", 503, kind="text/html"),
         Reply(said("x").body, cut=20),
-        Reply(said("x").body, after=0.6),
+        LATE,
     ],
     ids=["500", "503 in HTML", "cut", "late"],
 )
@@ -124,7 +126,8 @@ def test_what_may_pass_is_tried_again(tmp_path, fault):
         return echo(body, times) if times else fault
 
     with serving(at_first) as server:
-        model = load(server.name, kept=tmp_path, retries=1, timeout=0.4)
+        timeout = 2 if fault is LATE else 60
+        model = load(server.name, kept=tmp_path, retries=1, timeout=timeout)
         assert model.generate([picture()], ["q"]) == ["q!"]
         assert len(server.asked) == 2
 
@@ -134,7 +137,7 @@ FAULTS = {
     "429": (refused(429, "slow down"), "status 429: slow down"),
     "400": (refused(400, "too large"), "status 400: too large"),
     "other error": (Reply(b'{"detail": "no"}', 422), 'status 422: {"detail": "no"}'),
-    "late": (Reply(said("x").body, after=0.8), "no sign of the server within 0.4 s"),
+    "late": (LATE, "no sign of the server within 2 s"),
     "cut": (Reply(said("x").body, cut=20), "the connection failed (peer closed"),
     "nonsense": (Reply(b'{"choices": [{"mess'), "its reply is no chat completion: "),
     "HTML": (Reply(b"<html>", kind="text/html"), "its reply is no chat completion: "),
@@ -164,7 +167,8 @@ def test_a_failed_picture_is_told_with_its_reason_and_the_others_are_answered(
         return fault if question(body) == "bad" else echo(body, times)
 
     with serving(once) as server:
-        model = load(server.name, kept=tmp_path, retries=0, timeout=0.4)
+        timeout = 2 if fault is LATE else 60
+        model = load(server.name, kept=tmp_path, retries=0, timeout=timeout)
         with pytest.raises(Unanswered, match="did not answer about 1 of 3") as error:
             model.generate(pictures(3), ["a", "bad", "c"])
         assert error.value.given == ["a!", "", "c!"]
