@@ -2,7 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup demo test test-slow check bench clean
+# Every study of the paper on the tiny zoo; each header says what it asks, how long it takes and what will count as which outcome.
+STUDIES := sources_tiny ablation_tiny width_tiny across_tiny scale_tiny corruptions_tiny
+
+.PHONY: help setup demo studies results test test-slow check bench clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -18,6 +21,25 @@ setup: .venv/ready  ## install matboard and its tools into .venv
 
 demo: setup  ## learn a border on one tiny model, judge it on six, write a report
 	$(BIN)/matboard demo
+
+studies: setup  ## every study on the tiny zoo, two at a time, about an hour; give it again to go on
+	OMP_NUM_THREADS=1 $(MAKE) --no-print-directory -j 2 $(STUDIES:%=study-%) study-search study-cost
+	$(BIN)/matboard analyse runs/ablation_tiny
+	$(BIN)/matboard report runs/ablation_tiny
+
+study-%:
+	$(BIN)/matboard fit experiments/$*.yaml
+	$(BIN)/matboard report runs/$*
+
+study-search:
+	$(BIN)/matboard search experiments/search_tiny.yaml --trials 12
+
+study-cost:
+	@mkdir -p runs
+	test -f runs/cost_tiny.json || $(BIN)/python benchmarks/cost.py --model tiny-minigpt4 --out runs/cost_tiny.json
+
+results: setup  ## docs/results.md from the finished studies in runs/
+	$(BIN)/python docs/tables.py keep runs
 
 test: setup  ## the tests, on two cores
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile

@@ -1,11 +1,12 @@
-"""Tables in documents that are results: what stands between two marks is written from a file.
+"""Tables and figures in documents that are results: written from files, never by hand.
 
-    python docs/tables.py                            # write every table of README.md anew
-    python docs/tables.py keep RUN docs/results/NAME.json   # what a table needs of a run's results
+    python docs/tables.py              # write every table of README.md, and docs/results.md, anew
+    python docs/tables.py keep RUN docs/results/NAME.json   # what these need of a run's results
+    python docs/tables.py keep runs    # the same of every finished run there named like its YAML
 
 ``NAME`` is that of the experiment that made the run, ``experiments/NAME.yaml``. A table stands
-between ``<!-- table: docs/results/NAME.json -->`` and ``<!-- end of table -->``; tests compare it
-with its file.
+between ``<!-- table: docs/results/NAME.json -->`` and ``<!-- end of table -->``; docs/results.md
+holds every kept study with its rule, its tables and its figures. Tests compare both with the files.
 """
 
 from __future__ import annotations
@@ -13,16 +14,30 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-from matboard.report import transfer_table_markdown
+import yaml
+
+from matboard.report import StudyView, study_views, transfer_table_markdown, verdict
+from matboard.report.figures import standalone
+from matboard.report.plain_table import as_markdown
 from matboard.results import TransferResults, read
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = ("README.md",)
+PAGE = "docs/results.md"
+KEPT = "docs/results"
 TABLE = re.compile(
     r"(<!-- table: (?P<file>\S+) -->\n).*?(<!-- end of table -->)", flags=re.DOTALL
 )
+HEAD = """# Results
+
+Written by `python docs/tables.py` from `docs/results/`, where `python docs/tables.py keep runs`
+puts what finished runs say; not to be edited. `docs/log.md` says what was made of them. Gains are
+over each model's best baseline, chosen on the same pictures, with 95 % intervals over pictures and
+seeds; ▲ and ▼ are decided, all else is not.
+"""
 
 
 def written(text: str, root: Path = ROOT) -> str:
@@ -43,13 +58,71 @@ def transfer(path: Path) -> TransferResults:
     return results
 
 
+# -- the page of results ---------------------------------------------------------------------------
+
+
+def page(root: Path = ROOT) -> tuple[str, dict[str, str]]:
+    """docs/results.md, and its figures: file, as seen from it → content."""
+    parts = [HEAD]
+    figures: dict[str, str] = {}
+    for path in sorted((root / KEPT).glob("*.json")):
+        results = transfer(path)
+        parts += _study(path.stem, results, root)
+        for view in study_views(results):
+            drawn = dict(_figures(path.stem, view))
+            parts += _view(view, list(drawn))
+            figures |= drawn
+    if len(parts) == 1:
+        parts.append("No study's results are kept yet.\n")
+    return "\n".join(parts), figures
+
+
+def _study(name: str, results: TransferResults, root: Path) -> Iterator[str]:
+    yield f"## {results.title or name}\n"
+    yield f"`matboard fit experiments/{name}.yaml`\n"
+    rule = _rule(root / f"experiments/{name}.yaml")
+    if rule:
+        yield f"**Rule, written before the run.** {rule}\n"
+    yield f"**Verdict.** {verdict(results).lead}\n"
+    yield f"{transfer_table_markdown(results)}\n"
+
+
+def _view(view: StudyView, files: list[str]) -> Iterator[str]:
+    yield f"### {view.title}\n"
+    yield f"{view.words}\n"
+    if files:
+        pictures = zip(view.drawings, files, strict=True)
+        yield "\n".join(f"![{drawing.title}]({file})" for drawing, file in pictures)
+        yield ""
+    for table in view.tables:
+        yield f"**{table.title}**\n"
+        yield f"{as_markdown(table)}\n"
+
+
+def _figures(name: str, view: StudyView) -> Iterator[tuple[str, str]]:
+    for number, drawing in enumerate(view.drawings):
+        yield f"results/{name}-{view.slug}-{number}.svg", standalone(drawing)
+
+
+def _rule(path: Path) -> str:
+    """What the experiment says will count as what."""
+    asked = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return " ".join(str(asked.get("rule") or "").split())
+
+
+# -- files -----------------------------------------------------------------------------------------
+
+
 def keep(run: Path, target: Path) -> None:
-    """Write what a table needs: cells and what they come to over all tasks, and no examples."""
+    """Write what tables and figures need: cells and what they come to, and no examples."""
     results = transfer(run)
     cells = [cell.model_copy(update={"versus": {}}) for cell in results.cells]
+    contrasts = [
+        one for one in results.contrasts if one.task is None or one.against is None
+    ]
     needed = {
         "cells": tuple(cells),
-        "contrasts": tuple(one for one in results.contrasts if one.task is None),
+        "contrasts": tuple(contrasts),
         "prompts": (),
         "examples": (),
     }
@@ -58,15 +131,39 @@ def keep(run: Path, target: Path) -> None:
     target.write_text(content + "\n", encoding="utf-8")
 
 
+def keep_all(runs: Path) -> None:
+    """Keep every finished run of a transfer study that is named after its experiment."""
+    for experiment in sorted((ROOT / "experiments").glob("*.yaml")):
+        run = runs / experiment.stem
+        if not (run / "results.json").exists():
+            continue
+        if isinstance(read(run), TransferResults):
+            keep(run, ROOT / KEPT / f"{experiment.stem}.json")
+
+
+def write_page(root: Path = ROOT) -> None:
+    """docs/results.md and its figures; figures of studies that are gone go."""
+    text, figures = page(root)
+    place = root / PAGE
+    for old in (root / KEPT).glob("*.svg"):
+        old.unlink()
+    for file, svg in figures.items():
+        (place.parent / file).write_text(svg, encoding="utf-8")
+    place.write_text(text, encoding="utf-8")
+
+
 def main(words: list[str]) -> None:
     """See the module."""
     if words[:1] == ["keep"] and len(words) == 3:
         keep(Path(words[1]), Path(words[2]))
+    elif words[:1] == ["keep"] and len(words) == 2:
+        keep_all(Path(words[1]))
     elif words:
         raise SystemExit(__doc__)
     for name in DOCUMENTS:
         path = ROOT / name
         path.write_text(written(path.read_text(encoding="utf-8")), encoding="utf-8")
+    write_page()
 
 
 if __name__ == "__main__":

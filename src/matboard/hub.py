@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from huggingface_hub import constants, snapshot_download
+from huggingface_hub import constants, get_session, snapshot_download
 from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
@@ -29,6 +29,23 @@ from matboard.errors import HubError, first_line
 CLIENT_ERRORS: tuple[type[Exception], ...] = (OSError, ValueError, HTTPError)
 """What the client raises; its ``HTTPError`` is that of the HTTP library below it, and no OSError.
 """
+
+
+PATIENCE = 3.0
+"""Seconds in which the Hub must answer anything at all (guess). Its client tries a server that
+cannot be reached six times, which takes half a minute, for each file anew.
+"""
+
+
+def answers() -> bool:
+    """Whether the Hub may be asked, and answers; else only the local cache has anything."""
+    if settings.offline():
+        return False
+    try:
+        get_session().head(constants.ENDPOINT, timeout=PATIENCE)
+    except (HTTPError, OSError):
+        return False
+    return True
 
 
 def fetch(
@@ -56,7 +73,7 @@ def fetch(
             revision=revision,
             token=token,
             allow_patterns=list(files),
-            local_files_only=settings.offline(),
+            local_files_only=not answers(),
         )
     except CLIENT_ERRORS as error:
         raise HubError(why(error) or first_line(error)) from error

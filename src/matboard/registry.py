@@ -20,6 +20,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from matboard.errors import ConfigError, UnknownName
 from matboard.extras import needed
+from matboard.wording import wrong
 
 OWN_PACKAGE = "matboard"
 
@@ -172,9 +173,9 @@ def check_options(
             adapter: TypeAdapter[Any] = TypeAdapter(schema[name], config=_FINITE)
             checked[name] = adapter.validate_python(value)
         except ValidationError as error:
-            reason = error.errors()[0]["msg"]
+            reason = wrong(dict(error.errors(include_url=False)[0]))
             raise ConfigError(
-                f"Option {prefix + name!r} of {owner}: {reason} (came: {value!r})."
+                f"Option {prefix + name!r} of {owner}: {reason}."
             ) from None
     return checked
 

@@ -230,7 +230,7 @@ def test_stages_fill_the_lower_triangle(eye):
             "l2p",
             {"lr": "fast"},
             ConfigError,
-            "Option 'lr' of learner 'l2p': Input should be a valid number.*came: 'fast'",
+            "Option 'lr' of learner 'l2p': expected a number, came 'fast'",
         ),
         (
             "l2p",
@@ -272,29 +272,27 @@ def test_wrong_options_are_sentences(eye, name, options, error, sentence):
 @pytest.mark.parametrize(
     ("option", "value", "expected"),
     [
-        ("epochs", 0, "greater than or equal to 1"),
-        ("epochs", -1, "greater than or equal to 1"),
-        ("epochs", 2**63, "less than or equal to 1000000"),
-        ("batch_size", -16, "greater than or equal to 1"),
-        ("lr", 0, "greater than 0"),
-        ("lr", -0.1, "greater than 0"),
-        ("lr", float("inf"), "finite number"),
-        ("clip", 0.0, "greater than 0"),
-        ("layer", -1, "greater than or equal to 0"),
-        ("adapt", -1, "greater than or equal to 0"),
-        ("size", 0, "greater than or equal to 1"),
-        ("length", 0, "greater than or equal to 1"),
-        ("pull", -0.1, "greater than or equal to 0"),
-        ("seed", -1, "greater than or equal to 0"),
-        ("seed", 2**63, "less than or equal to 2147483647"),
+        ("epochs", 0, "at least 1"),
+        ("epochs", -1, "at least 1"),
+        ("epochs", 2**63, "at most 1000000"),
+        ("batch_size", -16, "at least 1"),
+        ("lr", 0, "more than 0"),
+        ("lr", -0.1, "more than 0"),
+        ("lr", float("inf"), "a finite number"),
+        ("clip", 0.0, "more than 0"),
+        ("layer", -1, "at least 0"),
+        ("adapt", -1, "at least 0"),
+        ("size", 0, "at least 1"),
+        ("length", 0, "at least 1"),
+        ("pull", -0.1, "at least 0"),
+        ("seed", -1, "at least 0"),
+        ("seed", 2**63, "at most 2147483647"),
     ],
 )
 def test_values_out_of_range_are_refused_before_anything_is_built(
     eye, option, value, expected
 ):
-    sentence = (
-        f"Option '{option}' of learner 'l2p': Input should be .*{expected}.*came: "
-    )
+    sentence = f"Option '{option}' of learner 'l2p': expected {expected}, came "
     with pytest.raises(ConfigError, match=sentence):
         build_learner("l2p", eye, 8, **{option: value})
 

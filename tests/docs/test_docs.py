@@ -59,17 +59,23 @@ def test_make_targets_of_the_readme_exist():
 
 def test_every_experiment_is_a_valid_configuration():
     from matboard.studies.config import ContinualConfig, StudyConfig
+    from matboard.studies.ranges import SearchConfig
     from matboard.studies.reading import load_config
     from matboard.studies.variants import learner_variants
 
     found = sorted((ROOT / "experiments").glob("*.yaml"))
-    assert found
+    makefile = (ROOT / "Makefile").read_text()
+    studies = re.findall(r"^STUDIES := (.*)$", makefile, flags=re.MULTILINE)[0].split()
+    assert set(studies) <= {path.stem for path in found}
     for path in found:
         if "learners:" in path.read_text():
             config = load_config(path, [], ContinualConfig)
             assert len(learner_variants(config)) >= len(config.learners)
         else:
-            load_config(path, [], StudyConfig)
+            kind = SearchConfig if "\nsearch:" in path.read_text() else StudyConfig
+            study = load_config(path, [], kind)
+            asked = path.stem.startswith("paper_") or path.stem in studies
+            assert study.rule or not asked, f"{path.name} has no rule"
         assert path.read_text().startswith("#"), (
             f"{path.name} has no header saying command, time and expected number"
         )

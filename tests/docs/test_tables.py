@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import re
 import runpy
 import shutil
+import sys
+from importlib.resources import files
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
 from matboard.report import transfer_table_markdown
+from matboard.report.figures import LIGHT
 from matboard.results import TransferResults, read
 from matboard.studies.config import StudyConfig
+from matboard.studies.planning import sources_of
 from matboard.studies.reading import load_config
+from matboard.studies.variants import fit_variants
 
 ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "tests/unit"))
+from study_results import learned, table  # noqa: E402
+
 RECORDED = ROOT / "tests/recorded/transfer"
 TABLES = runpy.run_path(str(ROOT / "docs/tables.py"))
 
@@ -35,13 +45,55 @@ def test_every_file_of_results_is_that_of_an_experiment(path: Path) -> None:
     assert isinstance(results, TransferResults)
     config = load_config(ROOT / f"experiments/{path.stem}.yaml", [], StudyConfig)
     assert results.title == config.title
-    assert list(results.sources) == config.sources
+    assert list(results.sources) == sources_of(fit_variants(config))
     assert {tuple(method.seeds) for method in results.methods} == {tuple(config.seeds)}
     asked = config.tasks or [task.name for task in config.evaluate.tasks]
     named = asked or [config.task.name]
     assert [task.name for task in results.tasks] == named
     names = {method.name.partition("@")[0] for method in results.methods}
     assert names == set(config.methods)
+
+
+def test_the_page_of_results_is_what_its_files_say() -> None:
+    text, figures = TABLES["page"]()
+    there = (ROOT / "docs/results.md").read_text(encoding="utf-8")
+    assert there == text, "run python docs/tables.py"
+    kept = {f"results/{path.name}" for path in (ROOT / "docs/results").glob("*.svg")}
+    assert kept == set(figures)
+
+
+def test_the_page_holds_a_studys_rule_tables_and_figures(tmp_path: Path) -> None:
+    widths = [
+        learned(f"tvp@prompt.width={w}", w, swept={"prompt.width": w}) for w in (10, 30)
+    ]
+    folder = tmp_path / "docs/results"
+    folder.mkdir(parents=True)
+    made = table(widths, title="How wide")
+    (folder / "width.json").write_text(json.dumps(made.as_json()))
+    (tmp_path / "experiments").mkdir()
+    said = "rule: >-\n  As in the paper\n  at 30.\n"
+    (tmp_path / "experiments/width.yaml").write_text(said)
+    TABLES["write_page"](tmp_path)
+    text = (tmp_path / "docs/results.md").read_text(encoding="utf-8")
+    assert "## How wide\n" in text
+    assert "**Rule, written before the run.** As in the paper at 30.\n" in text
+    assert "| border width, pixels | 10 | 30 |" in text
+    shown = re.findall(r"!\[.*?\]\((\S+)\)", text)
+    assert len(shown) == 8
+    for file in shown:
+        svg = (tmp_path / "docs" / file).read_text(encoding="utf-8")
+        assert "var(" not in svg and ElementTree.fromstring(svg).tag.endswith("svg")
+
+
+def test_figures_outside_of_a_page_have_its_colours() -> None:
+    css = files("matboard.report").joinpath("templates/style.css").read_text()
+    paper = css[: css.index("}")]
+    said = dict(re.findall(r"--(\w+): (#[0-9a-f]+)", paper))
+    doubled = {
+        name: code if len(code) > 4 else f"#{code[1:]}{code[1:]}"
+        for name, code in said.items()
+    }
+    assert doubled == LIGHT
 
 
 def test_a_number_that_was_changed_by_hand_is_put_right(tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from matboard.errors import RunError, UnknownName
 from matboard.report import write_report
-from matboard.results import AnalysisResults, read
+from matboard.results import AnalysisResults, TransferResults, read
+from matboard.results.transfer import Origin
 from matboard.studies import analysing
 from matboard.studies.analysing import Wanted, analyse
 from matboard.studies.config import StudyConfig
@@ -63,6 +64,17 @@ def test_every_model_is_seen_under_every_condition(run: Path) -> None:
         assert all(
             (run / file).exists() for facts in model.gradients for file in facts.maps
         )
+
+
+def test_results_say_how_the_prompts_came_to_be(run: Path) -> None:
+    results = read(run)
+    assert isinstance(results, TransferResults)
+    assert results.condition("evp").origin == Origin(
+        variant="evp",
+        sources=("tiny-minigpt4",),
+        task="scenes-recognition/noise",
+        terms={"task_loss": 1.0},
+    )
 
 
 def test_a_model_that_was_seen_is_not_loaded_again(

@@ -427,3 +427,16 @@ def test_a_picture_without_a_border_is_no_prompt(tmp_path, size):
         load_prompt(file)
     with pytest.raises(PromptError, match=r"missing\.png"):
         load_prompt(tmp_path / "missing.png")
+
+
+def test_a_run_folder_names_the_prompts_in_it(tmp_path):
+    for place in ("prompt", "prompts/tvp-s0", "prompts/vp-s0"):
+        border().save_pretrained(tmp_path / "run" / place)
+    run = tmp_path / "run"
+    with pytest.raises(PromptError) as error:
+        load_prompt(run)
+    assert str(error.value) == (
+        f"{run} is a run's folder; give the prompt that lies in it: {run / 'prompt'} (it"
+        f" also holds {run / 'prompts/tvp-s0'}, {run / 'prompts/vp-s0'})."
+    )
+    assert load_prompt(run / "prompt").width == 4

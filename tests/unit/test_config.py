@@ -50,23 +50,29 @@ def test_words_are_laid_over_the_file(small):
             r"key 'evaluate.tasks.0.name' is missing; unknown key 'evaluate.tasks.0.nam'",
         ),
         ("stepps=3", r"unknown key 'stepps', did you mean 'steps'\?"),
-        ("steps=many", r"steps: Input should be a valid integer.*\(came: 'many'\)"),
+        ("steps=many", r"steps: expected a whole number, came 'many'\.$"),
         ("seeds=[1,1]", r"seeds names 1 twice"),
-        ("seeds=[-1]", r"seeds.0: Input should be greater than or equal to 0"),
-        ("seeds=[9223372036854775808]", r"seeds.0: Input should be less than"),
+        ("seeds=[-1]", r"seeds.0: expected at least 0, came -1"),
+        (
+            "seeds=[9223372036854775808]",
+            r"seeds.0: expected less than 2147483648, came 9223",
+        ),
         ("sources=[a, a]", r"sources names 'a' twice"),
         ("evaluate.models=[a, a]", r"evaluate.models names 'a' twice"),
         ("evaluate.tasks=[{name: a}, {name: a}]", r"evaluate.tasks names 'a' twice"),
-        ("evaluate.scorers=[]", r"evaluate.scorers: List should have at least 1 item"),
-        ("lr=.inf", r"lr: Input should be a finite number"),
-        ("lr=.nan", r"lr: Input should be"),
-        ("lr=0", r"lr: Input should be greater than 0"),
-        ("methods.vp.lr=.inf", r"methods.vp.lr: Input should be a finite number"),
-        ("batch_size=-2", r"batch_size: Input should be greater than 0"),
-        ("steps=0", r"steps: Input should be greater than 0"),
+        (
+            "evaluate.scorers=[]",
+            r"evaluate.scorers: expected at least 1 of them, came \[\]",
+        ),
+        ("lr=.inf", r"lr: expected a finite number, came inf"),
+        ("lr=.nan", r"lr: expected "),
+        ("lr=0", r"lr: expected more than 0, came 0"),
+        ("methods.vp.lr=.inf", r"methods.vp.lr: expected a finite number, came inf"),
+        ("batch_size=-2", r"batch_size: expected more than 0, came -2"),
+        ("steps=0", r"steps: expected more than 0, came 0"),
         (
             "grid={prompt.width: []}",
-            r"grid.prompt.width: List should have at least 1 item",
+            r"grid.prompt.width: expected at least 1 of them, came \[\]",
         ),
         ("grid={prompt.widht: [1]}", r"unknown key 'methods.tvp.prompt.widht'"),
         ("steps", r"'steps' is no setting; expected key.sub=value"),
@@ -75,12 +81,71 @@ def test_words_are_laid_over_the_file(small):
             r"'name' holds 'scenes-counting', which has no keys below it",
         ),
         ("steps=[1", r"'steps=\[1' is no setting"),
-        ("prompt.width=[[/]]", r"prompt.width: Input should be a valid integer"),
+        (
+            "prompt.width=[[/]]",
+            r"prompt.width: expected a whole number, came \[\['/'\]\]",
+        ),
     ],
 )
 def test_wrong_words(small, word, sentence):
     with pytest.raises(ConfigError, match=sentence):
         load_config(small, [word], StudyConfig)
+
+
+@pytest.mark.parametrize(
+    ("word", "sentence"),
+    [
+        (
+            "sources=tiny-blip2",
+            "sources: expected a list, such as [tiny-blip2], came 'tiny-blip2'.",
+        ),
+        ("seeds=3", "seeds: expected a list, such as [3], came 3."),
+        (
+            "task=scenes-counting",
+            "task: expected keys and values, came 'scenes-counting'; write {name:"
+            " scenes-counting}.",
+        ),
+        (
+            "evaluate.tasks=[scenes-counting]",
+            "evaluate.tasks.0: expected keys and values, came 'scenes-counting'; write"
+            " {name: scenes-counting}.",
+        ),
+        ("prompt=30", "prompt: expected keys and values, came 30."),
+        ("methods=[vp, tvp]", "methods: expected keys and values, came ['vp', 'tvp']."),
+        ("prompt.width=2.5", "prompt.width: expected a whole number, came 2.5."),
+        ("diversity=often", "diversity: expected true or false, came 'often'."),
+        ("task.name=3", "task.name: expected a word or a text, came 3."),
+        ("title=[a]", "title: expected a word or a text, came ['a']."),
+        (
+            "prompt.layout=bordr",
+            "prompt.layout: expected 'border', 'patch' or 'full' (did you mean"
+            " 'border'?), came 'bordr'.",
+        ),
+    ],
+)
+def test_a_wrong_shape_is_said_in_plain_words(small, word, sentence):
+    with pytest.raises(ConfigError) as error:
+        load_config(small, [word], StudyConfig)
+    assert str(error.value) == f"{small}: {sentence}"
+
+
+def test_each_kind_of_study_names_the_command_of_the_other(tmp_path):
+    path = tmp_path / "stream.yaml"
+    path.write_text(
+        "task: {name: scenes-things}\nbackbone: {model: tiny-vit}\nlearners: {l2p: {}}\n"
+    )
+    with pytest.raises(ConfigError) as error:
+        load_config(path, [], StudyConfig)
+    assert str(error.value) == (
+        f"{path}: with learners and backbone it is a study over a stream of tasks; use"
+        " 'matboard continual' for it."
+    )
+    path.write_text(SMALL)
+    with pytest.raises(ConfigError) as error:
+        load_config(path, [], ContinualConfig)
+    assert str(error.value) == (
+        f"{path}: with sources it is a study of pixel prompts; use 'matboard fit' for it."
+    )
 
 
 def test_everything_wrong_is_said_at_once():
@@ -231,7 +296,7 @@ def test_a_variant_is_validated_as_the_study_says_or_not_at_all():
     [
         ({"patienc": 3}, r"'methods\.vp\.validation\.patienc'.*'.*patience'"),
         ({"share": 1.5}, r"'methods\.vp\.validation\.share' of validation"),
-        ("often", "validation: Input should be a valid dictionary"),
+        ("often", "validation: expected keys and values, came 'often'"),
     ],
 )
 def test_wrong_validation(asked, sentence):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -11,7 +11,7 @@ import pytest
 from matboard.models.capabilities import FrozenModel
 from matboard.prompts.artifact import VisualPrompt
 from matboard.prompts.canvas import Canvas
-from matboard.results.transfer import Contrast, TransferResults
+from matboard.results.transfer import Contrast, Origin, TransferResults
 from matboard.tasks.task import Sample, Task
 from matboard.transfer.conditions import EVERYWHERE, Learned, Where, conditions
 from matboard.transfer.table import Scored, TransferTable
@@ -190,3 +190,28 @@ def test_one_task_is_not_told_twice_and_many_methods_meet_the_first(table):
     assert {one.task for one in found} == {None}
     assert {one.group for one in found} == {"source"}
     assert [one.against for one in found] == [None] * 8 + ["m0"] * 7
+
+
+def test_methods_learned_on_different_models_meet_the_others(table, results):
+    """Each on the models that it was not learned on: the twin is the second source."""
+    taught = {"evp": ("source",), "tvp": ("source", "twin")}
+    shown = []
+    for showing in table.shown:
+        sources = taught.get(showing.name)
+        origin = sources and Origin(variant=showing.name, sources=sources)
+        facts = showing.facts.model_copy(update={"origin": origin})
+        shown.append(replace(showing, facts=facts))
+    found = replace(table, shown=tuple(shown)).results()
+    alone = find(found, "untaught", "evp")
+    joint = find(found, "untaught", "tvp")
+    assert (alone.models, joint.models) == (3, 2)
+    assert alone.difference == find(results, "unseen", "evp").difference
+    gains = []
+    cells = found.by_place("ranking")
+    for model in ("sister", "stranger"):
+        for name in TASKS:
+            names = ("full", "shrunk", "random")
+            best = max(cells[model, name, one].value for one in names)
+            gains.append(cells[model, name, "tvp"].value - best)
+    assert joint.difference.value == pytest.approx(np.mean(gains))
+    assert not any(one.group == "untaught" for one in results.contrasts)

@@ -50,11 +50,13 @@ def test_cifar10_from_its_authors_pickles(tmp_path: Path) -> None:
     assert task.train[0].file == tmp_path / "cifar-10-batches-py/data_batch_1"
     assert task.mirror
     assert (
-        "It has 10 training and 1 test samples, the published set has 50000 and 10000:"
+        "cifar10 has 10 training and 1 test samples, the published set has 50000 and 10000:"
         " figures do not compare with those on the whole set."
     ) in task.notes
     assert any(
-        note.startswith("9 of 10 classes have no test picture: airplane, automobile")
+        note.startswith(
+            "cifar10: 9 of 10 classes have no test picture: airplane, automo"
+        )
         for note in task.notes
     )
 

@@ -30,7 +30,10 @@ def test_the_executor_is_no_part_of_what_a_study_is_made_from():
 @pytest.mark.parametrize(
     ("executor", "sentence"),
     [
-        ("rya", "executor.name: Input should be 'here' or 'ray'"),
+        (
+            "rya",
+            "executor.name: expected 'here' or 'ray' (did you mean 'ray'?), came 'rya'",
+        ),
         ({"gpus": 1}, "gpus are settings of ray; write name: ray beside them"),
         ({"name": "ray", "gpu": 1}, "unknown key 'executor.gpu', did you mean 'gpus'?"),
         ({"name": "ray", "workers": 0}, "executor.workers: "),

@@ -7,10 +7,13 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import resource
 import shutil
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -180,6 +183,61 @@ def test_a_file_that_is_no_checkpoint_is_said_so(
         attempt(files)
 
 
+def damaged(content: bytes, seed: int) -> bytes:
+    """Some bytes changed, a piece cut out or doubled, or another zip in front."""
+    random = Random(seed)
+    where = random.randrange(len(content))
+    piece = content[where : where + random.randrange(1, 400)]
+    kinds = (
+        content[:where] + random.randbytes(len(piece)) + content[where + len(piece) :],
+        content[:where] + content[where + len(piece) :],
+        content[:where] + piece + content[where:],
+        content[where:] + content[:where],
+        content[:200] + random.randbytes(40) + content[240:],
+    )
+    return kinds[seed % len(kinds)]
+
+
+@pytest.mark.parametrize("older", [False, True], ids=["zip", "before zip"])
+def test_damage_anywhere_is_a_sentence_or_harmless(tmp_path: Path, older: bool) -> None:
+    """A file whose damage lies in the numbers is read: nothing else tells them from others."""
+    state = {"a.weight": torch.randn(30, 20), "b": torch.arange(9)}
+    file = tmp_path / "own.pth"
+    torch.save(
+        {"model": state, "epoch": 3}, file, _use_new_zipfile_serialization=not older
+    )
+    whole = file.read_bytes()
+    refused = 0
+    for seed in range(150):
+        file.write_bytes(damaged(whole, seed))
+        try:
+            reading.checkpoint(file)
+        except ModelError as error:
+            refused += 1
+            assert str(file) in str(error)
+    assert refused > 50
+
+
+def test_a_file_that_promises_more_than_it_holds_takes_no_memory(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "own.pth"
+    torch.save({"model": {"a": torch.zeros(1000)}}, file)
+    promised = tmp_path / "promised.pth"
+    with zipfile.ZipFile(file) as old, zipfile.ZipFile(promised, "w") as new:
+        for item in old.infolist():
+            content = old.read(item)
+            if item.filename.endswith("data.pkl"):
+                many = b"J" + (2**31 - 1).to_bytes(4, "little")
+                assert b"M\xe8\x03" in content  # 1000
+                content = content.replace(b"M\xe8\x03", many)
+            new.writestr(item.filename, content)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(ModelError, match=r"promised\.pth cannot be read"):
+        reading.checkpoint(promised)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2**20  # KiB
+
+
 def test_a_truncated_language_model_is_said_so(files: Path) -> None:
     weights = files / "llm" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:5000])
@@ -286,6 +344,7 @@ def test_the_command_makes_a_folder(
         (("vpgtrans", "out", "--checkpoint", "a.pth"), "--language is missing"),
         (("minigpt", "out"), "Unknown family 'minigpt'. Did you mean 'minigpt4'?"),
         (("blip2", "out"), "Salesforce/blip2-flan-t5-xl is a model as it is"),
+        (("visualglm", "out"), "Use it as a black box: matboard select --pictures-out"),
         (
             ("minigpt4", "out", "--checkpoint", "a.pth", "--language", "b"),
             "MiniGPT-4's own file holds its projection only. Give --blip2",

@@ -151,19 +151,19 @@ def test_options_become_what_their_types_say():
         ),
         (
             {"width": 1.5},
-            r"Option 'things\.x\.width' of thing 'x': .* \(came: 1\.5\)\.",
+            r"Option 'things\.x\.width' of thing 'x': expected a whole number, came 1\.5\.",
         ),
         (
             {"share": -1},
-            r"Option 'things\.x\.share' of thing 'x': .*greater than or equal to 0",
+            r"Option 'things\.x\.share' of thing 'x': expected at least 0, came ",
         ),
         (
             {"share": float("inf")},
-            r"Option 'things\.x\.share' of thing 'x': .*finite number",
+            r"Option 'things\.x\.share' of thing 'x': expected a finite number, came ",
         ),
         (
             {"share": float("nan")},
-            r"Option 'things\.x\.share' of thing 'x': .*finite number",
+            r"Option 'things\.x\.share' of thing 'x': expected a finite number, came ",
         ),
     ],
 )

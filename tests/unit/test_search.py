@@ -283,7 +283,7 @@ def test_without_validation_the_last_prompt_counts(asked):
         ),
         (
             {"search": {"lr": {"low": -1, "high": 2}}},
-            "lr: Input should be greater than 0",
+            "lr: expected more than 0, came -1",
         ),
         ({"search": {"lr": {"low": 2, "high": 1}}}, "low is 2, which is not below"),
         ({"search": {"lr": {"low": 0, "high": 1, "log": True}}}, "a low above 0"),

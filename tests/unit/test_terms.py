@@ -230,8 +230,8 @@ def test_without_the_task_loss_it_stays_without_when_it_is_read_again():
         (
             {"semantic_enrichment": {"weight": 1, "form": "cosine"}},
             ConfigError,
-            r"Option 'objective\.semantic_enrichment\.form' .*'exponential' or 'scaled_cosine'"
-            r" \(came: 'cosine'\)",
+            r"Option 'objective\.semantic_enrichment\.form' .*: expected 'exponential' or"
+            r" 'scaled_cosine' \(did you mean 'scaled_cosine'\?\), came 'cosine'",
         ),
         (
             {"semantic_enrichment": {"form": "exponential"}},

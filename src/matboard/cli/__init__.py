@@ -22,6 +22,7 @@ from matboard.cli.demo import demo
 from matboard.cli.evaluate import evaluate
 from matboard.cli.fit import fit
 from matboard.cli.listing import list_names
+from matboard.cli.predictions import predictions
 from matboard.cli.report import report
 from matboard.cli.search import search
 from matboard.cli.select import select
@@ -65,6 +66,7 @@ for command in (
     analyse,
     work,
     report,
+    predictions,
     convert,
 ):
     app.command()(command)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
@@ -13,6 +15,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from matboard.errors import ConfigError, RunError
 from matboard.extras import require
 
 if TYPE_CHECKING:
@@ -59,6 +62,21 @@ Store = Annotated[
     ),
 ]
 
+Csv = Annotated[
+    bool,
+    typer.Option(
+        "--csv",
+        help="Print the table as CSV, nothing rounded, and nothing else on stdout.",
+    ),
+]
+Json = Annotated[
+    bool,
+    typer.Option(
+        "--json",
+        help="Print the table as JSON, a list of rows, and nothing else on stdout.",
+    ),
+]
+
 out = Console()
 err = Console(stderr=True)
 PROMPT = (
@@ -100,6 +118,34 @@ def settings_and_folder(
     return settings, folder
 
 
+def one_form(csv: bool, json: bool) -> None:
+    """Refuse both forms at once, before anything is done. Raises ConfigError."""
+    if csv and json:
+        raise ConfigError("--csv and --json were both given; a table has one form.")
+
+
+def print_rows(folder: Path, *, json: bool) -> None:
+    """A finished run's table for other programs, alone on stdout. Raises RunError where the run
+    has none.
+    """
+    from matboard import report
+    from matboard.results import StreamResults, TransferResults, read
+
+    results = read(folder)
+    if isinstance(results, StreamResults):
+        rows = report.continual_table_rows(results)
+        text = report.continual_table_csv(results)
+    elif isinstance(results, TransferResults):
+        rows = report.transfer_table_rows(results)
+        text = report.transfer_table_csv(results)
+    else:
+        raise RunError(
+            f"{folder} holds a {results.kind}, which has no table; expected the run folder of fit,"
+            " evaluate, continual or demo."
+        )
+    typer.echo(report.rows_json(rows) if json else text, nl=False)
+
+
 def show_where(folder: Path) -> None:
     """Where a finished run's results lie and how to look at them."""
     say(f"results: {folder / 'results.json'}\nsee them: matboard report {folder}")
@@ -112,9 +158,7 @@ def drive(
     """Run a study to its end and show where it stands. Ctrl-C saves, says how to go on, and
     exits with 130.
     """
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()  # its bars for loading weights would tear ours
+    quiet_transformers()
     _keep_freed_memory()
     try:
         _bars(events) if err.is_terminal else _lines(events)
@@ -125,6 +169,30 @@ def drive(
         close = getattr(events, "close", None)
         if close is not None:
             close()
+
+
+def quiet_transformers() -> None:
+    """Keep from users what transformers tells developers: bars for loading weights, which would
+    tear ours, and what is deprecated. Its other warnings stay: missing weights are among them.
+    """
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.disable_progress_bar()
+    transformers_logging.get_logger()  # makes the handler
+    for handler in logging.getLogger("transformers").handlers:
+        if not any(isinstance(kept, _NotDeprecated) for kept in handler.filters):
+            handler.addFilter(_NotDeprecated())
+    for kind in (FutureWarning, DeprecationWarning):
+        warnings.filterwarnings("ignore", category=kind)
+
+
+class _NotDeprecated(logging.Filter):
+    """Passes what is not about something deprecated."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """See `logging.Filter.filter`."""
+        said = record.getMessage().lower()
+        return "deprecat" not in said and "will be removed in" not in said
 
 
 def _keep_freed_memory() -> None:

@@ -6,18 +6,27 @@ from pathlib import Path
 
 from matboard.cli.console import (
     Config,
+    Csv,
+    Json,
     RunFolder,
     Store,
     Words,
     drive,
+    one_form,
     out,
+    print_rows,
     settings_and_folder,
     show_where,
 )
 
 
 def continual(
-    config: Config, words: Words = None, run: RunFolder = None, store: Store = None
+    config: Config,
+    words: Words = None,
+    run: RunFolder = None,
+    store: Store = None,
+    csv: Csv = False,
+    json: Json = False,
 ) -> None:
     """Teach learners one task after the other and compare what they keep: accuracy, forgetting,
     which prompt serves which class.
@@ -29,18 +38,22 @@ def continual(
     """
     from matboard.studies.config import ContinualConfig
 
+    one_form(csv, json)
     settings, folder = settings_and_folder(config, words, run, ContinualConfig)
     from matboard.studies.streams import continual as study
 
     drive(study(settings, folder, store=store))
-    show_results(folder)
+    show_results(folder, csv=csv, json=json)
 
 
-def show_results(folder: Path) -> None:
-    """The table of a finished run."""
+def show_results(folder: Path, *, csv: bool = False, json: bool = False) -> None:
+    """The table of a finished run, or its rows alone."""
     from matboard.report import continual_table_text
     from matboard.results import StreamResults, read
 
+    if csv or json:
+        print_rows(folder, json=json)
+        return
     results = read(folder)
     if isinstance(results, StreamResults):
         out.print(continual_table_text(results))

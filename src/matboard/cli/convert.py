@@ -90,8 +90,9 @@ def _refuse(family: str) -> None:
         )
     if family == "visualglm":
         raise ModelError(
-            "VisualGLM-6B cannot be converted yet: its language model, ChatGLM-6B, counts positions"
-            " in two dimensions, reads the prompt in both directions and has a tokenizer of its"
-            " own (ice_text.model); transformers has no such class. tiny-visualglm is the same"
-            " arrangement around a newer GLM."
+            "VisualGLM-6B cannot be converted: its language model, ChatGLM-6B, counts positions in"
+            " two dimensions, reads the prompt in both directions and has a tokenizer of its own"
+            " (ice_text.model); transformers has no such class. Use it as a black box: matboard"
+            " select --pictures-out, its own code, matboard select --predictions"
+            " (docs/published_models.md)."
         )

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from matboard.cli.console import PROMPT, drive
+from matboard.cli.console import PROMPT, Csv, Json, drive, one_form
 from matboard.cli.fit import show_results
 
 
@@ -69,6 +69,8 @@ def evaluate(
     batch_size: Annotated[
         int, typer.Option(min=1, help="Pictures that a model gets at once.")
     ] = 32,
+    csv: Csv = False,
+    json: Json = False,
 ) -> None:
     """Judge a prompt on models and tasks, beside the baselines that tell whether it helps: no
     prompt, a black border, a random one.
@@ -76,6 +78,7 @@ def evaluate(
     Example: [bold]matboard evaluate runs/demo/prompt --models tiny-blip2 --tasks scenes-counting
     --out runs/judged[/bold]
     """
+    one_form(csv, json)
     from matboard.studies.evaluate import evaluate as judge
 
     drive(
@@ -90,7 +93,7 @@ def evaluate(
             batch_size=batch_size,
         )
     )
-    show_results(run)
+    show_results(run, csv=csv, json=json)
 
 
 def _split(words: str) -> list[str]:

@@ -6,11 +6,15 @@ from pathlib import Path
 
 from matboard.cli.console import (
     Config,
+    Csv,
+    Json,
     RunFolder,
     Store,
     Words,
     drive,
+    one_form,
     out,
+    print_rows,
     say,
     settings_and_folder,
     show_where,
@@ -18,7 +22,12 @@ from matboard.cli.console import (
 
 
 def fit(
-    config: Config, words: Words = None, run: RunFolder = None, store: Store = None
+    config: Config,
+    words: Words = None,
+    run: RunFolder = None,
+    store: Store = None,
+    csv: Csv = False,
+    json: Json = False,
 ) -> None:
     """Learn prompts on one or several models, judge them on these and others, write a run folder.
 
@@ -28,16 +37,17 @@ def fit(
     """
     from matboard.studies.config import StudyConfig
 
+    one_form(csv, json)
     settings, folder = settings_and_folder(config, words, run, StudyConfig)
     from matboard.studies.prompts import study
 
     drive(study(settings, folder, store=store))
-    show_results(folder)
+    show_results(folder, csv=csv, json=json)
 
 
-def show_results(folder: Path) -> None:
-    """How each fit ended and the transfer table of a finished run; nothing where another process
-    is to finish it.
+def show_results(folder: Path, *, csv: bool = False, json: bool = False) -> None:
+    """How each fit ended and the transfer table of a finished run, or its rows alone; nothing where
+    another process is to finish it.
     """
     from matboard.report import transfer_table_text
     from matboard.report.run_folder import read_folder
@@ -45,6 +55,9 @@ def show_results(folder: Path) -> None:
     from matboard.runs import Run
 
     if not Run(folder).finished:
+        return
+    if csv or json:
+        print_rows(folder, json=json)
         return
     results = read(folder)
     if isinstance(results, TransferResults):

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from matboard.cli.console import say
+from matboard.cli.console import Csv, Json, one_form, print_rows, say
 
 
 def report(
@@ -27,8 +27,16 @@ def report(
             show_default=False,
         ),
     ] = None,
+    csv: Csv = False,
+    json: Json = False,
 ) -> None:
-    """Write one self-contained HTML page about a run, finished or not."""
+    """Write one self-contained HTML page about a run, finished or not; with --csv or --json print
+    a finished run's table instead.
+    """
+    one_form(csv, json)
+    if csv or json:
+        print_rows(run, json=json)
+        return
     from matboard.report import write_report
 
     say(f"report: {write_report(run, page)}")

@@ -8,7 +8,8 @@ import typer
 from rich.console import Console
 
 from matboard import settings
-from matboard.cli.console import err, out
+from matboard.cli.console import err, out, quiet_transformers
+from matboard.extras import require
 
 zoo = typer.Typer(
     no_args_is_help=True,
@@ -51,6 +52,8 @@ def build(
     """
     from matboard.zoo import build_mini
 
+    require("torch")
+    quiet_transformers()
     for path in build_mini(names, None, lambda line: _say(err, line)):
         _say(out, str(path))
 

@@ -98,6 +98,7 @@ def _finish(folder: Path) -> None:
 
 def read(folder: Path) -> tuple[dict[str, Any], NDArray[np.floating]]:
     """Description and pixels, each checked for itself. Raises PromptError."""
+    _refuse_run(folder)
     description = _read_config(_newest(folder, CONFIG))
     content = _read_bytes(_newest(folder, TENSOR), MOST_BYTES)
     if description.pop("tensor_sha256", None) not in (
@@ -120,6 +121,21 @@ def read(folder: Path) -> tuple[dict[str, Any], NDArray[np.floating]]:
             f"{folder / TENSOR} holds values of type {values.dtype}; expected float32."
         )
     return description, values
+
+
+def _refuse_run(folder: Path) -> None:
+    """A run's folder holds prompts and is none. Raises PromptError, which names them."""
+    if _newest(folder, CONFIG).exists() or not folder.is_dir():
+        return
+    within = [folder / "prompt", *sorted((folder / "prompts").glob("*"))]
+    found = [str(place) for place in within if _newest(place, CONFIG).exists()]
+    if found:
+        others = f" (it also holds {', '.join(found[1:4])})" if found[1:] else ""
+        more = ", …" if found[4:] else ""
+        others = others.removesuffix(")") + f"{more})" if others else ""
+        raise PromptError(
+            f"{folder} is a run's folder; give the prompt that lies in it: {found[0]}{others}."
+        )
 
 
 def _read_config(file: Path) -> dict[str, Any]:

@@ -18,7 +18,27 @@ TOP = 8
 RIGHT = 10
 """Margins in CSS pixels."""
 METHOD_COLOURS = ("m0", "m1", "m2", "m3", "m4", "m5")
-VARIABLES = ("ink", "muted", "line", "surface", *METHOD_COLOURS)
+VARIABLES = ("ink", "muted", "line", "surface", "better", "worse", *METHOD_COLOURS)
+LIGHT = {
+    "page": "#faf9f6",
+    "surface": "#ffffff",
+    "ink": "#1d1d1f",
+    "muted": "#63636b",
+    "line": "#e2e0da",
+    "better": "#3d8fd1",
+    "worse": "#e58a2b",
+    "m0": "#0f766e",
+    "m1": "#b5417a",
+    "m2": "#4338a8",
+    "m3": "#7a6a12",
+    "m4": "#5f6b7a",
+    "m5": "#8a3b12",
+}
+"""The colours of style.css on paper, for figures outside of a page; a test compares them."""
+HEADROOM = 40
+"""Above a figure outside of a page, for its title and legend."""
+LETTER = 6.4
+"""Width of a letter of 12 pixels, about."""
 
 
 @dataclass(frozen=True)
@@ -102,3 +122,34 @@ def to_svg(axes: Axes, words: str) -> str:
     return svg.replace(
         "<svg", f'<svg role="img" aria-label="{html.escape(words, quote=True)}"', 1
     )
+
+
+def standalone(drawing: Drawing) -> str:
+    """A figure as a file of its own: light colours on paper, its title and legend above it."""
+    _, _, width, height = _view_box(drawing.svg)
+    above = [_text(0, -HEADROOM + 14, drawing.title, "ink", weight="600")]
+    x = 0.0
+    for label, colour in drawing.legend.items():
+        name = METHOD_COLOURS[colour % len(METHOD_COLOURS)]
+        above.append(f'<circle cx="{x + 4:g}" cy="-10" r="4" fill="var(--{name})"/>')
+        above.append(_text(x + 12, -6, label, "ink"))
+        x += 26 + LETTER * len(label)
+    box = f'viewBox="0 {-HEADROOM} {max(width, x):g} {height + HEADROOM:g}"'
+    svg = re.sub(r'viewBox="[^"]*"', box, drawing.svg, count=1)
+    start = svg.index(">") + 1
+    svg = svg[:start] + "".join(above) + svg[start:]
+    paper = f'style="background: {LIGHT["page"]}; font-family: sans-serif"'
+    svg = svg.replace("<svg", f'<svg {paper} width="{max(width, x):g}"', 1)
+    return re.sub(r"var\(--(\w+)\)", lambda found: LIGHT[found[1]], svg) + "\n"
+
+
+def _view_box(svg: str) -> tuple[float, float, float, float]:
+    found = re.search(r'viewBox="([^"]*)"', svg)
+    assert found is not None
+    left, top, width, height = map(float, found[1].split())
+    return left, top, width, height
+
+
+def _text(x: float, y: float, words: str, colour: str, weight: str = "400") -> str:
+    style_of = f'font-size="12" font-weight="{weight}" fill="var(--{colour})"'
+    return f'<text x="{x:g}" y="{y:g}" {style_of}>{html.escape(words)}</text>'

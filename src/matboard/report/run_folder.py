@@ -70,15 +70,23 @@ class RunFolder:
         """The fits that belong to it."""
         return self.plan.fits if self.plan else ()
 
-    @cached_property
+    @property
     def title(self) -> str:
         """The title that the configuration gives, else the folder's name."""
+        return str(self._asked.get("title") or self.folder.resolve().name)
+
+    @property
+    def rule(self) -> str:
+        """What was to count as which outcome, written before the run; empty where nothing was."""
+        return str(self._asked.get("rule") or "")
+
+    @cached_property
+    def _asked(self) -> dict[str, Any]:
         try:
             asked = yaml.safe_load(self.config or "")
         except yaml.YAMLError:
-            asked = None
-        title = asked.get("title") if isinstance(asked, dict) else None
-        return str(title or self.folder.resolve().name)
+            return {}
+        return asked if isinstance(asked, dict) else {}
 
     @property
     def command(self) -> str:

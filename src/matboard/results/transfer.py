@@ -17,8 +17,9 @@ from matboard.results.shown import Example, PromptFacts
 
 Baseline: TypeAlias = Literal["full", "shrunk", "random", "flat"]
 Group: TypeAlias = Literal["source", "same", "other", "unknown"]
-Pooled: TypeAlias = Group | Literal["unseen"]
+Pooled: TypeAlias = Group | Literal["unseen", "untaught"]
 Scorer: TypeAlias = Literal["ranking", "generation"]
+Setting: TypeAlias = bool | int | float | str | tuple[str, ...] | None
 Precision: TypeAlias = Literal["float32", "bfloat16", "mixed"]
 
 GROUPS: tuple[Group, ...] = ("source", "same", "other", "unknown")
@@ -56,10 +57,25 @@ class Skipped(Part):
     reason: str
 
 
+class Corruption(Part):
+    """What a task's test pictures were spoilt by.
+
+    Attributes:
+        kind: such as ``gaussian_noise``.
+        severity: 1 to 5.
+        clean: name of the task without it.
+    """
+
+    kind: str
+    severity: int
+    clean: str
+
+
 class TaskFacts(Part):
     """One task.
 
     Attributes:
+        corruption: of its pictures; None where they are as the data set has them.
         metric: what its samples are scored with, in [0, 1].
         n: test samples.
         chance: what guessing scores.
@@ -75,6 +91,25 @@ class TaskFacts(Part):
     held_out: float | None = None
     fingerprint: str = ""
     skipped: tuple[Skipped, ...] = ()
+    corruption: Corruption | None = None
+
+
+class Origin(Part):
+    """How the prompts of a condition came to be: what a study varied.
+
+    Attributes:
+        variant: its name in the configuration, without what a grid adds.
+        swept: key of the grid → its value for this condition.
+        sources: the models that it was learned on; several make an ensemble.
+        task: what it was learned on; None where each judged task has prompts of its own.
+        terms: term of the objective → its weight, of those with any.
+    """
+
+    variant: str
+    swept: dict[str, Setting] = Field(default={})
+    sources: tuple[str, ...] = ()
+    task: str | None = None
+    terms: dict[str, float] = Field(default={})
 
 
 class Condition(Part):
@@ -91,6 +126,7 @@ class Condition(Part):
             picture. Conditions of one geometry bear the same words.
         seeds: one for each prompt; empty where there is nothing random.
         compared_with: names of the conditions it is paired with.
+        origin: of a learned prompt, where a study knows it.
     """
 
     name: str
@@ -101,6 +137,7 @@ class Condition(Part):
     geometry: str | None = None
     seeds: tuple[int, ...] = ()
     compared_with: tuple[str, ...] = ()
+    origin: Origin | None = None
 
     @model_validator(mode="after")
     def _role_fits(self) -> Condition:
@@ -125,6 +162,8 @@ class Cell(Part):
             wrong; None where there are none.
         also: what the task's other metrics are, in [0, 1]; means over seeds.
         failed: the sentence that says why there is no value.
+        kept: which files of the store's ``scores`` hold what the model said, one a seed; see
+            ``matboard predictions``.
     """
 
     model: str
@@ -142,6 +181,7 @@ class Cell(Part):
     unanswered: Number = None
     also: dict[str, Number] = Field(default={})
     failed: str | None = None
+    kept: tuple[str, ...] = ()
 
     @property
     def too_few(self) -> bool:
@@ -156,7 +196,8 @@ class Contrast(Part):
     samples and other seeds, not of other models.
 
     Attributes:
-        group: of which models; unseen are all but sources.
+        group: of which models; unseen are all but sources, untaught those that the method itself
+            was not learned on, where several were learned on different models.
         task: None over all tasks, each in its own metric.
         method: the condition that gains, a method or a bound.
         against: another method; None for each model's best baseline on each task, see

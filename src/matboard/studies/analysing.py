@@ -7,7 +7,7 @@ on where it was stopped, and a model added later is all that is new.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -18,18 +18,16 @@ from PIL.Image import Image
 from matboard.errors import ConfigError, RunError, UnknownName
 from matboard.extras import require
 from matboard.prompts.artifact import load_prompt
-from matboard.results import AnalysisResults, TransferResults, read
+from matboard.results import AnalysisResults, TransferResults
 from matboard.results.analysis import DrawnPicture, View
 from matboard.results.shown import PromptFacts
 from matboard.results.transfer import Precision
-from matboard.runs import Run, address, replace_atomically, write_atomically
-from matboard.studies.config import EvaluateConfig, ModelConfig, StudyConfig
+from matboard.runs import address, replace_atomically, write_atomically
 from matboard.studies.engine import Executor, Together
+from matboard.studies.finished import Finished
 from matboard.studies.inside import Inside, Subject, picture_of
-from matboard.studies.loading import Models, load_distinct
-from matboard.studies.planning import judged_configs
+from matboard.studies.loading import Models
 from matboard.studies.progress import Progress
-from matboard.studies.reading import parse
 from matboard.tasks.task import Sample, Task
 from matboard.transfer.conditions import (
     EVERYWHERE,
@@ -143,26 +141,9 @@ class _Study:
 
     @classmethod
     def read(cls, folder: Path) -> _Study:
-        results = read(folder)
-        if not isinstance(results, TransferResults):
-            raise RunError(
-                f"{folder} holds no study of pixel prompts (it holds a {results.kind}); give the"
-                " run folder of fit, evaluate or demo."
-            )
-        asked = Run(folder).config()
-        if "sources" in asked:
-            config = parse(StudyConfig, asked, str(folder))
-            evaluating = config.evaluate
-            tasks = judged_configs(config)
-            models: Mapping[str, ModelConfig] = config.models
-            precision = evaluating.precision or config.precision
-        else:
-            under = asked.get("evaluate", {})
-            evaluating = parse(EvaluateConfig, under, str(folder), under="evaluate")
-            tasks = evaluating.tasks
-            models = {}
-            precision = evaluating.precision or "float32"
-        return cls(folder, results, load_distinct(tasks), Models(models), precision)
+        found = Finished.read(folder)
+        models = Models(found.models)
+        return cls(folder, found.results, found.judged, models, found.precision)
 
     def task(self, wanted: Wanted) -> Task:
         """The task whose test pictures are looked at."""

@@ -45,6 +45,17 @@ def _with_first_task(raw: Any) -> Any:
     return {**raw, "task": {"name": tasks[0], **task}}
 
 
+def _refuse_other_kind(raw: Any, own: str, others: Sequence[str], kind: str) -> None:
+    """A configuration that lacks the key ``own`` of its kind, and has keys of the other kind, was
+    given to the wrong command. Raises ValueError.
+    """
+    if not isinstance(raw, dict) or own in raw:
+        return
+    strange = [key for key in others if key in raw]
+    if strange:
+        raise ValueError(f"with {' and '.join(strange)} it is {kind} for it")
+
+
 def _refuse_repeats(key: str, values: list[Any]) -> None:
     for place, value in enumerate(values):
         if value in values[:place]:
@@ -208,6 +219,8 @@ class StudyConfig(Learning, Executed):
     """A whole study. See ``experiments/`` for examples.
 
     Attributes:
+        rule: what will count as which outcome, in a sentence written before the study is begun; its
+            report repeats it beside the verdict. A run cannot be taken up under another rule.
         models: name → what that model is loaded with, for sources and targets alike.
         methods: a name for the table → what this variant has of its own: any key of `Learning`,
             nested or dotted (``prompt.width``), and ``method`` where the name is not a method's.
@@ -219,6 +232,7 @@ class StudyConfig(Learning, Executed):
     """
 
     title: str = ""
+    rule: str | None = None
     methods: dict[str, dict[str, Any]] = Field(default={"tvp": {}}, min_length=1)
     grid: Grid = {}
     tasks: list[str] = []
@@ -231,6 +245,8 @@ class StudyConfig(Learning, Executed):
     @model_validator(mode="before")
     @classmethod
     def _bare_names(cls, raw: Any) -> Any:
+        stream = "a study over a stream of tasks; use 'matboard continual'"
+        _refuse_other_kind(raw, "sources", ("learners", "backbone", "stream"), stream)
         return _with_first_task(_with_bare_names(raw, "methods"))
 
     @model_validator(mode="after")
@@ -298,6 +314,8 @@ class ContinualConfig(_Strict, Executed):
     @model_validator(mode="before")
     @classmethod
     def _bare_names(cls, raw: Any) -> Any:
+        prompts = "a study of pixel prompts; use 'matboard fit'"
+        _refuse_other_kind(raw, "learners", ("sources", "methods"), prompts)
         return _with_bare_names(raw, "learners")
 
     @model_validator(mode="after")

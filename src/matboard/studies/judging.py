@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import time
 import zipfile
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import numpy as np
 from matboard.models.capabilities import FrozenModel
 from matboard.prompts.record import Score
 from matboard.results.shown import PromptFacts
-from matboard.results.transfer import Precision, Scorer, TransferResults
+from matboard.results.transfer import Cell, Precision, Scorer, TransferResults
 from matboard.runs import Run, replace_atomically
 from matboard.studies.config import EvaluateConfig
 from matboard.studies.engine import Executor, Unit, alone, already_made
@@ -68,6 +68,7 @@ class Judging:
         total = sum(self._pieces(model, shown) for model in self.models)
         done = 0
         settings = []
+        kept: dict[tuple[str, str, str, str], list[str]] = {}
         yield Progress("judge", 0, total)
         for model in load:
             asked = units(table, model, self.config.scorers, self.precision)
@@ -84,11 +85,14 @@ class Judging:
                 unit = piece.unit
                 scored = judge(unit, scores, self.config.batch_size)
                 table.add(model, unit.task, unit.showing, unit.scorer, scored)
+                name = table.task_name(unit.task)
+                place = model.name, name, unit.showing.name, unit.scorer
+                kept.setdefault(place, []).append(piece.address)
             done = before + len(pieces)
             yield Progress("judge", done, total, model.name)
         with alone(self.run):
             if not already_made(self.run, self.made_from):
-                self._write(table, settings, started)
+                self._write(table, settings, kept, started)
         yield Progress("write", 1, 1)
 
     def _pieces(self, model: str, shown: Sequence[Showing]) -> int:
@@ -99,7 +103,11 @@ class Judging:
         return prompts * len(self.config.scorers)
 
     def _write(
-        self, table: TransferTable, settings: Sequence[str], started: float
+        self,
+        table: TransferTable,
+        settings: Sequence[str],
+        kept: Mapping[tuple[str, str, str, str], Sequence[str]],
+        started: float,
     ) -> None:
         """The prompts with their scores, then the results, which say that all is there."""
         for facts in self.prompts:
@@ -123,15 +131,22 @@ class Judging:
         said: TransferResults = results.model_copy(
             update={
                 "title": self.title,
+                "cells": tuple(_where(cell, kept) for cell in results.cells),
                 "prompts": tuple(self.prompts),
                 "examples": tuple(examples(self.run, table, self.config.examples)),
-                "notes": tuple(notes),
+                "notes": tuple(dict.fromkeys(notes)),
                 "made_from": self.made_from,
                 "precision": self.precision,
                 "seconds": round(time.perf_counter() - started, 1),
             }
         )
         self.run.write_results(said.as_json())
+
+
+def _where(cell: Cell, kept: Mapping[tuple[str, str, str, str], Sequence[str]]) -> Cell:
+    """A cell that says where its scores are kept."""
+    place = cell.model, cell.task, cell.condition, cell.scorer
+    return cell.model_copy(update={"kept": tuple(kept.get(place, ()))})
 
 
 def _precision_notes(precision: Precision) -> list[str]:

@@ -12,11 +12,13 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from matboard.errors import ConfigError
 from matboard.prompts.artifact import VisualPrompt
 from matboard.results import StepRow
 from matboard.results.shown import PromptFacts
+from matboard.results.transfer import Origin, Setting
 from matboard.runs import Run
 from matboard.studies.config import StudyConfig
 from matboard.studies.engine import (
@@ -143,7 +145,8 @@ def _columns(plan: Plan) -> list[Learned]:
         columns[variant.name] = _learned(fits, _label(fits[0]))
     if plan.itself and plan.on_itself:
         label = f"{columns[plan.itself].label} learned on itself"
-        columns[ITSELF] = replace(_learned(plan.on_itself, label), bound=True)
+        own = _learned(plan.on_itself, label)
+        columns[ITSELF] = replace(own, bound=True, origin=None)
     return list(columns.values())
 
 
@@ -158,15 +161,46 @@ def _learned(fits: Sequence[PixelFit], label: str) -> Learned:
         label=label,
         method=fits[0].variant.settings.method,
         seeds=tuple(dict.fromkeys(fit.seed for fit in fits)),
+        origin=_origin(fits[0]),
     )
 
 
+def _origin(fit: PixelFit) -> Origin:
+    variant = fit.variant
+    weighed = terms.objective(fit.recipe.objective).terms
+    return Origin(
+        variant=variant.base or variant.name,
+        swept={key: _plain(value) for key, value in variant.swept.items()},
+        sources=tuple(variant.settings.sources),
+        task=None if variant.where.task else variant.settings.task.name,
+        terms={term.name: term.weight for term in weighed},
+    )
+
+
+def _plain(value: Any) -> Setting:
+    """A value of a grid, as results hold it."""
+    if isinstance(value, list):
+        return tuple(map(str, value))
+    if isinstance(value, bool | int | float | str | None):
+        return value
+    return str(value)
+
+
 def _label(fit: PixelFit) -> str:
-    """The variant's name, in capitals where it is a method's; and what it lacks of its method."""
-    name = fit.variant.name
-    shown = name.upper() if name == fit.variant.settings.method else name
+    """The variant's name, in capitals where it is a method's, and what a grid set; and what it
+    lacks of its method.
+    """
+    variant = fit.variant
+    name = variant.base or variant.name
+    shown = name.upper() if name == variant.settings.method else name
+    swept = [f"{key} {_words(value)}" for key, value in variant.swept.items()]
+    shown = ", ".join([shown, *swept])
     without = [TERMS.load(term).title for term in fit.left_out]
     return f"{shown} without {', '.join(without)}" if without else shown
+
+
+def _words(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _place(fit: PixelFit) -> str:

@@ -14,6 +14,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from matboard.errors import ConfigError
+from matboard.wording import brief, wrong
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -23,8 +24,6 @@ MOST_VALUES = 10_000
 """Values that a configuration may hold once its aliases are written out; a guess."""
 DEEPEST = 40
 """Levels of nesting; a guess."""
-SHOWN = 80
-"""Characters of a wrong value that an error repeats."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -108,7 +107,7 @@ def laid_over(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, 
             continue
         if before is not None and not isinstance(before, Mapping):
             raise ConfigError(
-                f"{key!r}: {first!r} holds {_short(before)}, which has no keys."
+                f"{key!r}: {first!r} holds {brief(before)}, which has no keys."
             )
         below = {rest: value} if dot else value
         merged[first] = laid_over(before or {}, below)
@@ -142,7 +141,7 @@ def _parsed(text: str, origin: str) -> Any:
         content = yaml.load(text, Loader=_Loader)
         _bounded(content, origin)
     except (yaml.YAMLError, RecursionError, ValueError, OverflowError) as error:
-        raise ConfigError(f"{origin} is not valid YAML: {_short(error)}.") from error
+        raise ConfigError(f"{origin} is not valid YAML: {brief(error)}.") from error
     return content
 
 
@@ -178,13 +177,13 @@ def _lay(raw: dict[str, Any], word: str) -> None:
         place = place[parent]
         if not isinstance(place, dict):
             raise ConfigError(
-                f"{word!r}: {parent!r} holds {_short(place)}, which has no keys below it."
+                f"{word!r}: {parent!r} holds {brief(place)}, which has no keys below it."
             )
     try:
         place[last] = _parsed(value, repr(word))
     except ConfigError:
         raise ConfigError(
-            f"{word!r} is no setting: {_short(value)} is not valid YAML."
+            f"{word!r} is no setting: {brief(value)} is not valid YAML."
         ) from None
 
 
@@ -208,11 +207,27 @@ def _explain(model: type[BaseModel], error: dict[str, Any], under: str) -> str:
         return f"key {path!r} is missing"
     if error["type"] == "value_error":
         return f"{path}: {message}" if path else message
-    return f"{path}: {message} (came: {_short(error['input'])})"
+    return f"{path}: {wrong(error)}{_as_keys(model, error)}"
+
+
+def _as_keys(model: type[BaseModel], error: Mapping[str, Any]) -> str:
+    """How a lone value is written where keys and values are expected."""
+    value = error["input"]
+    if error["type"] != "model_type" or not isinstance(value, str):
+        return ""
+    fields = _at(model, error["loc"]).model_fields
+    needed = [name for name, field in fields.items() if field.is_required()]
+    first = (needed or list(fields))[0]
+    return f"; write {{{first}: {brief(value)[1:-1]}}}"
 
 
 def _known(model: type[BaseModel], location: Sequence[int | str]) -> list[str]:
     """Keys that are right at a place of the configuration."""
+    return list(_at(model, location).model_fields)
+
+
+def _at(model: type[BaseModel], location: Sequence[int | str]) -> type[BaseModel]:
+    """The class of the settings at a place of the configuration."""
     for part in location:
         if isinstance(part, int) or part not in model.model_fields:
             continue
@@ -220,16 +235,4 @@ def _known(model: type[BaseModel], location: Sequence[int | str]) -> list[str]:
         candidates = [annotation, *get_args(annotation)]
         below = [kind for kind in candidates if isinstance(kind, type)]
         model = next((kind for kind in below if issubclass(kind, BaseModel)), model)
-    return list(model.model_fields)
-
-
-def _short(value: Any) -> str:
-    try:
-        text = (
-            repr(value)
-            if not isinstance(value, Exception)
-            else " ".join(str(value).split())
-        )
-    except (ValueError, RecursionError):  # a number of thousands of digits
-        return type(value).__name__
-    return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
+    return model

@@ -7,7 +7,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from matboard.continual.build import options_of, resolve, training_options
@@ -41,11 +41,15 @@ class FitVariant:
 
     Attributes:
         where: the only model and the only task that it is learned for.
+        base: its name without what a grid adds.
+        swept: key of the grid → its value.
     """
 
     name: str
     settings: FitConfig
     where: Where = EVERYWHERE
+    base: str = ""
+    swept: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -109,7 +113,7 @@ def fit_variants(config: StudyConfig) -> list[FitVariant]:
                 key=f"{under}.{validation.KEY}",
             )
             settings = parse(FitConfig, raw, "", under=under)
-            variants.append(FitVariant(name, settings))
+            variants.append(FitVariant(name, settings, base=variant, swept=swept))
     return variants
 
 

@@ -23,7 +23,8 @@ def missing_classes(task: Task) -> list[str]:
         if missing := _without(classes, samples):
             few = ", ".join(missing[:NAMED]) + (" …" if len(missing) > NAMED else "")
             found.append(
-                f"{len(missing)} of {len(classes)} classes have no {part} picture: {few}."
+                f"{task.name}: {len(missing)} of {len(classes)} classes have no {part} picture:"
+                f" {few}."
             )
     return found
 
@@ -41,6 +42,6 @@ def size_note(task: Task, sizes: tuple[int, int] | None) -> list[str]:
     if sizes is None or found == sizes:
         return []
     return [
-        f"It has {found[0]} training and {found[1]} test samples, the published set has"
+        f"{task.name} has {found[0]} training and {found[1]} test samples, the published set has"
         f" {sizes[0]} and {sizes[1]}: figures do not compare with those on the whole set."
     ]

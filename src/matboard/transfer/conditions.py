@@ -15,7 +15,7 @@ from PIL.Image import Image
 
 from matboard.errors import ConfigError
 from matboard.prompts.artifact import VisualPrompt
-from matboard.results.transfer import Baseline, Condition
+from matboard.results.transfer import Baseline, Condition, Origin
 
 FULL: Baseline = "full"
 BASELINES: dict[Baseline, str] = {
@@ -49,6 +49,7 @@ class Learned:
         method: name of the registered method; None for prompts of unknown origin.
         seeds: of the prompts, in their order.
         bound: whether each model is shown prompts learned on itself: what transfer cannot exceed.
+        origin: how they came to be, where a study knows it.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Learned:
     method: str | None = None
     seeds: tuple[int, ...] = ()
     bound: bool = False
+    origin: Origin | None = None
 
     @property
     def all(self) -> list[VisualPrompt]:
@@ -209,6 +211,7 @@ def _variant(learned: Learned, baselines: Sequence[Showing]) -> Showing:
         geometry=geometry,
         seeds=learned.seeds,
         compared_with=tuple(b.name for b in baselines if _belongs(b, geometry, level)),
+        origin=learned.origin,
     )
     return Showing(facts, learned.prompts)
 

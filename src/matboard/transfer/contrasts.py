@@ -72,6 +72,18 @@ class _Pool:
             for name, against in pairs:
                 yield from self._contrast(group, models, name, against)
 
+        yield from self._untaught()
+
+    def _untaught(self) -> Iterator[Contrast]:
+        """Where methods were learned on different models: each one's gain on all others."""
+        taught = {method.name: method.origin for method in self.results.methods}
+        known = {name: own.sources for name, own in taught.items() if own is not None}
+        if len(set(known.values())) < 2:
+            return
+        for name, sources in known.items():
+            models = [m.name for m in self.results.models if m.name not in sources]
+            yield from self._contrast("untaught", models, name, None)
+
     def _groups(self) -> dict[Pooled, list[str]]:
         """The models of each group, and of all that are unseen where they are of several groups."""
         found: dict[Pooled, list[str]] = {}

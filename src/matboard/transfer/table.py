@@ -25,6 +25,7 @@ from matboard.results.transfer import (
 from matboard.tasks.task import Task
 from matboard.transfer.conditions import FULL, Showing
 from matboard.transfer.contrasts import contrasts
+from matboard.transfer.corrupted import corruption_of
 
 VERDICTS = ("right", "wrong", "unparsable")
 """Columns of a generation's scores."""
@@ -213,6 +214,7 @@ class TransferTable:
             skipped=tuple(
                 Skipped(id=one.id, reason=one.reason) for one in task.skipped
             ),
+            corruption=corruption_of(task.name),
         )
 
     def _cell(self, place: _Place) -> Cell:

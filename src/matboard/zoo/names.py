@@ -27,9 +27,13 @@ MINI = {
 TINY_GUIDE = "tiny-guide"
 MINI_GUIDE = "mini-guide"
 GUIDES = {
-    TINY_GUIDE: "a guide and dual encoder: CLIP in small, trained on scenes",
-    MINI_GUIDE: "a guide and dual encoder: CLIP ViT-B/16's image tower, a text side fitted to it",
+    TINY_GUIDE: "a dual encoder: CLIP in small, trained on scenes; serves as a guide too",
+    MINI_GUIDE: (
+        "a dual encoder: CLIP ViT-B/16's image tower, a text side fitted to it; serves as a guide"
+        " too"
+    ),
 }
+"""They are judged like other models, and TVP's semantic enrichment is steered by them."""
 MINI_CLASSIFIER = "mini-classifier"
 CLASSIFIERS = {
     MINI_CLASSIFIER: "a classifier: EfficientNet-Lite0 at 112 px, its 1000 classes of ImageNet",

@@ -21,7 +21,7 @@ from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
 from transformers.utils import cached_file
 
 from matboard.errors import ModelError
-from matboard.hub import CLIENT_ERRORS, why
+from matboard.hub import CLIENT_ERRORS, answers, why
 from matboard.models.families import family_of
 from matboard.models.precision import MIXED, keep_eye_exact
 from matboard.models.processors.check import PROBES, probe
@@ -36,6 +36,8 @@ the Hub.
 
 def load_part(auto: Any, what: str, place: str, **options: Any) -> Any:
     """One part of a model by its Auto class. Raises ModelError where it cannot be had."""
+    if not Path(place).exists() and not answers():
+        options["local_files_only"] = True
     try:
         return auto.from_pretrained(place, **options)
     except LOADING_ERRORS as error:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING
 
 from matboard.metrics.accuracy_matrix import FORGETTINGS
+from matboard.report.rows import rows_csv
 from matboard.report.words import MARKS, STYLES, duration, fixed, size
 from matboard.results.parts import Decision, Difference, Interval
 from matboard.results.stream import (
@@ -214,15 +213,19 @@ def _short(value: float) -> str:
 
 
 def continual_table_csv(results: StreamResults) -> str:
-    """One line a learner, with intervals, seeds, every named forgetting and paired differences;
+    """The rows as CSV; see `continual_table_rows`."""
+    return rows_csv(continual_table_rows(results), _heads(results))
+
+
+def continual_table_rows(results: StreamResults) -> list[dict[str, object]]:
+    """One row a learner, with intervals, seeds, every named forgetting and paired differences;
     nothing rounded.
     """
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(_heads(results))
-    for row in arrange(results).rows:
-        writer.writerow(_line(results, row))
-    return out.getvalue()
+    heads = _heads(results)
+    return [
+        dict(zip(heads, _line(results, row), strict=True))
+        for row in arrange(results).rows
+    ]
 
 
 def _heads(results: StreamResults) -> list[str]:
@@ -240,7 +243,7 @@ def _line(results: StreamResults, row: LearnerRow) -> list[object]:
     learner = row.learner
     summary = row.summary
     outcomes = by_seed(results.outcomes, learner.name)
-    seeds = " ".join(str(outcome.accuracy) for outcome in outcomes)
+    seeds = [outcome.accuracy for outcome in outcomes]
     line: list[object] = [
         learner.name,
         learner.method,

@@ -1,10 +1,8 @@
-"""The transfer table as CSV."""
+"""The transfer table as rows, and as CSV."""
 
 from __future__ import annotations
 
-import csv
-import io
-
+from matboard.report.rows import rows_csv
 from matboard.report.transfer.references import Comparison
 from matboard.results.parts import Difference
 from matboard.results.transfer import Cell, TransferResults
@@ -33,47 +31,56 @@ FIXED = (
 
 
 def transfer_table_csv(results: TransferResults) -> str:
-    """One line a cell, with its interval, seeds and paired differences to every condition that it
+    """The rows as CSV; see `transfer_table_rows`."""
+    others = [f"versus_{other}_{part}" for other in _others(results) for part in PARTS]
+    return rows_csv(transfer_table_rows(results), [*FIXED, *others])
+
+
+def transfer_table_rows(results: TransferResults) -> list[dict[str, object]]:
+    """One row a cell, with its interval, seeds and paired differences to every condition that it
     was compared with; numbers as in ``results.json``, nothing rounded. A task's other metrics
-    stand in one column, as ``accuracy=0.5 yes-rate=0.25``.
+    stand in one column, in CSV as ``accuracy=0.5 yes-rate=0.25``.
     """
-    others = list(dict.fromkeys(name for cell in results.cells for name in cell.versus))
+    others = _others(results)
     comparisons = {scorer: Comparison(results, scorer) for scorer in results.scorers}
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    heads = [f"versus_{other}_{part}" for other in others for part in PARTS]
-    writer.writerow([*FIXED, *heads])
+    rows = []
     for cell in results.cells:
-        line = _facts(results, cell)
-        line.append(comparisons[cell.scorer].best(cell))
+        row = _facts(results, cell)
+        row["best_baseline"] = comparisons[cell.scorer].best(cell)
         for other in others:
             difference = cell.versus.get(other, Difference())
-            line += [difference.value, difference.low, difference.high]
-        writer.writerow(line)
-    return out.getvalue()
+            for part in PARTS:
+                row[f"versus_{other}_{part}"] = getattr(difference, part)
+        rows.append(row)
+    return rows
 
 
-def _facts(results: TransferResults, cell: Cell) -> list[object]:
+def _others(results: TransferResults) -> list[str]:
+    """Every condition that any cell is compared with."""
+    return list(dict.fromkeys(name for cell in results.cells for name in cell.versus))
+
+
+def _facts(results: TransferResults, cell: Cell) -> dict[str, object]:
     condition = results.condition(cell.condition)
     group = next(model.group for model in results.models if model.name == cell.model)
-    return [
-        cell.task,
-        cell.metric,
-        cell.model,
-        group,
-        cell.condition,
-        condition.role,
-        condition.baseline,
-        condition.method,
-        condition.geometry,
-        cell.scorer,
-        cell.n,
-        cell.value,
-        cell.low,
-        cell.high,
-        " ".join(str(value) for value in cell.seeds),
-        cell.unparsable,
-        cell.unanswered,
-        " ".join(f"{name}={value}" for name, value in cell.also.items()),
-        cell.failed,
-    ]
+    return {
+        "task": cell.task,
+        "metric": cell.metric,
+        "model": cell.model,
+        "group": group,
+        "condition": cell.condition,
+        "role": condition.role,
+        "baseline": condition.baseline,
+        "method": condition.method,
+        "geometry": condition.geometry,
+        "scorer": cell.scorer,
+        "n": cell.n,
+        "value": cell.value,
+        "low": cell.low,
+        "high": cell.high,
+        "seeds": list(cell.seeds),
+        "unparsable": cell.unparsable,
+        "unanswered": cell.unanswered,
+        "also": dict(cell.also),
+        "failed": cell.failed,
+    }

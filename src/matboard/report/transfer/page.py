@@ -18,6 +18,7 @@ from matboard.report.transfer.shade import Shade
 from matboard.report.transfer.table import GROUP_TITLES, Table, arrange
 from matboard.report.transfer.tally import ScoreLine, score_card
 from matboard.report.transfer.verdict import verdict
+from matboard.report.transfer.views import study_views
 from matboard.report.words import MARKS, looks_decided
 from matboard.results.transfer import (
     GROUPS,
@@ -53,6 +54,7 @@ def _measured(run: RunFolder, results: TransferResults) -> dict[str, Any]:
         "title": results.title or None,
         "results": results,
         "verdict": verdict(results),
+        "views": study_views(results),
         "pooled": pooled_tables(results),
         "marked": marked,
         "unparsable": unparsable,
@@ -105,7 +107,11 @@ class TableView:
 def table_view(results: TransferResults, scorer: Scorer) -> TableView:
     """Arrange and draw what one scorer measured."""
     comparison = Comparison(results, scorer)
-    drawn = [(task, draw_differences(comparison, task.name)) for task in results.tasks]
+    plain = [task for task in results.tasks if task.corruption is None]
+    drawn = [  # corrupted ones have a panel of their own: there may be 75
+        (task, draw_differences(comparison, task.name))
+        for task in plain or results.tasks[:1]
+    ]
     return TableView(
         arrange(results, scorer),
         comparison,

@@ -23,6 +23,7 @@ POOLED_TITLES: dict[Pooled, str] = {
     "other": "with another encoder",
     "unknown": "with an encoder that is not known",
     "unseen": "all unseen",
+    "untaught": "that it was not learned on",
 }
 WHERE: dict[Pooled, str] = {
     "source": "on the source",
@@ -30,6 +31,7 @@ WHERE: dict[Pooled, str] = {
     "other": "on models with another encoder",
     "unknown": "on models whose encoder is not known",
     "unseen": "on all unseen models",
+    "untaught": "on models that it was not learned on",
 }
 DECIDED: dict[Decision, str] = {
     "better": "a decided gain",
@@ -44,6 +46,8 @@ VERBS: dict[Decision, tuple[str, str]] = {
     "undecided": ("is undecided", "are undecided"),
 }
 """For one method and for several."""
+NAMED = 6
+"""Methods that a sentence names; of more it counts (guess)."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +131,7 @@ def _table(
             label = f"{label} − {results.condition(against).label}"
             pairs.append(PooledRow(label, scorer, by_group))
     known = {one.group for one in found}
-    order: tuple[Pooled, ...] = (*GROUPS, "unseen")
+    order: tuple[Pooled, ...] = (*GROUPS, "unseen", "untaught")
     groups = tuple(group for group in order if group in known)
     methods = {method.name for method in results.methods}
     counts = (one.seeds for one in found if one.method in methods)
@@ -184,13 +188,18 @@ def _where(results: TransferResults, group: Pooled) -> str:
 
 
 def _said(labels: Mapping[Decision, Sequence[str]]) -> str:
-    """``VP and TVP gain, EVP is undecided``."""
+    """``VP and TVP gain, EVP is undecided``; of many only how many: ``of 12 prompts 5 gain, 7 are
+    undecided``.
+    """
+    total = sum(map(len, labels.values()))
     parts = []
     for decision, (one, several) in VERBS.items():
         who = labels.get(decision, [])
+        named = join(who) if who and total <= NAMED else str(len(who))
         if who:
-            parts.append(f"{join(who)} {one if len(who) == 1 else several}")
-    return ", ".join(parts)
+            parts.append(f"{named} {one if len(who) == 1 else several}")
+    said = ", ".join(parts)
+    return said if total <= NAMED else f"of {total} prompts {said}"
 
 
 def in_words(results: TransferResults, judged: Sequence[Condition]) -> Iterator[str]:

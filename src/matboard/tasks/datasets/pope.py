@@ -61,7 +61,7 @@ def build(request: Request) -> Task:
         expected = f"pope/coco_pope_{kind}.json, and COCO's pictures in pope/val2014/"
         records = from_hub(request.name, _hub(kind), data, expected)
     facts = Facts("f1", also=("accuracy", "yes-rate"))
-    return built(request, _parted(_captioned(records)), facts)
+    return built(request, _parted(_captioned(records), request.name), facts)
 
 
 def _hub(kind: str) -> HubTable:
@@ -167,7 +167,7 @@ def _captioned(records: Records) -> Records:
     return replace(records, found=captioned)
 
 
-def _parted(records: Records) -> Records:
+def _parted(records: Records, name: str) -> Records:
     """Questions of no stated part: all to be judged by where there are others to learn from, else
     those about the first half of the pictures.
     """
@@ -183,8 +183,8 @@ def _parted(records: Records) -> Records:
         )
     if len(bare) != QUESTIONS:
         notes.append(
-            f"It has {len(bare)} questions, the published set has {QUESTIONS} of each kind: figures"
-            " do not compare with those on the whole set."
+            f"{name} has {len(bare)} questions, the published set has {QUESTIONS} of each kind:"
+            " figures do not compare with those on the whole set."
         )
     found: list[Record] = []
     for record in records.found:

@@ -77,7 +77,7 @@ PAPER: dict[str, PublishedModel] = {
     ),
     "visualglm": PublishedModel(
         "VisualGLM-6B",
-        "not to be had here: see matboard convert visualglm",
+        "as a black box only (docs/published_models.md)",
         ("THUDM/visualglm-6b  float16, 15 GB with its own code",),
         "the VisualGLM-6B model licence",
     ),
