@@ -176,9 +176,14 @@ def test_a_failed_picture_is_told_with_its_reason_and_the_others_are_answered(
         assert error.value.reasons[1].startswith(reason)
         server.script = echo
         again = load(server.name, kept=tmp_path, retries=0)
-        assert again.generate(pictures(3), ["a", "bad", "c"]) == ["a!", "bad!", "c!"]
-        kept_whole = ("filter", "length", "no text", "refusal")
-        assert len(server.asked) == (3 if name in kept_whole else 4)
+        if name in ("filter", "length", "no text", "refusal"):  # a reply is paid once
+            with pytest.raises(Unanswered):
+                again.generate(pictures(3), ["a", "bad", "c"])
+            assert len(server.asked) == 3
+        else:
+            answers = again.generate(pictures(3), ["a", "bad", "c"])
+            assert answers == ["a!", "bad!", "c!"]
+            assert len(server.asked) == 4
 
 
 def test_a_server_that_dies_midway_does_not_make_a_table_of_silence(tmp_path):

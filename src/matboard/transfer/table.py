@@ -171,7 +171,7 @@ class TransferTable:
             yield (
                 f"{place.model} did not answer about {reasons.total()} of {asked} pictures of {of}"
                 f" ({place.condition}, {place.scorer}), which count as wrong; {often} of them:"
-                f" {why}. In another run folder only these are asked about again."
+                f" {why}. In another run folder those without any reply are asked about again."
             )
 
     def task_name(self, task: Task) -> str:
