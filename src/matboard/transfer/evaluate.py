@@ -353,7 +353,9 @@ def _as_far_as_answered(
 def _wrong(sample: Sample, scorer: Scorer, widest: int) -> NDArray[np.float64]:
     """The scores of a wrong answer."""
     if scorer == "generation":
-        return np.eye(len(VERDICTS))[VERDICTS.index("wrong")]
+        row = np.zeros(len(VERDICTS))
+        row[VERDICTS.index("wrong")] = 1.0
+        return row
     row = np.full(widest, -np.inf)
     row[: len(sample.candidates)] = 0.0
     if len(sample.candidates) > len(sample.labels):
