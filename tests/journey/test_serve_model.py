@@ -202,7 +202,7 @@ def test_evaluate_finds_the_same_behind_the_api_as_in_the_model(
     VisualPrompt(Canvas(64, 8), level).save_pretrained(tmp_path / "prompt")
     out = tmp_path / "out"
     words = ["evaluate", str(tmp_path / "prompt"), "--models", f"{MODEL},{server}"]
-    words += ["--tasks", TASK, "--test", "4", "--scorers", "ranking,generation"]
+    words += ["--tasks", TASK, "--test", "2", "--scorers", "ranking,generation"]
     done = CliRunner().invoke(app, [*words, "--out", str(out)])
     assert done.exit_code == 0, done.output
     results = read(out)

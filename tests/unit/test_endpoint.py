@@ -294,6 +294,7 @@ def test_names(tmp_path):
         "openai:a b",
         "openai:m@http://h/v1?key=x",
         "openai:m@http://",
+        "openai:m@127.0.0.1:8000/v1",
         "openai:m@http://h:99999/v1",
         "openai:m@http://[::1/v1",
     ):
@@ -377,7 +378,7 @@ def one_task(count):
         load_it = partial(picture, place, (40, 40))
         return Sample(f"s{place}", load_it, f"q{place}", "yes", ("yes", "no"))
 
-    return Task("t", (), tuple(sample(place) for place in range(count)))
+    return Task("t", (sample(99),), tuple(sample(place) for place in range(count)))
 
 
 @pytest.mark.parametrize("scorer", ["generation", "ranking"])

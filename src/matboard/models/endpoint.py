@@ -55,7 +55,7 @@ from matboard.models.replies import (
 )
 
 PREFIX = "openai:"
-_NAME = re.compile(r"openai:(?P<model>\S+?)(?:@(?P<url>https?://\S+))?")
+_NAME = re.compile(r"openai:(?:(?P<model>\S+?)@(?P<url>https?://\S+)|(?P<own>[^\s@]+))")
 OWN = f"{OPENAI}v1"
 """Where a model is that names no server."""
 Scoring: TypeAlias = Literal["whole answers", "first tokens"]
@@ -269,22 +269,23 @@ def parts_of(name: str) -> tuple[str, str]:
     """The model as its server calls it, and the server's address. Raises ModelError."""
     found = _NAME.fullmatch(name)
     url = (found["url"] if found else None) or OWN
+    model = (found["model"] or found["own"]) if found else ""
     try:
         parts = urlsplit(url)
         usable = parts.port != 0 and not parts.query and not parts.fragment
     except ValueError:  # a port that is none, half an IPv6 address
         usable = False
-    if found is None or not usable or not parts.hostname:
+    if not model or not usable or not parts.hostname:
         raise ModelError(
             f"The model {shown(name)} has another form than openai:MODEL@URL, such as"
             " openai:my-model@http://127.0.0.1:8000/v1; without @URL it is OpenAI's own."
         )
     if parts.username is not None:
         raise ModelError(
-            f"The address of {found['model']!r} holds a user or password, which tables would show;"
+            f"The address of {model!r} holds a user or password, which tables would show;"
             " leave it out and set MATBOARD_API_KEY."
         )
-    return found["model"], url.rstrip("/")
+    return model, url.rstrip("/")
 
 
 def _offered(model: Endpoint) -> Scoring | None:
