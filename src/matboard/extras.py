@@ -14,6 +14,7 @@ from matboard.errors import MissingExtra
 
 EXTRAS = {
     "accelerate": "learn",
+    "bitsandbytes": "quantise",
     "jaxtyping": "learn",
     "jinja2": "learn",
     "matplotlib": "learn",

@@ -101,7 +101,22 @@ def test_a_run_folder_holds_everything(finished):
         (run / shown["picture"]).exists() for shown in results["examples"][0]["shown"]
     )
     assert "tiny-blip2" in done.stdout
+    assert results["precision"] in ("float32", "bfloat16") and results["device"]
+    assert f"judged in {results['precision']} on {results['device']}" in done.stdout
     assert "tvp-s0: Too few steps, 12, to tell from the training loss" in done.stdout
+
+
+def test_what_models_said_can_be_read_sample_by_sample(finished, tmp_path):
+    run, _ = finished
+    told = matboard("predictions", run, "--out", tmp_path)
+    assert told.returncode == 0, told.stderr
+    results = json.loads((run / "results.json").read_text())
+    for cell in results["cells"]:
+        folder = tmp_path / cell["task"].replace("/", "-") / cell["model"]
+        file = folder / f"{cell['condition']}-{cell['scorer']}.jsonl"
+        rows = [json.loads(line) for line in file.read_text().splitlines()]
+        assert len(rows) == 24 * max(1, len(cell["seeds"]))
+        assert np.mean([row["right"] for row in rows]) == pytest.approx(cell["value"])
 
 
 def test_what_was_saved_is_what_was_learned(finished):

@@ -103,8 +103,11 @@ def test_a_killed_worker_costs_a_cluster_nothing(cluster, tmp_path):
 
 
 def test_a_cluster_that_is_not_there_is_a_sentence(tmp_path, monkeypatch):
-    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
-    monkeypatch.setenv("RAY_gcs_rpc_server_reconnect_timeout_s", "1")
+    from ray._private.services import find_gcs_addresses
+
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    if find_gcs_addresses():
+        pytest.skip("a cluster runs on this machine")
     config = parse(StudyConfig, {**STUDY, "executor": "ray"}, "")
     with pytest.raises(RunError, match="No Ray cluster was found"):
         list(study(config, tmp_path / "run"))

@@ -303,12 +303,19 @@ def test_a_search_that_cannot_be_made_is_a_sentence(asked, more, sentence):
 
 
 @pytest.mark.parametrize(
-    "storage",
-    ["nonsense", "nonsense://", "postgresql://me:secret@localhost:1/trials"],
+    ("storage", "sentence"),
+    [
+        ("nonsense", "storage of trials cannot be opened"),
+        ("nonsense://", "storage of trials cannot be opened"),
+        ("sqlite:////nowhere/trials.db", "storage of trials cannot be opened"),
+        ("mssql+pymssql://me:secret@localhost/trials", "needs a driver that is not"),
+    ],
 )
-def test_a_storage_that_cannot_be_opened_is_a_sentence(storage, asked, tmp_path):
+def test_a_storage_that_cannot_be_opened_is_a_sentence(
+    storage, sentence, asked, tmp_path
+):
     options = SearchOptions(trials=1, storage=storage)
-    with pytest.raises(ConfigError, match="storage of trials cannot be opened") as e:
+    with pytest.raises(ConfigError, match=sentence) as e:
         list(search(config(asked), tmp_path / "run", options))
     assert "secret" not in str(e.value)
 

@@ -15,6 +15,7 @@ import typer
 from matboard import __version__
 from matboard.cli.analyse import analyse
 from matboard.cli.apply import apply
+from matboard.cli.config import config, init, validate
 from matboard.cli.console import fail
 from matboard.cli.continual import continual
 from matboard.cli.convert import convert
@@ -67,6 +68,9 @@ for command in (
     work,
     report,
     predictions,
+    init,
+    config,
+    validate,
     convert,
 ):
     app.command()(command)

@@ -21,6 +21,7 @@ from matboard.extras import require
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+    from matboard.studies.config import ModelConfig
     from matboard.studies.progress import Progress
 
     Settings = TypeVar("Settings", bound=BaseModel)
@@ -77,6 +78,46 @@ Json = Annotated[
     ),
 ]
 
+Device = Annotated[
+    str | None,
+    typer.Option(
+        help="Where models run: cpu, cuda, cuda:1. Default: a GPU where there is one.",
+        show_default=False,
+    ),
+]
+InPrecision = Annotated[
+    str | None,
+    typer.Option(
+        "--precision",
+        help=(
+            "Of the models' weights: float32; bfloat16; or mixed, the eye in float32 and all else"
+            " in bfloat16. Default: as the configuration says, else bfloat16 on a GPU, float32 on a"
+            " CPU."
+        ),
+        show_default=False,
+    ),
+]
+Quantise = Annotated[
+    str | None,
+    typer.Option(
+        help="Weights of all vision-language models in 4bit or 8bit, by bitsandbytes.",
+        show_default=False,
+    ),
+]
+DeviceMap = Annotated[
+    str | None,
+    typer.Option(
+        help="Lay models over several devices, by accelerate: auto, balanced, sequential.",
+        show_default=False,
+    ),
+]
+TrustRemoteCode = Annotated[
+    bool,
+    typer.Option(
+        "--trust-remote-code", help="Run code that comes with a model. Read it first."
+    ),
+]
+
 out = Console()
 err = Console(stderr=True)
 PROMPT = (
@@ -106,16 +147,43 @@ def fail(message: str) -> None:
 
 
 def settings_and_folder(
-    config: Path, words: list[str] | None, run: Path | None, kind: type[Settings]
+    config: Path,
+    words: list[str] | None,
+    run: Path | None,
+    kind: type[Settings],
+    device: str | None = None,
 ) -> tuple[Settings, Path]:
-    """What the command line asks for, and the run folder, which is shown. Raises ConfigError."""
+    """What the command line asks for, and the run folder, which is shown. A study that does not
+    name its precision has that of the device. Raises ConfigError.
+    """
     from matboard.studies.reading import load_config
 
     require("torch")
-    settings = load_config(config, words or [], kind)
+    from matboard.models.devices import device_of, precision_of
+
+    defaults = {}
+    if "precision" in kind.model_fields:
+        defaults["precision"] = precision_of(device_of(device))
+    settings = load_config(config, words or [], kind, defaults)
     folder = run or Path("runs") / config.stem
     tell(f"run folder: {folder}")
     return settings, folder
+
+
+def model_options(
+    quantise: str | None, device_map: str | None, trust_remote_code: bool
+) -> ModelConfig | None:
+    """What all models are loaded with; None where nothing is asked for. Raises ConfigError."""
+    from matboard.studies.config import ModelConfig
+    from matboard.studies.reading import parse
+
+    asked = {
+        "quantise": quantise,
+        "device_map": device_map,
+        "trust_remote_code": trust_remote_code or None,
+    }
+    given = {name: value for name, value in asked.items() if value is not None}
+    return parse(ModelConfig, given, "") if given else None
 
 
 def one_form(csv: bool, json: bool) -> None:

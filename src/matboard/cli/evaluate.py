@@ -7,7 +7,19 @@ from typing import Annotated
 
 import typer
 
-from matboard.cli.console import PROMPT, Csv, Json, drive, one_form
+from matboard.cli.console import (
+    PROMPT,
+    Csv,
+    Device,
+    DeviceMap,
+    InPrecision,
+    Json,
+    Quantise,
+    TrustRemoteCode,
+    drive,
+    model_options,
+    one_form,
+)
 from matboard.cli.fit import show_results
 
 
@@ -57,15 +69,11 @@ def evaluate(
             )
         ),
     ] = "ranking",
-    precision: Annotated[
-        str,
-        typer.Option(
-            help=(
-                "Of the models' weights: float32; bfloat16, which is faster on processors that know"
-                " it; or mixed, the eye in float32 and all else in bfloat16."
-            )
-        ),
-    ] = "float32",
+    device: Device = None,
+    precision: InPrecision = None,
+    quantise: Quantise = None,
+    device_map: DeviceMap = None,
+    trust_remote_code: TrustRemoteCode = False,
     batch_size: Annotated[
         int, typer.Option(min=1, help="Pictures that a model gets at once.")
     ] = 32,
@@ -79,6 +87,7 @@ def evaluate(
     --out runs/judged[/bold]
     """
     one_form(csv, json)
+    options = model_options(quantise, device_map, trust_remote_code)
     from matboard.studies.evaluate import evaluate as judge
 
     drive(
@@ -91,6 +100,8 @@ def evaluate(
             scorers=_split(scorers),
             precision=precision,
             batch_size=batch_size,
+            device=device,
+            options=options,
         )
     )
     show_results(run, csv=csv, json=json)

@@ -7,11 +7,17 @@ from pathlib import Path
 from matboard.cli.console import (
     Config,
     Csv,
+    Device,
+    DeviceMap,
+    InPrecision,
     Json,
+    Quantise,
     RunFolder,
     Store,
+    TrustRemoteCode,
     Words,
     drive,
+    model_options,
     one_form,
     out,
     print_rows,
@@ -26,6 +32,11 @@ def fit(
     words: Words = None,
     run: RunFolder = None,
     store: Store = None,
+    device: Device = None,
+    precision: InPrecision = None,
+    quantise: Quantise = None,
+    device_map: DeviceMap = None,
+    trust_remote_code: TrustRemoteCode = False,
     csv: Csv = False,
     json: Json = False,
 ) -> None:
@@ -38,10 +49,12 @@ def fit(
     from matboard.studies.config import StudyConfig
 
     one_form(csv, json)
-    settings, folder = settings_and_folder(config, words, run, StudyConfig)
+    options = model_options(quantise, device_map, trust_remote_code)
+    asked = [*(words or []), *([f"precision={precision}"] if precision else [])]
+    settings, folder = settings_and_folder(config, asked, run, StudyConfig, device)
     from matboard.studies.prompts import study
 
-    drive(study(settings, folder, store=store))
+    drive(study(settings, folder, store=store, device=device, options=options))
     show_results(folder, csv=csv, json=json)
 
 
@@ -64,6 +77,8 @@ def show_results(folder: Path, *, csv: bool = False, json: bool = False) -> None
         for name, fit in read_folder(folder).outcomes.items():
             say(f"{name}: {fit.convergence}")
         out.print(transfer_table_text(results))
+        if results.device:
+            say(f"judged in {results.precision} on {results.device}")
         for note in results.notes:
             say(f"note: {note}")
         show_where(folder)

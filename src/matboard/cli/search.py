@@ -43,7 +43,8 @@ def search(
         typer.Option(
             help=(
                 "Where trials are kept, an SQLAlchemy URL; for workers on many machines"
-                " postgresql://user:password@host/database. Default: trials.db in the run folder."
+                " postgresql+psycopg://user:password@host/database (pip install"
+                " 'psycopg\\[binary]'). Default: trials.db in the run folder."
             ),
             show_default=False,
         ),

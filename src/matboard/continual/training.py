@@ -24,6 +24,8 @@ class Training:
 
     Attributes:
         lr: of Adam, reset with every task (0.03 · 16 / 256).
+        epochs: over the training samples of each task.
+        batch_size: samples a step.
         clip: largest global gradient norm; None for no bound.
         layer: the block at which prompts enter.
         read: what the head reads: the mean of the prompts' outputs (L2P), or the CLS token.

@@ -226,6 +226,7 @@ class TransferResults(Part):
         made_from: content address of all that decides them.
         precision: of the weights of the models while they were judged; ``mixed`` is float32 for the
             eye and bfloat16 for all else.
+        device: where they ran, for the process that wrote this; empty where that is not known.
     """
 
     version: Literal[2] = Field(default=2, alias="schema")
@@ -243,6 +244,7 @@ class TransferResults(Part):
     seconds: Number = None
     made_from: str = ""
     precision: Precision = "float32"
+    device: str = ""
 
     @model_validator(mode="after")
     def _names_fit(self) -> TransferResults:

@@ -79,7 +79,16 @@ class PromptConfig(_Strict):
     """The prompt's form. Defaults are the paper's: a border of 30 on a canvas of 224, learned from
     black.
 
-    ``level`` is the brightness that a border starts from instead, the same everywhere: 0.5 is grey.
+    Attributes:
+        layout: a border around the shrunk picture, a square patch over it, or all of it.
+        size: side of the canvas, in pixels.
+        width: of the border, or side of the patch, in pixels.
+        policy: how a picture is brought to a square: its middle cut out, squashed, or with bars.
+        resolution: side in pixels at which the prompt is learned, to be enlarged; null: the
+            canvas's.
+        range: clamped to what an 8-bit picture can carry, squeezed by a sigmoid, or free (a
+            prompt that no picture file carries; for parity with the paper).
+        level: brightness in [0, 1] that a border starts from, the same everywhere; null: black.
     """
 
     layout: Literal["border", "patch", "full"] = "border"
@@ -94,10 +103,16 @@ class PromptConfig(_Strict):
 class TaskConfig(_Strict):
     """A task and how much of it is used.
 
-    With ``held_out`` prompts are judged on so large a share of the training samples, which then
-    nothing is learned from, and the test part is not touched: this is how learning rates and
-    weights are chosen. ``skip`` passes over the test samples that a study with ``test: SKIP`` and
-    the same seed was judged on, so that a new one is judged on samples that nobody has looked at.
+    Attributes:
+        name: of the task (matboard list tasks), a folder or a file.
+        train: training samples, at most; null: all.
+        test: test samples, at most; null: all.
+        skip: test samples to pass over: those that a study with ``test: SKIP`` and the same seed
+            was judged on, so that a new one is judged on samples that nobody has looked at.
+        seed: decides which samples are drawn where not all are used.
+        held_out: share of the training samples that prompts are judged on, which then nothing is
+            learned from, and the test part is not touched: this is how learning rates and weights
+            are chosen. Null: judged on the test part.
     """
 
     name: str
@@ -112,7 +127,13 @@ class EvaluateConfig(_Strict):
     """What prompts are judged on. Sources are always judged too.
 
     Attributes:
-        precision: of the models' weights; that of learning where None.
+        models: target models, by zoo name, folder or Hub id.
+        tasks: what is judged on; none: the task that prompts are learned on.
+        scorers: what counts as an answer: ranking, the likeliest candidate; generation, what the
+            model writes.
+        precision: of the models' weights; null: that of learning.
+        batch_size: pictures that a model gets at once.
+        examples: so many pictures are shown in the report for each model and task.
     """
 
     models: list[str] = []
@@ -135,16 +156,34 @@ class Learning(_Strict):
     `matboard.transfer.methods.METHODS`.
 
     Attributes:
+        sources: models that prompts are learned on, an ensemble where there are several.
+        guide: the image-text model that semantic enrichment is steered by (tiny-guide, mini-guide
+            or a Hub id).
+        task: what is learned from.
+        optimiser: normalised_gradient (EVP, TVP), gradient_descent (VP) or adam; null: the
+            method's.
+        lr: learning rate at its peak; of a normalised gradient the L2 length of one step, in units
+            of brightness [0, 1]. Null: the method's.
+        schedule: of the learning rate over the steps; null: the method's.
+        warmup: steps in which the learning rate grows from 0; null: the method's.
+        norm_scope: whether a gradient's norm is taken over the whole canvas or the prompt's pixels;
+            null: the preset's.
+        per_picture: what becomes of each picture's gradient before they are added up; null: the
+            method's.
+        diversity: whether training pictures are flipped and cropped at random; null: the method's.
+        prompt: its form.
+        batch_size: training samples a step.
         steps, epochs: how long, one of them; ⌈epochs · training samples / batch_size⌉ steps. With
-            validation it is the longest that learning may take.
+            validation it is the longest that learning may take. Both null: the method's own.
         validation: options of `matboard.transfer.validation.Validation`, over the method's own;
             null for none, and then all steps are made and every training sample is learned from.
         objective: ``preset`` (paper or authors-code), and by the name of a term its weight and
             options; see `matboard.transfer.terms`.
-        micro_batch: so many samples of a batch go through the models at once; all where None. With
-            it several processes (torchrun) learn bit for bit what one does.
+        micro_batch: so many samples of a batch go through the models at once; null: all. With it
+            several processes (torchrun) learn bit for bit what one does.
         precision: of the models' and the guide's weights; ``mixed`` is float32 for the eye, whose
             gradients bfloat16 may turn, and bfloat16 for all else.
+            Where neither the file nor the command says it: bfloat16 on a GPU that computes in it.
         diagnose_every: on every so-manieth step the terms' gradients are taken apart; 0 never.
     """
 
@@ -180,7 +219,11 @@ class Learning(_Strict):
 
 
 class FitConfig(Learning):
-    """One variant of a study: everything that decides its prompts but the seed."""
+    """One variant of a study: everything that decides its prompts but the seed.
+
+    Attributes:
+        method: vp, evp, tvp or matboard; see matboard list objectives.
+    """
 
     method: str
 
@@ -189,20 +232,30 @@ class ModelConfig(_Strict):
     """A model by a name of the study's own, or with settings of its own.
 
     Attributes:
-        model: zoo name, folder or Hub id; where None, the name itself.
+        model: zoo name, folder or Hub id; null: the name itself.
         templates: captions by which a dual encoder scores a candidate, ``{}`` in its place;
-            averaged in feature space.
+            averaged in feature space. Null: VP's caption.
         template: how a vision-language model is asked, with ``{question}`` and, where the picture
-            shall not come first, ``{image}``.
-        mapping: the rule that says which classes of an image classifier stand for the candidates.
-        concurrency, timeout, retries, request: how a model behind an API is asked; see
-            `matboard.models.endpoint.load`.
+            shall not come first, ``{image}``. Null: the model's own.
+        mapping: the rule that says which classes of an image classifier stand for the candidates;
+            null: iterative.
+        quantise: weights of a vision-language model in 4 or 8 bits, by bitsandbytes; null: as
+            ``precision`` says.
+        device_map: how accelerate lays it over several devices, ``auto`` say; null: on one.
+        trust_remote_code: whether code that comes with it may run; null: not.
+        concurrency: calls under way at once, of a model behind an API; null: 8.
+        timeout: seconds that its server may take to connect, and then be silent; null: 60.
+        retries: how often a call to it is made again that may succeed then; null: 4.
+        request: what its requests hold beside, or instead; a value of null leaves a part out.
     """
 
     model: str | None = None
     templates: list[str] | None = Field(None, min_length=1)
     template: str | None = None
     mapping: Literal["random", "frequency", "iterative"] | None = None
+    quantise: Literal["4bit", "8bit"] | None = None
+    device_map: str | None = None
+    trust_remote_code: bool | None = None
     concurrency: Count | None = None
     timeout: Positive | None = None
     retries: int | None = Field(None, ge=0, le=1000)
@@ -219,8 +272,13 @@ class StudyConfig(Learning, Executed):
     """A whole study. See ``experiments/`` for examples.
 
     Attributes:
+        title: of the report.
+        seeds: of every variant, one fit each.
+        evaluate: what prompts are judged on.
+        checkpoint_every: steps from one checkpoint to the next; a killed run goes on at the last.
         rule: what will count as which outcome, in a sentence written before the study is begun; its
-            report repeats it beside the verdict. A run cannot be taken up under another rule.
+            report repeats it beside the verdict. A run cannot be taken up under another rule. Null:
+            none.
         models: name → what that model is loaded with, for sources and targets alike.
         methods: a name for the table → what this variant has of its own: any key of `Learning`,
             nested or dotted (``prompt.width``), and ``method`` where the name is not a method's.
@@ -228,7 +286,7 @@ class StudyConfig(Learning, Executed):
         tasks: names of tasks that each have prompts of their own, learned and judged on that task
             alone. All else is as ``task`` says, whose name may be left out then.
         itself: the variant that is also learned on each judged model itself, with the first seed:
-            what no transfer can be expected to exceed.
+            what no transfer can be expected to exceed. Null: none.
     """
 
     title: str = ""
@@ -270,8 +328,13 @@ class StudyConfig(Learning, Executed):
 
 
 class StreamConfig(_Strict):
-    """How a task becomes a stream. Domain-incremental streams name their domains, tasks over the
-    same classes.
+    """How a task becomes a stream.
+
+    Attributes:
+        kind: each task brings classes of its own, or other pictures of the same classes.
+        tasks: into how many the classes are dealt.
+        order: of the classes: shuffled by the seed, or as the task has them.
+        domains: tasks over the same classes, which a domain-incremental stream goes through.
     """
 
     kind: Literal["class-incremental", "domain-incremental"] = "class-incremental"
@@ -281,7 +344,14 @@ class StreamConfig(_Strict):
 
 
 class BackboneConfig(_Strict):
-    """The frozen vision transformer."""
+    """The frozen vision transformer.
+
+    Attributes:
+        model: a backbone of the zoo (matboard list learners), a folder or a Hub id.
+        side: of the pictures that it gets, in pixels; null: its processor's.
+        precision: of its weights.
+        pixels: normalised as its processor says, or left in [0, 1].
+    """
 
     model: str
     side: int | None = Field(None, gt=0, le=4096)
@@ -293,11 +363,17 @@ class ContinualConfig(_Strict, Executed):
     """A study of learners on one stream. See ``experiments/``.
 
     Attributes:
+        title: of the report.
+        task: what the stream is made of.
+        stream: how.
+        backbone: the frozen eye of all learners.
+        seeds: one run of every learner for each; they decide the order of classes too.
+        batch_size: pictures that the backbone gets at once where nothing is learned.
         learners: a name for the table → options. ``learner`` among them says which learner it is,
             where the name alone does not.
         training: options laid under those of every learner that trains prompts.
         grid: option → values: every learner that has it with every combination of them.
-        reference: the learner that the others are compared with; the first where None.
+        reference: the learner that the others are compared with; null: the first.
     """
 
     title: str = ""

@@ -5,15 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from matboard.errors import ConfigError
+from matboard.models.devices import called, device_of, precision_of
 from matboard.prompts.artifact import VisualPrompt, load_prompt
 from matboard.results.shown import PromptFacts
 from matboard.runs import Run, address
-from matboard.studies.config import EvaluateConfig
+from matboard.studies.config import EvaluateConfig, ModelConfig
 from matboard.studies.engine import Together, already_made
 from matboard.studies.judging import Judging
-from matboard.studies.loading import Models, load_distinct
+from matboard.studies.loading import Models, load_distinct, with_options
 from matboard.studies.progress import Progress
 from matboard.studies.reading import parse
 from matboard.transfer.conditions import (
@@ -35,22 +37,37 @@ def evaluate(
     *,
     test: int | None = None,
     scorers: Sequence[str] = ("ranking",),
-    precision: str = "float32",
+    precision: str | None = None,
     batch_size: int = 32,
+    device: str | None = None,
+    options: ModelConfig | None = None,
 ) -> Iterator[Progress]:
     """Write a run folder with the transfer table of one prompt.
+
+    Args:
+        precision: of the models' weights; bfloat16 on a GPU and float32 on a CPU, if None.
+        device: where models run; a GPU where there is one, if None.
+        options: what every model is loaded with.
 
     Raises:
         InputError: whatever cannot be had, before anything heavy starts.
     """
     started = time.perf_counter()
+    where = device_of(device)
+    precision = precision or precision_of(where)
     config = _config(models, tasks, test, scorers, precision, batch_size)
     learned = load_prompt(prompt)
     loaded = load_distinct(config.tasks)
     check_tasks(loaded, config.scorers)
-    loading = Models()
+    asked_of = with_options({}, config.models, options or ModelConfig())
+    loading = Models(asked_of, device)
     loading.look_up(config.models, [])
-    asked = {"prompt": prompt, "evaluate": config.model_dump(mode="json")}
+    asked: dict[str, Any] = {
+        "prompt": prompt,
+        "evaluate": config.model_dump(mode="json"),
+    }
+    if options is not None:
+        asked["options"] = options.model_dump(exclude_none=True)
     data = [task.test_fingerprint for task in loaded]
     made_from = address([asked, learned.fingerprint, data])
     if already_made(Run(out), made_from):
@@ -67,6 +84,7 @@ def evaluate(
         tasks=loaded,
         config=config,
         precision=config.precision or "float32",
+        device=called(where),
         prompts=[_facts(learned)],
         made_from=made_from,
     )

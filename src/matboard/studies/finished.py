@@ -11,7 +11,7 @@ from matboard.results import TransferResults, read
 from matboard.results.transfer import Precision
 from matboard.runs import Run
 from matboard.studies.config import EvaluateConfig, ModelConfig, StudyConfig
-from matboard.studies.loading import load_distinct
+from matboard.studies.loading import load_distinct, with_options
 from matboard.studies.planning import judged_configs
 from matboard.studies.reading import parse
 from matboard.tasks.task import Task
@@ -55,4 +55,6 @@ class Finished:
             under = asked.get("evaluate", {})
             evaluating = parse(EvaluateConfig, under, str(folder), under="evaluate")
             tasks = evaluating.tasks
+            told = parse(ModelConfig, asked.get("options", {}), str(folder))
+            models = with_options({}, evaluating.models, told)
         return cls(folder, results, load_distinct(tasks), models, results.precision)

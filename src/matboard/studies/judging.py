@@ -40,6 +40,7 @@ class Judging:
         prompts: what the results say of the prompts.
         shipped: of which prompt the run folder's ``prompt`` is a copy.
         precision: of the models' weights.
+        device: where they run, as the results name it.
         notes: for readers of the table.
         made_from: content address of all that decides the results.
     """
@@ -53,6 +54,7 @@ class Judging:
     config: EvaluateConfig
     title: str = ""
     precision: Precision = "float32"
+    device: str = ""
     prompts: Sequence[PromptFacts] = ()
     shipped: PromptFacts | None = None
     notes: Sequence[str] = ()
@@ -137,6 +139,7 @@ class Judging:
                 "notes": tuple(dict.fromkeys(notes)),
                 "made_from": self.made_from,
                 "precision": self.precision,
+                "device": self.device,
                 "seconds": round(time.perf_counter() - started, 1),
             }
         )

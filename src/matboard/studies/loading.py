@@ -14,6 +14,8 @@ from matboard.studies.config import ModelConfig, TaskConfig
 from matboard.tasks import Request, load_task
 from matboard.tasks.task import Task
 
+TRUST = "trust_remote_code"
+"""The option of models whose own code may run: what they are, that code alone knows."""
 Bases: TypeAlias = dict[Request, Task]
 """Tasks that corrupted ones are made of."""
 
@@ -25,9 +27,11 @@ class Models:
 
     Args:
         asked: name → what a model of that name is loaded with, where that is said.
+        device: where all of them run; a GPU where there is one, if None.
     """
 
     asked: Mapping[str, ModelConfig] = field(default_factory=dict)
+    device: str | None = None
     _kept: dict[tuple[str, str], FrozenModel] = field(default_factory=dict)
     _visitor: dict[tuple[str, str], FrozenModel] = field(default_factory=dict)
     _guides: dict[tuple[str, str], Guide] = field(default_factory=dict)
@@ -52,10 +56,11 @@ class Models:
     def settings(self, names: Sequence[str]) -> dict[str, dict[str, Any]]:
         """What decides how models answer, beside their names, where anything does."""
         told = {name: self.asked[name] for name in names if name in self.asked}
+        how = {"device_map", "concurrency", "timeout", "retries"}
         return {
             name: {
                 key: value
-                for key, value in one.model_dump().items()
+                for key, value in one.model_dump(exclude=how).items()
                 if value is not None
             }
             for name, one in told.items()
@@ -76,13 +81,17 @@ class Models:
                     f"{found[content]!r} and {name!r} are the same model; name it once."
                 )
             found[content] = name
-        zoo.look_up([*map(self._place, names), *guides])
+        own_code = {name for name in names if self._options(name).get(TRUST)}
+        listed = [self._place(name) for name in names if name not in own_code]
+        zoo.look_up([*listed, *guides])
 
     def guide(self, name: str, precision: str) -> Guide:
         """An image-text model that prompts are steered by."""
         key = name, precision
         if key not in self._guides:
-            self._guides[key] = zoo.load_guide(name, dtype=precision)
+            self._guides[key] = zoo.load_guide(
+                name, dtype=precision, device=self.device
+            )
         return self._guides[key]
 
     def judged(self, names: Sequence[str], precision: str) -> Iterator[FrozenModel]:
@@ -93,7 +102,8 @@ class Models:
 
     def _load(self, name: str, precision: str) -> FrozenModel:
         place = self._place(name)
-        loaded = zoo.load_model(place, dtype=precision, **self._options(name))
+        options = {"dtype": precision, "device": self.device, **self._options(name)}
+        loaded = zoo.load_model(place, **options)
         loaded.name = name
         return loaded
 
@@ -104,6 +114,16 @@ class Models:
     def _options(self, name: str) -> dict[str, Any]:
         told = self.asked.get(name)
         return {} if told is None else told.options
+
+
+def with_options(
+    asked: Mapping[str, ModelConfig], names: Sequence[str], given: ModelConfig
+) -> dict[str, ModelConfig]:
+    """What models are loaded with, where something is given for all of them."""
+    for_all = given.model_dump(exclude_none=True)
+    own = {name: asked.get(name, ModelConfig()) for name in names} if for_all else {}
+    told = {name: one.model_copy(update=for_all) for name, one in own.items()}
+    return {**asked, **told}
 
 
 def load(config: TaskConfig, bases: Bases | None = None) -> Task:

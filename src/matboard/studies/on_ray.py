@@ -48,6 +48,7 @@ def on_ray(
 
     ours = not ray.is_initialized()
     if ours:
+        yield Progress("join the Ray cluster", 0, 1)  # Ray tries an address for minutes
         _join(ray)
     workers = _start(ray, run, asked, min(asked.workers or len(units), len(units)))
     try:
@@ -69,9 +70,10 @@ def _join(ray: Any) -> None:
     try:
         ray.init(address="auto", log_to_driver=False, logging_level="ERROR")
     except (ConnectionError, ValueError, RuntimeError) as error:
+        why = first_line(error).partition(". ")[0]
         raise RunError(
-            f"No Ray cluster was found ({first_line(error)}). Set RAY_ADDRESS to one, or start one"
-            " here with: ray start --head"
+            f"No Ray cluster was found ({why}). Set RAY_ADDRESS to one, or start one here with: ray"
+            " start --head"
         ) from error
 
 

@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from matboard.errors import ConfigError
+from matboard.models.devices import called, device_of
 from matboard.prompts.artifact import VisualPrompt
 from matboard.results import StepRow
 from matboard.results.shown import PromptFacts
 from matboard.results.transfer import Origin, Setting
 from matboard.runs import Run
-from matboard.studies.config import StudyConfig
+from matboard.studies.config import ModelConfig, StudyConfig
 from matboard.studies.engine import (
     Executor,
     InStep,
@@ -34,7 +35,7 @@ from matboard.studies.engine import (
     write_plan,
 )
 from matboard.studies.judging import Judging
-from matboard.studies.loading import Models
+from matboard.studies.loading import Models, with_options
 from matboard.studies.on_ray import on_ray
 from matboard.studies.pixel_fit import PixelFit, build_prompt, recipe_of
 from matboard.studies.planning import Plan, Planner
@@ -50,13 +51,20 @@ from matboard.transfer.terms import TERMS
 
 
 def study(
-    config: StudyConfig, out: Path, *, store: Path | None = None
+    config: StudyConfig,
+    out: Path,
+    *,
+    store: Path | None = None,
+    device: str | None = None,
+    options: ModelConfig | None = None,
 ) -> Iterator[Progress]:
     """Learn a prompt for each variant and seed, judge them all, write the run folder.
 
     Args:
         out: the run folder; created, or taken up where it was left.
         store: where fits and scores lie, to be found by other studies too; by default ``out``.
+        device: where models run; a GPU where there is one, if None.
+        options: what every model is loaded with, over what the study says of it.
 
     Raises:
         InputError: before anything heavy starts, whatever in the configuration cannot be had.
@@ -65,7 +73,8 @@ def study(
     processes = Processes.here()
     config.executor.check(processes.count)
     place = store or out
-    models = Models(config.models)
+    config = _with_options(config, options)
+    models = Models(config.models, device)
     plan = _plan(config, place, models, processes)
     run = begun(out, config.asked, place) if processes.index == 0 else Run(out)
     yield from found(plan.all_fits)
@@ -83,9 +92,24 @@ def study(
         return
     with alone(run):
         merge_logs(run, plan.all_fits)
-    judging = _judging(config, run, place, plan)
+    judging = replace(
+        _judging(config, run, place, plan), device=called(device_of(device))
+    )
     loaded = models.judged(judging.models, judging.precision)
     yield from judging.carry_out(loaded, executor, started)
+
+
+def _with_options(config: StudyConfig, options: ModelConfig | None) -> StudyConfig:
+    """The study with options for each of its models: they decide what is learned, so they stand in
+    its configuration.
+    """
+    if options is None:
+        return config
+    names = list(config.evaluate.models)
+    for variant in fit_variants(config):
+        names += variant.settings.sources
+    told = with_options(config.models, list(dict.fromkeys(names)), options)
+    return config.model_copy(update={"models": told})
 
 
 def _plan(

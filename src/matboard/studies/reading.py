@@ -50,13 +50,27 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
 _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
 
 
-def load_config(path: Path, words: Sequence[str], model: type[Model]) -> Model:
+def load_config(
+    path: Path,
+    words: Sequence[str],
+    model: type[Model],
+    defaults: Mapping[str, Any] | None = None,
+) -> Model:
     """Read a YAML file and lay ``key.sub=value`` words over it.
+
+    Args:
+        defaults: what holds where neither says anything.
 
     Raises:
         ConfigError: the file is missing or no YAML mapping, a word has no ``=``, or a key or value
             is wrong; every wrong key is named in full.
     """
+    raw = raw_config(path, words)
+    return parse(model, {**(defaults or {}), **raw}, str(path))
+
+
+def raw_config(path: Path, words: Sequence[str]) -> dict[str, Any]:
+    """What a file and words over it hold, of whatever kind of study. Raises ConfigError."""
     raw = _parsed(_text(Path(path)), str(path))
     if not isinstance(raw, dict):
         raise ConfigError(
@@ -65,7 +79,7 @@ def load_config(path: Path, words: Sequence[str], model: type[Model]) -> Model:
         )
     for word in words:
         _lay(raw, word)
-    return parse(model, raw, str(path))
+    return raw
 
 
 def parse(

@@ -8,6 +8,7 @@ seed, its number, and the trials that ended before; with one worker, on the seed
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,12 +21,12 @@ from optuna.pruners import BasePruner, MedianPruner, NopPruner, SuccessiveHalvin
 from optuna.samplers import BaseSampler, TPESampler
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from matboard.errors import ConfigError, UnknownName, first_line
 from matboard.runs import Run, address, write_atomically
 from matboard.studies.engine import LOCKS
-from matboard.studies.leases import Leases
+from matboard.studies.leases import WAIT, Leases
 from matboard.studies.ranges import Range, Value
 
 PRUNERS: dict[str, type[BasePruner]] = {
@@ -38,6 +39,10 @@ not among the best of its rung (Li et al., arXiv 1810.05934); or never.
 """
 BUSY = 60.0
 """Seconds that a worker waits for an SQLite file that others write (guess)."""
+TRIES = 5
+"""How often a storage is opened: workers on machines that share no disk may open an empty one at
+the same moment, and then stand in each other's way when its tables are made.
+"""
 FOLDER = "folder"
 """A trial's note of the run folder that it is worked on in."""
 ERROR = "error"
@@ -216,27 +221,38 @@ def _identity(run: Run) -> str:
 def _opened(
     name: str, storage: str, sampler: BaseSampler, pruner: BasePruner
 ) -> optuna.Study:
+    """The search in its storage, made where it is missing. Raises ConfigError."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    options = {}
-    if storage.startswith("sqlite"):
-        options["connect_args"] = {"timeout": BUSY}
     try:
         return optuna.create_study(
-            storage=RDBStorage(storage, engine_kwargs=options),
+            storage=_connected(storage),
             sampler=sampler,
             pruner=pruner,
             study_name=name,
             direction="maximize",
             load_if_exists=True,
         )
-    except (
-        SQLAlchemyError,
-        optuna.exceptions.OptunaError,
-        ImportError,
-        ValueError,
-    ) as e:
+    except ImportError as error:
         raise ConfigError(
-            f"The storage of trials cannot be opened ({first_line(e)}). Give --storage an"
-            " SQLAlchemy URL such as postgresql://user:password@host/database, whose driver is"
-            " installed."
-        ) from e
+            "The storage of trials needs a driver that is not installed"
+            f" ({first_line(error.__cause__ or error)}). For PostgreSQL: pip install"
+            " 'psycopg[binary]', and give postgresql+psycopg://user:password@host/database."
+        ) from error
+    except (SQLAlchemyError, optuna.exceptions.OptunaError, ValueError) as error:
+        raise ConfigError(
+            f"The storage of trials cannot be opened ({first_line(error)}). Give --storage an"
+            " SQLAlchemy URL such as postgresql+psycopg://user:password@host/database."
+        ) from error
+
+
+def _connected(storage: str) -> RDBStorage:
+    """The storage, whose tables are made where they are missing."""
+    options = {}
+    if storage.startswith("sqlite"):
+        options["connect_args"] = {"timeout": BUSY}
+    for _ in range(TRIES - 1):
+        try:
+            return RDBStorage(storage, engine_kwargs=options)
+        except DBAPIError:
+            time.sleep(WAIT)
+    return RDBStorage(storage, engine_kwargs=options)

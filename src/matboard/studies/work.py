@@ -8,7 +8,12 @@ from typing import Any
 
 from matboard.errors import RunError
 from matboard.runs import CONFIG, Run
-from matboard.studies.config import ContinualConfig, EvaluateConfig, StudyConfig
+from matboard.studies.config import (
+    ContinualConfig,
+    EvaluateConfig,
+    ModelConfig,
+    StudyConfig,
+)
 from matboard.studies.engine import STORE
 from matboard.studies.evaluate import evaluate
 from matboard.studies.progress import Progress
@@ -46,7 +51,7 @@ def work(folder: Path) -> Iterator[Progress]:
         return continual(parse(ContinualConfig, asked, origin), folder, store=store)
     if "methods" in asked:
         return study(parse(StudyConfig, asked, origin), folder, store=store)
-    if asked.keys() == {"prompt", "evaluate"}:
+    if asked.keys() - {"options"} == {"prompt", "evaluate"}:
         return _judged(asked, folder, origin)
     raise RunError(
         f"{folder} is no study that workers share; give the folder that --out named, of matboard"
@@ -56,6 +61,7 @@ def work(folder: Path) -> Iterator[Progress]:
 
 def _judged(asked: Mapping[str, Any], folder: Path, origin: str) -> Iterator[Progress]:
     config = parse(EvaluateConfig, asked["evaluate"], origin, under="evaluate")
+    options = parse(ModelConfig, asked.get("options", {}), origin, under="options")
     return evaluate(
         str(asked["prompt"]),
         config.models,
@@ -65,4 +71,5 @@ def _judged(asked: Mapping[str, Any], folder: Path, origin: str) -> Iterator[Pro
         scorers=config.scorers,
         precision=config.precision or "float32",
         batch_size=config.batch_size,
+        options=options if "options" in asked else None,
     )

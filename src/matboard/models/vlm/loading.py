@@ -6,7 +6,7 @@ import copy
 import json
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import torch
 import transformers
@@ -21,12 +21,16 @@ from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
 from transformers.utils import cached_file
 
 from matboard.errors import ModelError
+from matboard.extras import require
 from matboard.hub import CLIENT_ERRORS, answers, why
+from matboard.models.devices import precision_of
 from matboard.models.families import family_of
 from matboard.models.precision import MIXED, keep_eye_exact
 from matboard.models.processors.check import PROBES, probe
 from matboard.models.vlm.adapter import HuggingFaceVLM
 from matboard.models.vlm.official import QUESTION, ListeningImageProcessor
+
+Quantised: TypeAlias = Literal["4bit", "8bit"]
 
 LOADING_ERRORS: tuple[type[Exception], ...] = (*CLIENT_ERRORS, KeyError, ImportError)
 """What transformers raises where a part is missing, broken, of no known kind, or does not come from
@@ -62,6 +66,8 @@ def load(
     device: torch.device | str | None = None,
     template: str | None = None,
     trust_remote_code: bool = False,
+    quantise: Quantised | None = None,
+    device_map: str | None = None,
 ) -> HuggingFaceVLM:
     """A vision-language model from the Hub or from a folder.
 
@@ -69,20 +75,25 @@ def load(
     none can be learned comes with a warning and its ``refusal``: it can be judged on.
 
     Args:
-        dtype: of the weights; float32 unless given. ``"mixed"``: the eye's float32, all others
-            bfloat16; see `matboard.models.precision`.
+        dtype: of the weights; where None bfloat16 on a GPU that computes in it, else float32.
+            ``"mixed"``: the eye's float32, all others bfloat16; see `matboard.models.precision`.
         device: where it shall run; a GPU where there is one.
         template: the prompt, see `PromptTemplate`; else the folder's chat template, else its
             family's.
         trust_remote_code: whether code that comes with the model may run.
+        quantise: weights in 4 bits (NF4) or in 8 (LLM.int8), by bitsandbytes.
+        device_map: how accelerate lays a model over several devices, ``"auto"`` say.
 
     Raises:
         ModelError: nothing there, a part is missing, or the family cannot be driven.
+        MissingExtra: bitsandbytes is not installed.
     """
     place = str(id_or_folder)
     trust = {"trust_remote_code": trust_remote_code}
     where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    model = _model(place, dtype or torch.float32, where, trust)
+    dtype = dtype or precision_of(where)
+    laid = _laid(dtype, where, quantise, device_map)
+    model = _model(place, dtype, where, {**trust, **laid})
     parts = _processing_parts(place, model, trust)
     official = official_processor(place, model.config.model_type, parts, **trust)
     tokenizer = parts["tokenizer"]
@@ -95,21 +106,52 @@ def load(
         template=template,
         name=place,
     )
+    if quantise is not None:
+        loaded.settings = f"weights of {quantise.removesuffix('bit')} bits"
     if dtype == MIXED:
         _check_mixed(loaded)
     _warn(loaded)
     return loaded
 
 
+def _laid(
+    dtype: torch.dtype | str,
+    device: torch.device,
+    quantise: Quantised | None,
+    device_map: str | None,
+) -> dict[str, Any]:
+    """What transformers is told of a model's weights beside their precision; nothing where they
+    are loaded as they are and moved as a whole. Raises ModelError, MissingExtra.
+    """
+    if quantise is None and device_map is None:
+        return {}
+    if dtype == MIXED:
+        raise ModelError(
+            "Precision mixed goes with neither quantise nor device_map; choose float32 or bfloat16."
+        )
+    if quantise is None:
+        return {"device_map": device_map}
+    require("bitsandbytes")
+    full = dtype in ("float32", torch.float32)
+    computed = torch.float32 if full else torch.bfloat16
+    settings = transformers.BitsAndBytesConfig(
+        load_in_4bit=quantise == "4bit",
+        load_in_8bit=quantise == "8bit",
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_compute_dtype=computed,
+    )
+    return {"quantization_config": settings, "device_map": device_map or {"": device}}
+
+
 def _model(
-    place: str, dtype: torch.dtype | str, device: torch.device, trust: dict[str, Any]
+    place: str, dtype: torch.dtype | str, device: torch.device, told: dict[str, Any]
 ) -> Any:
     """The weights, where they shall run."""
 
     def loaded(precision: torch.dtype | str) -> Any:
-        options = {"dtype": precision, **trust}
+        options = {"dtype": precision, **told}
         found = load_part(AutoModelForImageTextToText, "model", place, **options)
-        return quick_attention(found.to(device))
+        return quick_attention(found if "device_map" in told else found.to(device))
 
     if dtype != MIXED:
         return loaded(dtype)
