@@ -34,7 +34,7 @@ def server():
     try:
         yield running.stdout.readline().strip()
         running.send_signal(signal.SIGINT)
-        assert running.wait(60) == 0
+        assert running.wait(300) == 0
     finally:
         running.kill()
         running.wait()
@@ -198,8 +198,9 @@ def test_evaluate_finds_the_same_behind_the_api_as_in_the_model(
     server, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("MATBOARD_CACHE", str(tmp_path / "cache"))
+    canvas = Canvas(64, 8)
     level = np.random.default_rng(0).random((3, 64, 64), dtype=np.float32)
-    VisualPrompt(Canvas(64, 8), level).save_pretrained(tmp_path / "prompt")
+    VisualPrompt(canvas, level * canvas.mask()).save_pretrained(tmp_path / "prompt")
     out = tmp_path / "out"
     words = ["evaluate", str(tmp_path / "prompt"), "--models", f"{MODEL},{server}"]
     words += ["--tasks", TASK, "--test", "2", "--scorers", "ranking,generation"]
