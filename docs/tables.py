@@ -114,14 +114,12 @@ def _rule(path: Path) -> str:
 
 
 def keep(run: Path, target: Path) -> None:
-    """Write what tables and figures need: cells and what they come to, and no examples."""
+    """Write what verdicts, tables and figures need: cells, contrasts; no examples."""
     results = transfer(run)
-    cells = [cell.model_copy(update={"versus": {}}) for cell in results.cells]
     contrasts = [
         one for one in results.contrasts if one.task is None or one.against is None
     ]
     needed = {
-        "cells": tuple(cells),
         "contrasts": tuple(contrasts),
         "prompts": (),
         "examples": (),

@@ -57,9 +57,13 @@ class Models:
     def settings(self, names: Sequence[str]) -> dict[str, dict[str, Any]]:
         """What decides how models answer, beside their names, where anything does."""
         told = {name: self.asked[name] for name in names if name in self.asked}
-        where = {"device_map"}
+        how = {"device_map", "concurrency", "timeout", "retries"}
         return {
-            name: one.model_dump(exclude_none=True, exclude=where)
+            name: {
+                key: value
+                for key, value in one.model_dump(exclude=how).items()
+                if value is not None
+            }
             for name, one in told.items()
         }
 
