@@ -8,6 +8,7 @@ MatboardError                 what came, what was expected, what to do
     ├── TaskError             a task, split or sample
     ├── PromptError           a prompt artefact
     ├── ModelError            a model that cannot be loaded or driven
+    │   ├── Unanswered        a closed model that was silent about some of its pictures
     │   └── PreprocessingMismatch   our differentiable processor differs from the official one
     ├── FitError              a fit that learned nothing
     ├── HubError              a repository that the Hugging Face Hub does not give or take
@@ -19,7 +20,8 @@ MatboardError                 what came, what was expected, what to do
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 
 def first_line(error: BaseException) -> str:
@@ -86,6 +88,25 @@ class ModelError(InputError):
 
 class PreprocessingMismatch(ModelError):
     """The differentiable version of an image processor differs from the official one."""
+
+
+class Unanswered(ModelError):
+    """A closed model did not answer about some of the pictures that it was given.
+
+    Args:
+        name: of the model.
+        given: what it made of all pictures, in order: answers, "" where there is none, or scores,
+            NaN where there are none.
+        reasons: place among the pictures → why there is none, as a clause.
+    """
+
+    def __init__(self, name: str, given: Any, reasons: Mapping[int, str]) -> None:
+        super().__init__(
+            f"{name} did not answer about {len(reasons)} of {len(given)} pictures:"
+            f" {next(iter(reasons.values()))}. Ask again later; what was answered is kept."
+        )
+        self.given = given
+        self.reasons = dict(reasons)
 
 
 class FitError(InputError):

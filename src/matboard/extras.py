@@ -27,6 +27,9 @@ EXTRAS = {
     "scipy": "data",
     "lm_eval": "harness",
     "sklearn": "analyse",
+    "openai": "endpoints",
+    "fastapi": "serve",
+    "uvicorn": "serve",
     "optuna": "search",
     "ray": "ray",
 }

@@ -1,10 +1,15 @@
 """What the environment says; it is read here and nowhere else, each time it is asked.
 
-=================  ===========================================================================
-MATBOARD_DATA      a folder with data sets, looked through before the Hub is asked
-MATBOARD_CACHE     a folder for built models; default ``~/.cache/matboard``
-HF_HUB_OFFLINE     1: no server is asked (TRANSFORMERS_OFFLINE says the same)
-=================  ===========================================================================
+===================  =========================================================================
+MATBOARD_DATA        a folder with data sets, looked through before the Hub is asked
+MATBOARD_CACHE       a folder for built models and for answers of models behind an API; default
+                     ``~/.cache/matboard``
+MATBOARD_API_KEY     the key of models behind an API; whoever serves them is sent it
+OPENAI_API_KEY       the same, for OpenAI's own server alone
+MATBOARD_API_CALLS   at most so many calls to each model behind an API; none: no limit
+MATBOARD_API_TOKENS  at most so many tokens of each
+HF_HUB_OFFLINE       1: no server is asked (TRANSFORMERS_OFFLINE says the same)
+===================  =========================================================================
 """
 
 from __future__ import annotations
@@ -48,6 +53,38 @@ def offline() -> bool:
                 " it."
             )
     return False
+
+
+def api_key(*, openai: bool) -> str | None:
+    """The key of a model behind an API; None where none is set.
+
+    Args:
+        openai: whether it is OpenAI's own server, the only one that is sent OpenAI's key.
+    """
+    names = ("OPENAI_API_KEY", "MATBOARD_API_KEY") if openai else ("MATBOARD_API_KEY",)
+    found = (os.environ.get(name, "").strip() for name in names)
+    return next((key for key in found if key), None)
+
+
+def api_calls() -> int | None:
+    """At most so many calls to each model behind an API; None: any number. Raises ConfigError."""
+    return _count("MATBOARD_API_CALLS")
+
+
+def api_tokens() -> int | None:
+    """At most so many tokens of each model behind an API; None: any number. Raises ConfigError."""
+    return _count("MATBOARD_API_TOKENS")
+
+
+def _count(name: str) -> int | None:
+    value = os.environ.get(name, "").strip()
+    if not value:
+        return None
+    if not value.isdecimal():
+        raise ConfigError(
+            f"{name} is {value!r}; expected a whole number from 0 on, or nothing for no limit."
+        )
+    return int(value)
 
 
 def _folder(name: str) -> Path | None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from matboard.errors import ModelError, RunError, UnknownName
+from matboard.errors import ModelError, RunError, Unanswered, UnknownName
 from matboard.models.capabilities import Generates, Ranks
 from matboard.prompts.artifact import VisualPrompt
 from matboard.prompts.canvas import Canvas
@@ -79,6 +79,19 @@ class Writing(Generates):
         return [("No.", "Yes!")[int(np.argmax(row))] for row in rows]
 
 
+class Silent(Seeing):
+    """It says nothing about pictures without a border."""
+
+    def candidate_log_likelihoods(
+        self, images, questions, candidates, *, length_normalised=True
+    ):
+        scores = super().candidate_log_likelihoods(images, questions, candidates)
+        plain = [place for place, one in enumerate(images) if one.size != (16, 16)]
+        if plain:
+            raise Unanswered(self.name, scores, dict.fromkeys(plain, "too late"))
+        return scores
+
+
 def prompt_folder(folder, level):
     canvas = Canvas(16, 2)
     values = np.where(canvas.mask(), np.float32(level), np.float32(0))
@@ -142,6 +155,16 @@ def test_no_prompt_is_used_where_none_helps(prompts, model, tmp_path, monkeypatc
     assert results.winner is None and results.prompt is None
     assert not (run / "prompt").exists()
     assert all(one.difference.low <= 0 for one in results.candidates)
+
+
+def test_silence_speaks_for_no_prompt(prompts, model, tmp_path):
+    """Counted as wrong answers, these would show that every prompt helps."""
+    model.__class__ = Silent
+    run = tmp_path / "run"
+    carry_out(choose(prompts, "m", "t", run))
+    results = read(run)
+    assert results.winner is None
+    assert {(one.wins, one.losses) for one in results.candidates} == {(0, 0)}
 
 
 def test_what_was_asked_is_not_asked_again(prompts, model, tmp_path):

@@ -77,6 +77,9 @@ def test_options_for_all_models_lie_over_what_each_has():
 def test_quantised_weights_need_bitsandbytes_and_say_so():
     with pytest.raises(MissingExtra) as error:
         zoo.load_model("tiny-blip2", quantise="4bit")
+    asked = {"tiny-blip2": ModelConfig(quantise="4bit")}
+    with pytest.raises(MissingExtra):  # before anything is begun
+        Models(asked).look_up(["tiny-blip2"], [])
     assert str(error.value) == (
         "This needs bitsandbytes, which is not installed; run: pip install"
         " 'matboard[quantise]'"

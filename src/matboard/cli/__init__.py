@@ -27,6 +27,7 @@ from matboard.cli.predictions import predictions
 from matboard.cli.report import report
 from matboard.cli.search import search
 from matboard.cli.select import select
+from matboard.cli.serve_model import serve_model
 from matboard.cli.work import work
 from matboard.cli.zoo import zoo
 from matboard.errors import MatboardError
@@ -47,6 +48,8 @@ app = typer.Typer(
         "Environment: MATBOARD_DATA is a folder with data sets, MATBOARD_CACHE a folder for built"
         " models (default ~/.cache/matboard). What is named by a Hub id obeys the Hub's own"
         " variables: HF_TOKEN opens private repositories, HF_HUB_OFFLINE=1 asks no server."
+        " Models behind an API: MATBOARD_API_KEY (OPENAI_API_KEY for OpenAI's own),"
+        " MATBOARD_API_CALLS and MATBOARD_API_TOKENS are the most that each of them may cost."
     ),
     no_args_is_help=True,
     rich_markup_mode="rich",
@@ -71,6 +74,7 @@ for command in (
     convert,
 ):
     app.command()(command)
+app.command("serve-model")(serve_model)
 app.command("list")(list_names)
 app.add_typer(zoo, name="zoo")
 

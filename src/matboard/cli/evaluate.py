@@ -30,7 +30,10 @@ def evaluate(
     models: Annotated[
         str,
         typer.Option(
-            help="Names (matboard list models), Hub ids or folders, separated by commas.",
+            help=(
+                "Names (matboard list models), Hub ids, folders, or openai:MODEL@URL for one behind"
+                " an API, separated by commas."
+            ),
             show_default=False,
         ),
     ],

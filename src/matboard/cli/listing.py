@@ -48,6 +48,7 @@ def _models() -> list[str]:
         *published.describe(),
         "any Hub id or folder of a transformers image-text-to-text model, a dual encoder (CLIP,",
         "SigLIP) or an image classifier",
+        "openai:MODEL@URL: a model behind any OpenAI-compatible chat endpoint",
     ]
 
 

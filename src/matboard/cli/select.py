@@ -32,7 +32,10 @@ def select(
     model: Annotated[
         str | None,
         typer.Option(
-            help="Whom the prompt is for: a name (matboard list models), Hub id or folder.",
+            help=(
+                "Whom the prompt is for: a name (matboard list models), Hub id, folder, or"
+                " openai:MODEL@URL for one behind an API."
+            ),
             show_default=False,
         ),
     ] = None,
@@ -173,7 +176,7 @@ def _check(
 
 
 def _folder(who: str, task: str | None) -> Path:
-    names = ["select", Path(who).name]
+    names = ["select", Path(who.removeprefix("openai:").partition("@")[0]).name]
     if task:
         names += Path(task).with_suffix("").parts[-2:]
     return Path("runs") / "-".join(names)

@@ -5,7 +5,7 @@ ability           what it offers                who has it
 ================  ============================  ==========================================
 `Learnable`       gradients to the pixels       open models, classifiers, CLIP
 `HasLikelihoods`  likelihood of one answer      open vision-language models
-`Ranks`           scores for candidate answers  open models, classifiers, CLIP
+`Ranks`           scores for candidate answers  open models, classifiers, CLIP, some APIs
 `Generates`       free answers                  open vision-language models, models behind APIs
 `HasFeatures`     visual features at taps       open models, classifiers, CLIP
 ================  ============================  ==========================================

@@ -158,6 +158,8 @@ class Cell(Part):
         seeds: the value with each seed of the condition, in its order.
         versus: name of a condition → this one minus that one, paired.
         unparsable: share of generated answers that name no candidate.
+        unanswered: share of pictures that a closed model did not answer about, which count as
+            wrong; None where there are none.
         also: what the task's other metrics are, in [0, 1]; means over seeds.
         failed: the sentence that says why there is no value.
         kept: which files of the store's ``scores`` hold what the model said, one a seed; see
@@ -176,6 +178,7 @@ class Cell(Part):
     seeds: tuple[Number, ...] = ()
     versus: dict[str, Difference] = Field(default={})
     unparsable: Number = None
+    unanswered: Number = None
     also: dict[str, Number] = Field(default={})
     failed: str | None = None
     kept: tuple[str, ...] = ()

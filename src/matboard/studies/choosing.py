@@ -31,6 +31,7 @@ from matboard.tasks import load_task
 from matboard.tasks.task import Sample, Task
 from matboard.transfer.choose import NONE, Halving, Round, right_or_wrong
 from matboard.transfer.evaluate import ABILITIES, Judged, check_tasks, judge
+from matboard.transfer.table import Scored
 
 Right = Mapping[str, NDArray[np.bool_]]
 
@@ -119,7 +120,9 @@ class Asking:
     def _round(
         self, asked: Round, number: int, executor: Executor
     ) -> Generator[Progress, None, Right]:
-        """One round: in pieces of a batch, each kept as it comes."""
+        """One round: in pieces of a batch, each kept as it comes. A picture that a closed model was
+        silent about, in whichever way it was shown, speaks for no prompt and against none.
+        """
         store = FolderStore(self.run.path("scores"))
         part = self.samples[asked.start : asked.stop]
         pieces = {}
@@ -135,11 +138,13 @@ class Asking:
         yield Progress(stage, len(everything), len(everything))
         ids = [sample.id for sample in part]
         right = {}
+        silent = np.zeros(len(part), dtype=np.bool_)
         for name, own in pieces.items():
             scored = [judge(piece.unit, store, self.batch_size) for piece in own]
             credits = [credit(each.scores, each.labels) for each in scored]
             right[name] = right_or_wrong(np.concatenate(credits), ids)
-        return right
+            silent |= np.concatenate([_silent(each) for each in scored])
+        return {name: found & ~silent for name, found in right.items()}
 
     def _pieces(
         self, name: str, part: Sequence[Sample], store: FolderStore
@@ -151,6 +156,12 @@ class Asking:
             unit = Judged(self.model, task, showing, 0, self.scorer)
             pieces.append(JudgedUnit(unit, store, self.batch_size))
         return pieces
+
+
+def _silent(scored: Scored) -> NDArray[np.bool_]:
+    """Which samples have no answer."""
+    reasons = scored.reasons or [""] * len(scored.labels)
+    return np.array([bool(one) for one in reasons])
 
 
 def _part(task: Task, samples: Sequence[Sample]) -> Task:

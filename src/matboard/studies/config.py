@@ -243,6 +243,10 @@ class ModelConfig(_Strict):
             ``precision`` says.
         device_map: how accelerate lays it over several devices, ``auto`` say; null: on one.
         trust_remote_code: whether code that comes with it may run; null: not.
+        concurrency: calls under way at once, of a model behind an API; null: 8.
+        timeout: seconds that its server may take to connect, and then be silent; null: 60.
+        retries: how often a call to it is made again that may succeed then; null: 4.
+        request: what its requests hold beside, or instead; a value of null leaves a part out.
     """
 
     model: str | None = None
@@ -252,11 +256,16 @@ class ModelConfig(_Strict):
     quantise: Literal["4bit", "8bit"] | None = None
     device_map: str | None = None
     trust_remote_code: bool | None = None
+    concurrency: Count | None = None
+    timeout: Positive | None = None
+    retries: int | None = Field(None, ge=0, le=1000)
+    request: dict[str, Any] | None = None
 
     @property
     def options(self) -> dict[str, Any]:
         """For `matboard.zoo.load_model`."""
-        return self.model_dump(exclude={"model"}, exclude_none=True)
+        told = self.model_dump(exclude={"model"})
+        return {key: value for key, value in told.items() if value is not None}
 
 
 class StudyConfig(Learning, Executed):

@@ -71,6 +71,8 @@ def _said(
         found = table.scored(model, task, condition, scorer)
         if not found:
             continue
+        if found[0].reasons and found[0].reasons[index]:
+            return f"(no answer: {found[0].reasons[index]})", False
         row = found[0].scores[index]
         if scorer == "generation":
             return found[0].texts[index], bool(row[VERDICTS.index("right")])

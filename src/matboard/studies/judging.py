@@ -204,8 +204,12 @@ class FolderStore(ScoreStore):
             return remembered
         try:
             with np.load(self.folder / f"{key}.npz", allow_pickle=False) as kept:
+                reasons = kept["reasons"].tolist() if "reasons" in kept else []
                 scored = Scored(
-                    kept["scores"], kept["labels"], tuple(kept["texts"].tolist())
+                    kept["scores"],
+                    kept["labels"],
+                    tuple(kept["texts"].tolist()),
+                    tuple(reasons),
                 )
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             return None
@@ -219,6 +223,8 @@ class FolderStore(ScoreStore):
             "labels": scored.labels,
             "texts": np.array(scored.texts, dtype=str),
         }
+        if scored.reasons:
+            arrays["reasons"] = np.array(scored.reasons, dtype=str)
         path = self.folder / f"{key}.npz"
         replace_atomically(path, lambda temporary: _save_npz(temporary, arrays))
         super().put(key, scored)

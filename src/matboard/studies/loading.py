@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from matboard import zoo
 from matboard.errors import ConfigError, TaskError
+from matboard.extras import require
 from matboard.models.capabilities import FrozenModel, Guide
 from matboard.studies.config import ModelConfig, TaskConfig
 from matboard.tasks import Request, load_task
@@ -56,9 +57,13 @@ class Models:
     def settings(self, names: Sequence[str]) -> dict[str, dict[str, Any]]:
         """What decides how models answer, beside their names, where anything does."""
         told = {name: self.asked[name] for name in names if name in self.asked}
-        where = {"device_map"}
+        how = {"device_map", "concurrency", "timeout", "retries"}
         return {
-            name: one.model_dump(exclude_none=True, exclude=where)
+            name: {
+                key: value
+                for key, value in one.model_dump(exclude=how).items()
+                if value is not None
+            }
             for name, one in told.items()
         }
 
@@ -68,7 +73,10 @@ class Models:
         Raises:
             ConfigError: the same model twice.
             ModelError, UnknownName: it cannot be had.
+            MissingExtra: weights are to be quantised, and bitsandbytes is not installed.
         """
+        if any(self._options(name).get("quantise") for name in names):
+            require("bitsandbytes")
         found: dict[str, str] = {}
         for name in names:
             content = f"{zoo.resolve(self._place(name))} {self._options(name)}"

@@ -112,7 +112,10 @@ def _rows(
             )
         seed = seeds[place] if seeds else None
         said = _generated(scored) if scored.texts else _ranked(scored, task.test)
-        for sample, told in zip(task.test, said, strict=True):
+        reasons = scored.reasons or [""] * len(task.test)
+        for sample, told, reason in zip(task.test, said, reasons, strict=True):
+            if reason:
+                told |= {"said": f"(no answer: {reason})", "scores": {}}
             yield {**_facts(sample), "seed": seed, **told}
 
 

@@ -5,8 +5,9 @@ official processor. Differences are paired: the same pictures, with and without.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from PIL.Image import Image
 
 from matboard import __version__, metrics
-from matboard.errors import ConfigError, TaskError
+from matboard.errors import ConfigError, TaskError, Unanswered
 from matboard.models.capabilities import FrozenModel, Generates, Ranks, require
 from matboard.models.classifier import Classifier
 from matboard.prompts.artifact import VisualPrompt
@@ -29,6 +30,7 @@ from matboard.transfer.conditions import (
 from matboard.transfer.mapping import mapping_of, taken_for
 from matboard.transfer.table import VERDICTS, Scored, TransferTable, metric_of
 
+Given = TypeVar("Given")
 ABILITIES: dict[Scorer, type[FrozenModel]] = {"ranking": Ranks, "generation": Generates}
 """What a model must offer to be judged so."""
 
@@ -271,25 +273,32 @@ def score(
     graded: bool = False,
 ) -> Scored:
     """What a model says of samples with a prompt on their pictures; None: of the pictures as they
-    are. ``graded``: what it writes may be right in part.
+    are. What a closed model does not answer about counts as wrong, and its reason is kept.
+
+    Args:
+        graded: whether what it writes may be right in part.
     """
     widest = max(len(sample.candidates) for sample in samples)
     scores: list[NDArray[np.float64]] = []
     texts: list[str] = []
+    reasons = [""] * len(samples)
     for start in range(0, len(samples), batch_size):
         part = samples[start : start + batch_size]
         pictures = [show(prompt, sample.load()) for sample in part]
         if scorer == "ranking":
-            scores.append(_rank(model, pictures, part, widest))
-            continue
-        said = _generate(model, pictures, part)
-        texts += said
-        judged = _grade if graded else _verdict
-        scores.append(
-            np.stack([judged(*pair) for pair in zip(said, part, strict=True)])
-        )
+            rows, silent = _rank(model, pictures, part, widest)
+        else:
+            said, silent = _generate(model, pictures, part)
+            texts += said
+            judged = _grade if graded else _verdict
+            rows = np.stack([judged(*pair) for pair in zip(said, part, strict=True)])
+        for place, reason in silent.items():
+            rows[place] = _wrong(part[place], scorer, widest)
+            reasons[start + place] = reason
+        scores.append(rows)
     labels = [sample.label if scorer == "ranking" else 0 for sample in samples]
-    return Scored(np.concatenate(scores), np.array(labels), tuple(texts))
+    kept = tuple(reasons) if any(reasons) else ()
+    return Scored(np.concatenate(scores), np.array(labels), tuple(texts), kept)
 
 
 @torch.no_grad()
@@ -298,10 +307,10 @@ def _rank(
     pictures: Sequence[Image],
     samples: Sequence[Sample],
     widest: int,
-) -> NDArray[np.float64]:
-    """Candidate log-likelihoods ``sample candidate``; a sample with fewer candidates than others
-    has −inf in the columns that it lacks. Where several candidates count as right, the first of
-    them stands for the likeliest.
+) -> tuple[NDArray[np.float64], Mapping[int, str]]:
+    """Candidate log-likelihoods ``sample candidate``, and why there are none of some. A sample with
+    fewer candidates than others has −inf in the columns that it lacks. Where several candidates
+    count as right, the first of them stands for the likeliest.
     """
     ranking = require(model, Ranks, doing="judging by ranking")
     padded = []
@@ -309,22 +318,49 @@ def _rank(
         missing = widest - len(sample.candidates)
         padded.append((*sample.candidates, *sample.candidates[:1] * missing))
     questions = [sample.question for sample in samples]
-    likelihoods = ranking.candidate_log_likelihoods(pictures, questions, padded)
+    likelihoods, silent = _as_far_as_answered(
+        lambda: ranking.candidate_log_likelihoods(pictures, questions, padded)
+    )
     scores: NDArray[np.float64] = likelihoods.double().cpu().numpy()
     for row, sample in zip(scores, samples, strict=True):
         row[len(sample.candidates) :] = -np.inf
         also_right = list(sample.labels[1:])
         row[sample.label] = row[list(sample.labels)].max()
         row[also_right] = -np.inf
-    return scores
+    return scores, silent
 
 
 @torch.no_grad()
 def _generate(
     model: FrozenModel, pictures: Sequence[Image], samples: Sequence[Sample]
-) -> list[str]:
+) -> tuple[list[str], Mapping[int, str]]:
+    """Answers, and why there is none to some."""
     writing = require(model, Generates, doing="judging by generation")
-    return writing.generate(pictures, [sample.question for sample in samples])
+    questions = [sample.question for sample in samples]
+    return _as_far_as_answered(lambda: writing.generate(pictures, questions))
+
+
+def _as_far_as_answered(
+    ask: Callable[[], Given],
+) -> tuple[Given, Mapping[int, str]]:
+    try:
+        return ask(), {}
+    except Unanswered as error:
+        given: Given = error.given
+        return given, error.reasons
+
+
+def _wrong(sample: Sample, scorer: Scorer, widest: int) -> NDArray[np.float64]:
+    """The scores of a wrong answer."""
+    if scorer == "generation":
+        row = np.zeros(len(VERDICTS))
+        row[VERDICTS.index("wrong")] = 1.0
+        return row
+    row = np.full(widest, -np.inf)
+    row[: len(sample.candidates)] = 0.0
+    if len(sample.candidates) > len(sample.labels):
+        row[list(sample.labels)] = -np.inf
+    return row
 
 
 def _verdict(text: str, sample: Sample) -> NDArray[np.float64]:

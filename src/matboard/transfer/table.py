@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -47,11 +48,19 @@ class Scored:
         scores: ``n × K`` candidate log-likelihoods; for generation shares of ``VERDICTS``.
         labels: ``n`` indices of the right column.
         texts: generated answers; empty for ranking.
+        reasons: why a closed model did not answer about a sample, "" where it did; empty where it
+            answered about all. What was not answered counts as wrong.
     """
 
     scores: NDArray[np.float64]
     labels: NDArray[np.int64]
     texts: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def unanswered(self) -> float:
+        """Share of the samples without an answer."""
+        return float(np.mean([bool(one) for one in self.reasons] or [False]))
 
 
 @dataclass(frozen=True)
@@ -132,8 +141,10 @@ class TransferTable:
         return results.model_copy(update={"contrasts": decided})
 
     def notes(self) -> list[str]:
-        """What a reader must know of how models answered: candidates that one cannot tell apart."""
-        notes = []
+        """What a reader must know of how models answered: candidates that one cannot tell apart,
+        and pictures without an answer.
+        """
+        notes = list(self._silences())
         for place, runs in self._scored.items():
             task = self.tasks[place.task]
             several_right = any(sample.accepted for sample in task.test)
@@ -147,6 +158,21 @@ class TransferTable:
                     " every picture: it cannot tell them apart, and ties count for a share."
                 )
         return notes
+
+    def _silences(self) -> Iterator[str]:
+        """Where a closed model did not answer, and the reason met most often."""
+        for place, runs in self._scored.items():
+            reasons = Counter(one for run in runs for one in run.reasons if one)
+            if not reasons:
+                continue
+            of = self.task_name(self.tasks[place.task])
+            asked = sum(len(run.labels) for run in runs)
+            why, often = reasons.most_common(1)[0]
+            yield (
+                f"{place.model} did not answer about {reasons.total()} of {asked} pictures of {of}"
+                f" ({place.condition}, {place.scorer}), which count as wrong; {often} of them:"
+                f" {why}. In another run folder those without any reply are asked about again."
+            )
 
     def task_name(self, task: Task) -> str:
         """A task's name in this table: its own, numbered where others are called the same."""
@@ -218,6 +244,7 @@ class TransferTable:
             seeds=tuple(metrics.score(metric, one, labels) for one in scores),
             versus={other: self._versus(place, other) for other in self._others(place)},
             unparsable=unparsable,
+            unanswered=_unanswered(runs),
             also={other: _mean(other, scores, labels) for other in also},
         )
 
@@ -255,6 +282,12 @@ class TransferTable:
         return next(
             showing.facts for showing in self.shown if showing.name == condition
         )
+
+
+def _unanswered(runs: Sequence[Scored]) -> float | None:
+    """Share of pictures without an answer; None where all were answered."""
+    share = float(np.mean([run.unanswered for run in runs]))
+    return share or None
 
 
 def _mean(

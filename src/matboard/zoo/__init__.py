@@ -28,50 +28,65 @@ LOADERS = {
     "vlm": ("matboard.models.vlm.loading", "a vision-language model"),
     "dual_encoder": ("matboard.models.dual_encoder", "a dual encoder"),
     "classifier": ("matboard.models.classifier", "an image classifier"),
+    "endpoint": ("matboard.models.endpoint", "a model behind an API"),
 }
 """Kind of model → whose ``load`` loads it, and what people call it."""
 
 
 def load_model(name: str, *, cache: Path | None = None, **options: Any) -> FrozenModel:
     """Load a frozen model by zoo name, folder or Hub id; its own configuration says of what kind.
+    ``openai:MODEL@URL`` is a model behind an API.
 
     Args:
-        cache: where built zoo models lie; by default `settings.cache_dir`.
+        cache: where built zoo models lie, and answers of models behind APIs; by default
+            `settings.cache_dir`.
         options: ``dtype``, ``device``; of a vision-language model ``template`` and
             ``trust_remote_code`` (`matboard.models.vlm.loading.load`), of a dual encoder
-            ``templates``, of an image classifier ``mapping``.
+            ``templates``, of an image classifier ``mapping``; for those of a model behind an API
+            see `matboard.models.endpoint.load`.
 
     Raises:
         ModelError: it cannot be had or driven.
         UnknownName: an option that models of its kind do not have.
     """
     with needed():
+        from matboard.models.endpoint import is_endpoint
         from matboard.models.kinds import kind_of
         from matboard.zoo import architectures
 
     architectures.register()
     place = str(resolve(name, cache))
-    trusted = options.get("trust_remote_code", False)
-    module, what = LOADERS["vlm" if trusted else kind_of(place)]
+    kind: str = "endpoint"
+    if not is_endpoint(name):
+        kind = "vlm" if options.get("trust_remote_code", False) else kind_of(place)
+    module, what = LOADERS[kind]
     load = import_module(module).load
-    known = options_of(load)
+    known = [option for option in options_of(load) if option != "kept"]
     for option in options:
         if option not in known:
             raise UnknownName(f"option of {name}, which is {what},", option, known)
+    if kind == "endpoint":
+        options["kept"] = (cache or settings.cache_dir()) / "answers"
     model: FrozenModel = load(place, **options)
     model.name = name
     return model
 
 
 def look_up(names: Iterable[str], *, cache: Path | None = None) -> None:
-    """See that models can be had, by their configurations alone. Raises ModelError, UnknownName."""
+    """See that models can be had, by their configurations or by what a server lists. Raises
+    ModelError, UnknownName.
+    """
     with needed():
+        from matboard.models import endpoint
         from matboard.models.kinds import kind_of
         from matboard.zoo import architectures
 
     architectures.register()
     for name in names:
-        kind_of(resolve(name, cache))
+        if endpoint.is_endpoint(name):
+            endpoint.look_up(name)
+        else:
+            kind_of(resolve(name, cache))
 
 
 def load_guide(name: str, *, cache: Path | None = None, **options: Any) -> Guide:
@@ -137,9 +152,12 @@ def resolve(name: str, cache: Path | None = None) -> Path | str:
                 f"{name} is not built yet: expected {folder}. Run: matboard zoo build mini {name}"
             )
         return folder
+    if name.startswith("openai:"):
+        return name
     if "/" not in name and not Path(name).exists():
         known = [*TINY, *MINI, TINY_GUIDE, MINI_GUIDE, MINI_CLASSIFIER]
-        raise UnknownName("model", name, [*known, "a folder", "a Hub id (owner/name)"])
+        more = ["a folder", "a Hub id (owner/name)", "openai:MODEL@URL"]
+        raise UnknownName("model", name, [*known, *more])
     return name
 
 

@@ -236,8 +236,7 @@ class HuggingFaceVLM(VisionLanguageModel):
                 for p, q, c in each
             ]
             return torch.cat(rows)
-        encoded = self._encode(images, questions)
-        prompts = self._prompts(encoded, images, questions)
+        prompts = self.read(images, questions)
         compared = self._compare(prompts, questions, candidates)
         return compared.scores if length_normalised else compared.log_likelihood
 
@@ -271,15 +270,18 @@ class HuggingFaceVLM(VisionLanguageModel):
                 for p, q in each
             ]
         with torch.no_grad():
-            encoded = self._encode(images, questions)
-            prefill = self.language.prefill(self._prompts(encoded, images, questions))
+            prefill = self.language.prefill(self.read(images, questions))
             said = self._continue(prefill, max_new_tokens)
-        return [self._read(row[:max_new_tokens]) for row in said.tolist()]
+        return [self.spelled(row[:max_new_tokens]) for row in said.tolist()]
+
+    def read(self, images: Pictures, questions: Sequence[str]) -> Prompts:
+        """The prompts with their encoded pictures, as the language model is given them."""
+        return self._prompts(self._encode(images, questions), images, questions)
 
     def _continue(self, prefill: Prefill, most: int) -> Tensor:
         """The likeliest tokens, one after the other, until every row has ended."""
         last = prefill.logits.argmax(-1, keepdim=True)
-        ends = torch.tensor(sorted(self._ends), device=last.device)
+        ends = torch.tensor(sorted(self.ends), device=last.device)
         said = [last]
         ended = torch.isin(last, ends)
         while len(said) < most and not ended.all():
@@ -379,7 +381,7 @@ class HuggingFaceVLM(VisionLanguageModel):
         return self.family.picture.count("{token}")
 
     @cached_property
-    def _ends(self) -> set[int]:
+    def ends(self) -> set[int]:
         """The tokens that end an answer."""
         ends = getattr(
             getattr(self.model, "generation_config", None), "eos_token_id", None
@@ -387,8 +389,9 @@ class HuggingFaceVLM(VisionLanguageModel):
         listed = ends if isinstance(ends, list) else [ends]
         return {int(end) for end in (*listed, self.template.end) if end is not None}
 
-    def _read(self, ids: list[int]) -> str:
-        end = next((i for i, token in enumerate(ids) if token in self._ends), len(ids))
+    def spelled(self, ids: Sequence[int]) -> str:
+        """An answer's tokens as text, up to its end."""
+        end = next((i for i, token in enumerate(ids) if token in self.ends), len(ids))
         return str(self.tokenizer.decode(ids[:end], skip_special_tokens=True)).strip()
 
 

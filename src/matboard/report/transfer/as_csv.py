@@ -23,6 +23,7 @@ FIXED = (
     *PARTS,
     "seeds",
     "unparsable",
+    "unanswered",
     "also",
     "failed",
     "best_baseline",
@@ -79,6 +80,7 @@ def _facts(results: TransferResults, cell: Cell) -> dict[str, object]:
         "high": cell.high,
         "seeds": list(cell.seeds),
         "unparsable": cell.unparsable,
+        "unanswered": cell.unanswered,
         "also": dict(cell.also),
         "failed": cell.failed,
     }
