@@ -32,6 +32,11 @@ def drawn(seed: int, n: int = 200, help: float = 1.0) -> tuple[np.ndarray, np.nd
     return scores, labels
 
 
+def fitting(metric: str, scores: np.ndarray) -> np.ndarray:
+    """Scores such as a metric takes: VQA accuracy how right an answer is, in [0, 1]."""
+    return 1 / (1 + np.exp(-scores)) if metric == "vqa" else scores
+
+
 def changed(scores: np.ndarray, seed: int, by: float = 0.3) -> np.ndarray:
     return scores + np.random.default_rng(seed).normal(size=scores.shape) * by
 
@@ -115,7 +120,8 @@ def test_the_same_answers_are_no_proof_of_no_difference() -> None:
 @pytest.mark.parametrize("metric", METRICS)
 def test_differences_of_nine_samples_have_no_interval(metric: str) -> None:
     scores, labels = drawn(0, n=9)
-    got = paired_difference(metric, scores, changed(scores, 1), labels)
+    other = fitting(metric, changed(scores, 1))
+    got = paired_difference(metric, fitting(metric, scores), other, labels)
     assert (got.low, got.high, got.n) == (None, None, 9)
     assert (
         str(Estimate(0.25, None, None, 9)) == "0.250 (n = 9, too few for an interval)"
@@ -132,8 +138,9 @@ def test_an_answer_that_hardly_occurs_leaves_no_interval(metric: str) -> None:
 
 
 def test_estimates_enclose_their_value_and_repeat() -> None:
-    scores, labels = drawn(3)
+    whole, labels = drawn(3)
     for metric in METRICS:
+        scores = fitting(metric, whole)
         got = estimate(metric, scores, labels)
         assert got == estimate(metric, scores, labels)
         assert got.low < got.value == score(metric, scores, labels) < got.high
@@ -143,7 +150,8 @@ def test_estimates_enclose_their_value_and_repeat() -> None:
 @pytest.mark.parametrize("metric", METRICS)
 def test_many_samples_give_what_the_bootstrap_gives(metric: str) -> None:
     a, labels = drawn(4, n=400)
-    b = changed(a, 5)
+    b = fitting(metric, changed(a, 5))
+    a = fitting(metric, a)
     rng = np.random.default_rng(6)
     gains = []
     for _ in range(1000):
@@ -164,7 +172,8 @@ def test_moving_weights_in_groups_gives_the_same_error(
     metric: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     a, labels = drawn(4, n=2_000)
-    b = changed(a, 5)
+    b = fitting(metric, changed(a, 5))
+    a = fitting(metric, a)
     in_groups = paired_difference(metric, a, b, labels)
     monkeypatch.setattr(intervals, "_GROUPS", 10_000)
     one_by_one = paired_difference(metric, a, b, labels)

@@ -46,6 +46,8 @@ def test_auc_counts_pairs_and_half_the_ties() -> None:
 @pytest.mark.parametrize("metric", METRICS)
 def test_weights_are_repetitions(metric: str) -> None:
     scores, labels = drawn(1, n=50)
+    if metric == "vqa":  # how right an answer is, in [0, 1]
+        scores = 1 / (1 + np.exp(-scores))
     counts = np.random.default_rng(2).integers(0, 4, 50)
     repeated = np.repeat(np.arange(50), counts)
     by_weight = weighted(metric, *checked(scores, labels))(counts[None].astype(float))
@@ -54,7 +56,7 @@ def test_weights_are_repetitions(metric: str) -> None:
     )
 
 
-@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("metric", [name for name in METRICS if name != "vqa"])
 def test_a_metric_knows_no_order_of_equal_candidates(metric: str) -> None:
     """18 aardvarks and 2 zebras, both unknown words to the model: 0.90, or 0.10 after renaming."""
     scores = np.tile(np.random.default_rng(0).normal(size=(20, 1)), 2)

@@ -162,7 +162,7 @@ def test_answers_end_where_the_published_model_ends_them(made: Made) -> None:
     words = made.naive.words
     marks = {*words.encode("###"), words.piece_to_id("##")}
     assert len(marks) == 2
-    assert made.model._ends == ({2} if made.family == "bliva" else {2, *marks})
+    assert made.model.ends == ({2} if made.family == "bliva" else {2, *marks})
 
 
 def test_eye_and_qformer_may_come_from_a_transformers_folder(

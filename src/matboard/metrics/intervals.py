@@ -250,7 +250,7 @@ def _beside_imagined(
     scores, labels = checked(scores, labels)
     imagined = np.full((len(_LABELS), scores.shape[1]), -np.inf)
     for row, label, sure in zip(imagined, _LABELS, right):
-        row[label if sure else 1 - label] = 0
+        row[label if sure else 1 - label] = np.inf
     all_scores = np.concatenate([scores, imagined])
     all_labels = np.append(labels, _LABELS)
     return weighted(metric, all_scores, all_labels)
