@@ -81,7 +81,7 @@ def test_it_fits_eighty_columns() -> None:
     text = said(results)
     assert all(len(line) <= 80 for line in text.splitlines())
     names = {one.name for one in results.candidates}
-    assert len(names) == 8
+    assert len(names) == len(results.candidates) > 2
     assert all(name.split()[0] in text for name in names)
 
 
