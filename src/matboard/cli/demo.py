@@ -19,7 +19,7 @@ def demo(
 ) -> None:
     """Learn a border on one tiny model and see whether it helps five others; nothing is downloaded.
 
-    First, borders: the methods VP, EVP and TVP on tiny-minigpt4, judged on all six models of the
+    First, borders: VP, EVP, TVP and our preset on tiny-minigpt4, judged on all six models of the
     tiny zoo beside baselines.
 
     Then, a stream of ten tasks on a tiny ViT: a prompt pool and a prompt generator beside
