@@ -1,0 +1,37 @@
+"""Learning without gradients: prompts are tried on a model, and what it answers decides.
+
+Each step a `proposer.Proposer` names prompts to try; all of them are put on the step's pictures and
+shown to the source models as they would be deployed, as 8-bit pictures through the official image
+processor (`losses.Losses`); of their losses the proposer makes its next point. So a model need not
+be ours: one that ranks candidates is enough, or one that only writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from matboard.registry import Registry, check_options
+
+BLACK_BOXES = Registry(
+    "way of learning without gradients",
+    {
+        "cma": "matboard.transfer.black_box.cma_es:CmaEs",
+        "spsa": "matboard.transfer.black_box.spsa:Spsa",
+    },
+)
+
+
+def resolve(name: str, asked: Mapping[str, Any], key: str = "black_box") -> dict[str, Any]:
+    """All options of a proposer, for records: what is asked for, over its own defaults.
+
+    Args:
+        key: where ``asked`` stands in the configuration, for error messages.
+
+    Raises:
+        UnknownName: no such proposer or option.
+        ConfigError: an option out of its range.
+    """
+    way = BLACK_BOXES.load(name)
+    checked = check_options(asked, BLACK_BOXES.options(name), name, prefix=f"{key}.")
+    return {**way.__init__.__kwdefaults__, **checked}
