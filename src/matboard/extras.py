@@ -30,6 +30,7 @@ EXTRAS = {
     "openai": "endpoints",
     "fastapi": "serve",
     "uvicorn": "serve",
+    "cma": "cma",
     "optuna": "search",
     "ray": "ray",
 }

@@ -133,6 +133,13 @@ class Fitting(Iterator[Step], ABC):
         return self._done.skipped
 
     @property
+    def shown(self) -> int:
+        """Pictures shown to source models so far; see `Queries`."""
+        if self.step == 0:
+            return 0
+        return self.queries.after(self.step, self.step == len(self))
+
+    @property
     def best(self) -> Best | None:
         """The best prompt so far, which is the fit's at its end; None without validation, and
         before the first step.

@@ -8,10 +8,14 @@ be ours: one that ranks candidates is enough, or one that only writes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from matboard.registry import Registry, check_options
+
+if TYPE_CHECKING:
+    from matboard.transfer.black_box.proposer import Proposer
 
 BLACK_BOXES = Registry(
     "way of learning without gradients",
@@ -22,7 +26,9 @@ BLACK_BOXES = Registry(
 )
 
 
-def resolve(name: str, asked: Mapping[str, Any], key: str = "black_box") -> dict[str, Any]:
+def resolve(
+    name: str, asked: Mapping[str, Any], key: str = "black_box"
+) -> dict[str, Any]:
     """All options of a proposer, for records: what is asked for, over its own defaults.
 
     Args:
@@ -35,3 +41,8 @@ def resolve(name: str, asked: Mapping[str, Any], key: str = "black_box") -> dict
     way = BLACK_BOXES.load(name)
     checked = check_options(asked, BLACK_BOXES.options(name), name, prefix=f"{key}.")
     return {**way.__init__.__kwdefaults__, **checked}
+
+
+def way(name: str, options: Mapping[str, Any]) -> Callable[..., Proposer]:
+    """What makes a proposer with these options; see `fit.BlackBoxFit`. Raises UnknownName."""
+    return partial(BLACK_BOXES.load(name), **options)

@@ -22,7 +22,7 @@ from pydantic import Field
 from torch import Tensor
 
 from matboard.errors import ConfigError
-from matboard.extras import needed
+from matboard.extras import require
 from matboard.transfer.black_box.proposer import Bounds, Numbers, Proposer
 from matboard.transfer.optimisers import Schedule, Update
 
@@ -68,6 +68,7 @@ class CmaEs(Proposer):
         proposals: Count = 16,
     ) -> None:
         super().__init__(start, bounds, schedule, seed, proposals)
+        require("cma")
         if len(start) > MOST:
             raise ConfigError(
                 f"CMA-ES learns the covariance of at most {MOST} numbers, but the prompt has"
@@ -117,8 +118,7 @@ class CmaEs(Proposer):
         return here
 
     def _first(self) -> Standing:
-        with needed():
-            import cma
+        import cma
 
         draw = self.randomness(0)
         options = {

@@ -1,8 +1,8 @@
 """Learn one pixel prompt without gradients: on models that rank candidates, or only write.
 
-    way = functools.partial(Spsa, radius=0.05)
-    for step in BlackBoxFit(prompt, models, task, way=way, schedule=Schedule(0.1, 100)):
-        print(step.index, step.queries, step.loss)
+way = functools.partial(Spsa, radius=0.05)
+for step in BlackBoxFit(prompt, models, task, way=way, schedule=Schedule(0.1, 100)):
+    print(step.index, step.queries, step.loss)
 """
 
 from __future__ import annotations

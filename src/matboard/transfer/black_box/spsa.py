@@ -6,8 +6,8 @@ momentum (SPSA-GC of BlackVIP, Oh et al., CVPR 2023, arXiv 2303.14773; SPSA: Spa
     w ← w − a·(ĝ + β·m)
 
 What is followed is Nesterov's accelerated gradient: with constant a, w is the look-ahead point of
-its classical form, v ← β·v − a·ĝ(φ + β·v), φ ← φ + v, so that w = φ + β·v. The form above, Δ and the
-gains are those of the authors' published code (``trainers/blackvip.py``).
+its classical form, v ← β·v − a·ĝ(φ + β·v), φ ← φ + v, so that w = φ + β·v. The form above, Δ and
+the gains are those of the authors' published code (``trainers/blackvip.py``).
 
 | theirs                   | ours                                                          |
 |--------------------------|---------------------------------------------------------------|
