@@ -4,7 +4,8 @@ import pytest
 
 from matboard.errors import ConfigError, ModelError
 from matboard.studies.config import StudyConfig
-from matboard.studies.prompts import check_variant
+from matboard.studies.loading import Models
+from matboard.studies.prompts import check_sources, check_variant
 from matboard.studies.reading import parse
 from matboard.studies.recipe import content_of, in_steps, recipe_of
 from matboard.studies.starting import learnable
@@ -96,3 +97,11 @@ def test_without_gradients_the_way_that_needs_none_is_named():
     )
     with pytest.raises(ModelError, match=said):
         learnable(Likes())
+
+
+def test_a_model_behind_an_api_is_refused_to_gradients_before_it_is_called():
+    closed = {**BASE, "sources": ["openai:m@http://127.0.0.1:9/v1"]}
+    said = r"openai:m@http://127.0.0.1:9/v1 gives no gradient .*: spsa or cma\."
+    with pytest.raises(ModelError, match=said):
+        check_sources(variant("evp", closed), Models())
+    check_sources(variant("spsa", closed), Models())

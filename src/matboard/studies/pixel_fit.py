@@ -23,7 +23,7 @@ from matboard.studies.fit_records import (
 )
 from matboard.studies.loading import Models
 from matboard.studies.progress import Progress
-from matboard.studies.recipe import content_of, in_steps, recipe_of
+from matboard.studies.recipe import content_of, in_steps, recipe_of, validation_of
 from matboard.studies.starting import begin, check_learnable
 from matboard.studies.variants import FitVariant
 from matboard.tasks.task import Task
@@ -32,6 +32,7 @@ from matboard.transfer.fit import Processes
 from matboard.transfer.fitting import Fitting
 from matboard.transfer.mapping import kept_mappings
 from matboard.transfer.methods import METHODS
+from matboard.transfer.validation import Validation
 
 ENDINGS = {True: "converged", False: "not converged", None: "finished"}
 """What a progress bar says at the end; the whole sentence is told with the results."""
@@ -73,6 +74,11 @@ class PixelFit(FitUnit):
         super().__init__(
             store, variant.title, seed, content, machine, writes=processes.index == 0
         )
+
+    @property
+    def validation(self) -> Validation | None:
+        """How it is validated."""
+        return validation_of(self.recipe)
 
     def prompt(self) -> VisualPrompt:
         """The learned prompt, once it is finished."""

@@ -282,8 +282,8 @@ def _notes(plan: Plan) -> list[str]:
         notes += rounding_notes(cosines, label=variant.name, key=key)
         if silent := sum(row.unanswered for row in rows):
             notes.append(
-                f"{variant.name}: {silent} pictures that it was to learn from were left out, because a"
-                " source model did not answer about them."
+                f"{variant.name}: {silent} pictures were left out of its learning, because a source"
+                " model did not answer about them."
             )
         notes += _unconverged(variant.name, plan.fits_of(variant))
     notes += _unconverged(ITSELF, plan.on_itself)

@@ -67,7 +67,7 @@ def _black_box(
 
 def _refuse_gradients(recipe: Method) -> None:
     """Settings that mean nothing where no gradient is taken. Raises ConfigError."""
-    unused = {"norm_scope": None, "per_picture": "sum"}
+    unused: dict[str, Any] = {"norm_scope": None, "per_picture": "sum"}
     if recipe.optimiser == "cma":
         unused |= {"schedule": "constant", "warmup": 0}
     for key, meaningless in unused.items():

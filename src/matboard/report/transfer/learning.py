@@ -65,7 +65,7 @@ def learning(run: RunFolder, results: TransferResults | None) -> dict[str, Any]:
         panels = curves.panel_each_quantity(steps)
         logged = enumerate(steps.items())
         colours = {label: place for place, (label, rows) in logged if rows}
-        each = list(steps.values())
+        each: list[Sequence[StepRow]] = list(steps.values())
     else:
         panels = curves.panels_of_one(run.steps)
         colours = {}

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from matboard.registry import Registry, check_options
@@ -38,9 +39,10 @@ def resolve(
         UnknownName: no such proposer or option.
         ConfigError: an option out of its range.
     """
-    way = BLACK_BOXES.load(name)
-    checked = check_options(asked, BLACK_BOXES.options(name), name, prefix=f"{key}.")
-    return {**way.__init__.__kwdefaults__, **checked}
+    schema = BLACK_BOXES.options(name)
+    checked = check_options(asked, schema, name, prefix=f"{key}.")
+    taken = signature(BLACK_BOXES.load(name)).parameters
+    return {**{option: taken[option].default for option in schema}, **checked}
 
 
 def way(name: str, options: Mapping[str, Any]) -> Callable[..., Proposer]:

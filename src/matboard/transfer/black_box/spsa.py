@@ -116,7 +116,7 @@ class Spsa(Proposer):
         return torch.from_numpy((sizes * signs).astype(np.float32))
 
     def _radius(self, step: int) -> float:
-        return self.radius / (step + 1) ** self.radius_decay
+        return self.radius / float((step + 1) ** self.radius_decay)
 
 
 def estimate(
