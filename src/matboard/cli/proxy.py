@@ -92,8 +92,8 @@ def proxy(
         ("every other model", prompts.default),
     ]:
         tell(f"{name}: {one.geometry if one else 'no prompt'}")
-    say(f"{origin(listening)}{urlsplit(upstream).path.rstrip('/')}")
     try:
+        say(f"{origin(listening)}{urlsplit(upstream).path.rstrip('/')}")
         serve(app, listening, own_headers=False)
     except KeyboardInterrupt:
         tell("Stopped.")

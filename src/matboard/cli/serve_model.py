@@ -48,8 +48,8 @@ def serve_model(
         tell(
             f"warning: whoever reaches {host} can use this server; it asks for no key."
         )
-    say(f"openai:{model}@{origin(listening)}/v1")
     try:
+        say(f"openai:{model}@{origin(listening)}/v1")
         serve(app, listening)
     except KeyboardInterrupt:
         tell("Stopped.")
