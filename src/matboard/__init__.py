@@ -21,9 +21,11 @@ _PUBLIC = {
     "NormalisedGradient": "matboard.transfer.optimisers",
     "Objective": "matboard.transfer.terms",
     "PixelPrompt": "matboard.prompts.pixel",
+    "PromptStudy": "matboard.studies.in_python",
     "PromptedModel": "matboard.models.prompted",
     "Sample": "matboard.tasks.task",
     "Schedule": "matboard.transfer.optimisers",
+    "StreamStudy": "matboard.studies.in_python",
     "Task": "matboard.tasks.task",
     "TransferTable": "matboard.transfer.evaluate",
     "Validation": "matboard.transfer.validation",
@@ -38,6 +40,8 @@ _PUBLIC = {
     "load_prompt": "matboard.prompts.artifact",
     "load_task": "matboard.tasks",
     "run_stream": "matboard.continual.protocol",
+    "study": "matboard.studies.in_python",
+    "study_stream": "matboard.studies.in_python",
 }
 __all__ = ["__version__", *_PUBLIC]
 

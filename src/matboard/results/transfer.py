@@ -284,6 +284,20 @@ class TransferResults(Part):
                 )
         return self
 
+    def __repr__(self) -> str:
+        return (
+            f"TransferResults({len(self.models)} models, {len(self.tasks)} tasks,"
+            f" {len(self.conditions)} conditions)"
+        )
+
+    __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        """The table, where a notebook shows it."""
+        from matboard.results.in_notebooks import transfer_html
+
+        return transfer_html(self)
+
     @property
     def methods(self) -> tuple[Condition, ...]:
         """The learned prompts among the conditions."""
