@@ -3,8 +3,9 @@
     python benchmarks/choosing_cases.py scenes-recognition/noise runs/tvp tiny-blip2,tiny-bliva
 
 Every prompt of the run folder is judged on all test pictures once (kept in ``runs/choosing``, or
-found where ``--store`` is that of the study and the other options draw its pictures). Then labelled pictures are drawn from them again and again, and the choice is held against the accuracy
-on all of them: a use is false where the prompt is no better there than no prompt.
+found where ``--store`` is the study's and the other options draw its pictures). Then labelled
+pictures are drawn from them again and again, and the choice is held against the accuracy on all of
+them: a use is false where the prompt is no better there than no prompt.
 """
 
 from __future__ import annotations
