@@ -11,7 +11,7 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_PUBLIC = {
+PUBLIC = {
     "AccuracyMatrix": "matboard.metrics",
     "Canvas": "matboard.prompts.canvas",
     "Fit": "matboard.transfer.fit",
@@ -43,16 +43,16 @@ _PUBLIC = {
     "study": "matboard.studies.in_python",
     "study_stream": "matboard.studies.in_python",
 }
-__all__ = ["__version__", *_PUBLIC]
+__all__ = ["__version__", *PUBLIC]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _PUBLIC:
+    if name not in PUBLIC:
         raise AttributeError(f"module 'matboard' has no attribute {name!r}")
     from matboard.extras import needed
 
     with needed():
-        return getattr(import_module(_PUBLIC[name]), name)
+        return getattr(import_module(PUBLIC[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -60,6 +60,9 @@ def test_a_study_leaves_its_table_its_prompts_and_its_page(study) -> None:
     assert made.report() == made.folder / "report.html"
     assert "EVP" in (made.folder / "report.html").read_text(encoding="utf-8")
     assert "EVP" in made._repr_html_()
+    files = sorted(made.predictions(csv=True).rglob("*.csv"))
+    assert len(files) == len(made.results.cells)
+    assert len(files[0].read_text(encoding="utf-8").splitlines()) == 12 + 1
 
 
 def test_a_study_that_is_there_is_found(study) -> None:

@@ -118,8 +118,8 @@ class AccuracyMatrix:
     def _repr_html_(self) -> str:
         """The matrix, where a notebook shows it."""
         columns = [str(number) for number in range(1, len(self.tasks) + 1)]
-        names = [f"{number}: {name}" for number, name in zip(columns, self.tasks)]
-        return shaded(repr(self), _CORNER, names, columns, self.values.tolist())
+        rows = self.values.tolist()
+        return shaded(repr(self), _CORNER, self.tasks, columns, rows)
 
     def to_csv(self, path: str | Path) -> None:
         """Write the matrix with its task names; what was not evaluated is an empty cell."""

@@ -39,8 +39,9 @@ def _block(results: TransferResults, task: str, scorer: Scorer) -> str:
         row = [noted(model.name, GROUPS[model.group])]
         for condition in results.conditions:
             cell = cells.get((model.name, task, condition.name))
-            best = cell and best_baseline(cell, cells, baselines)
-            row.append(_cell(cell, None if cell in (None, best) else best))
+            learned = cell is not None and condition.role != "baseline"
+            best = best_baseline(cell, cells, baselines) if cell and learned else None
+            row.append(_cell(cell, best))
             metrics |= {cell.metric} if cell else set()
         rows.append(row)
     count = next(facts.n for facts in results.tasks if facts.name == task)
@@ -52,8 +53,7 @@ def _block(results: TransferResults, task: str, scorer: Scorer) -> str:
 def _cell(cell: Cell | None, best: str | None) -> str:
     if cell is None or cell.value is None:
         return "–"
-    judged = cell.condition != best and cell.versus.get(best or "")
-    mark = MARKS[judged.decision] if judged else ""
+    mark = MARKS[cell.versus[best].decision] if best else ""
     return noted(f"{cell.value:.3f}{mark}", _interval(cell.low, cell.high))
 
 

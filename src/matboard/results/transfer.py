@@ -286,8 +286,8 @@ class TransferResults(Part):
 
     def __repr__(self) -> str:
         return (
-            f"TransferResults({len(self.models)} models, {len(self.tasks)} tasks,"
-            f" {len(self.conditions)} conditions)"
+            "TransferResults(models × tasks × conditions:"
+            f" {len(self.models)} × {len(self.tasks)} × {len(self.conditions)})"
         )
 
     __str__ = __repr__

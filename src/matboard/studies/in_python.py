@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
 from pydantic import BaseModel
+from transformers.utils import logging as transformers_logging
 
 from matboard.errors import ConfigError
 from matboard.metrics import AccuracyMatrix
@@ -24,6 +26,8 @@ from matboard.studies.loading import defaults_of
 from matboard.studies.progress import Progress
 from matboard.studies.prompts import study as learn_and_judge
 from matboard.studies.reading import laid_over, parse, raw_config
+from matboard.studies.samples import FOLDER as PREDICTIONS
+from matboard.studies.samples import write_predictions
 from matboard.studies.streams import continual
 
 Asked: TypeAlias = str | Path | Mapping[str, Any]
@@ -67,6 +71,14 @@ class PromptStudy(_Study):
             one.run: load_prompt(self.folder / one.folder)
             for one in self.results.prompts
         }
+
+    def predictions(self, out: str | Path | None = None, *, csv: bool = False) -> Path:
+        """Write what models said, one file a judged cell, JSON lines or CSV, and return their
+        folder, ``predictions`` in the run folder where None.
+        """
+        place = Path(out) if out is not None else self.folder / PREDICTIONS
+        _drive(write_predictions(self.folder, place, as_csv=csv), None)
+        return place
 
 
 @dataclass(frozen=True)
@@ -183,37 +195,48 @@ def _settings(
 
 
 def _drive(events: Iterator[Progress], watch: Watch | None) -> None:
-    """Make all the events, each shown to ``watch``."""
-    look = watch or (_Bars() if shows_bars() else None)
+    """Make all the events, each shown to ``watch``. Whatever ends it, a study gives back what it
+    holds.
+    """
+    bars = _Bars()
+    look = watch or (bars if shows_bars() else None)
+    loading = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()  # those for loading would tear ours
     try:
         for event in events:
             if look is not None:
                 look(event)
     finally:
-        if isinstance(look, _Bars):
-            look.close()
-        close = getattr(events, "close", None)
-        if close is not None:
-            close()
+        bars.close()
+        if loading:
+            transformers_logging.enable_progress_bar()
+        getattr(events, "close", lambda: None)()
 
 
 class _Bars:
-    """A bar for each stage of a study."""
+    """A bar for each stage of a study; the last one is at work."""
 
     def __init__(self) -> None:
-        from tqdm.auto import tqdm
-
-        self._new = tqdm
-        self._bars: dict[str, Any] = {}
+        self._stage = ""
+        self._bar: Any = None
 
     def __call__(self, event: Progress) -> None:
-        if event.stage not in self._bars:
-            self._bars[event.stage] = self._new(desc=event.stage, total=event.total)
-        bar = self._bars[event.stage]
-        bar.set_postfix_str(event.detail, refresh=False)
-        bar.update(event.done - bar.n)
+        if event.stage != self._stage:
+            self.close()
+            self._stage = event.stage
+            self._bar = _bar(desc=event.stage, total=event.total)
+        self._bar.set_postfix_str(event.detail, refresh=False)
+        self._bar.update(event.done - self._bar.n)
 
     def close(self) -> None:
-        """Leave the bars as they are."""
-        for bar in self._bars.values():
-            bar.close()
+        """Leave the last bar as it is."""
+        if self._bar is not None:
+            self._bar.close()
+
+
+def _bar(**options: Any) -> Any:
+    with warnings.catch_warnings(action="ignore"):
+        # without ipywidgets a notebook has bars of text, which do as well
+        from tqdm.auto import tqdm
+
+    return tqdm(**options)

@@ -90,8 +90,8 @@ class TransferTable:
 
     def __repr__(self) -> str:
         return (
-            f"TransferTable({len(self.models)} models, {len(self.tasks)} tasks,"
-            f" {len(self.shown)} conditions)"
+            "TransferTable(models × tasks × conditions:"
+            f" {len(self.models)} × {len(self.tasks)} × {len(self.shown)})"
         )
 
     def _repr_html_(self) -> str:
