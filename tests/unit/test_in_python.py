@@ -94,7 +94,7 @@ def test_a_method_brings_its_own_validation_and_length() -> None:
     fit = matboard.fit(
         matboard.PixelPrompt(matboard.Canvas(64, 8)), model, task, method="matboard"
     )
-    assert fit.validation == matboard.Validation()
+    assert fit.validation == matboard.Validation(patience=None)
     assert len(fit) == 600
     assert [term.name for term in fit.objective.terms] == [
         "task_loss",
