@@ -186,9 +186,11 @@ class _Forward:
         told: Headers = []
         content: bytes | AsyncIterator[bytes] | None = None
         if conversation is not None:
-            content, told = await self._prompted(request, conversation)
-            headers = passed_on(headers, b"content-length")
+            arrived = await read_body(request, self._most_bytes)
             heard.set()
+            outcome = await self._prompted(request, conversation, arrived)
+            content, told = outcome.content, _told(outcome)
+            headers = passed_on(headers, b"content-length")
         elif {"content-length", "transfer-encoding"} & set(request.headers):
             content = _streamed(request, heard)
         else:
@@ -203,14 +205,13 @@ class _Forward:
         return asked, told
 
     async def _prompted(
-        self, request: Request, conversation: str
-    ) -> tuple[bytes, Headers]:
-        """A body with prompted pictures, and what to tell of it. Raises Refused."""
-        content = await read_body(request, self._most_bytes)
-        loop = asyncio.get_running_loop()
+        self, request: Request, conversation: str, content: bytes
+    ) -> Outcome:
+        """A body with prompted pictures. Raises Refused."""
         if request.headers.get("content-encoding", "identity") != "identity":
             reason = "the request is compressed, and what is in it was not looked at."
-            return content, _told(Outcome(content, untouched=(reason,)))
+            return Outcome(content, untouched=(reason,))
+        loop = asyncio.get_running_loop()
         asked = await loop.run_in_executor(self.workers, Asked, content, conversation)
         prompt = self._prompts.of(asked.model)
         fetched = {}
@@ -218,10 +219,9 @@ class _Forward:
             places = list(asked.elsewhere)
             found = await asyncio.gather(*map(self._fetcher.fetch, places))
             fetched = dict(zip(places, found))
-        outcome = await loop.run_in_executor(
+        return await loop.run_in_executor(
             self.workers, asked.with_prompt, prompt, fetched, self._most_pixels
         )
-        return outcome.content, _told(outcome)
 
     async def _ask(self, asked: httpx2.Request) -> httpx2.Response:
         """The upstream's reply, its body still to come. Raises Refused."""
