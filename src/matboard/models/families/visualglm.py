@@ -27,7 +27,7 @@ class ReadBothWays(Placed):
 
 
 VISUALGLM = Family(
-    models=("VisualGlmForConditionalGeneration",),
+    models=("Blip2ForConditionalGeneration",),
     where=lambda model: model.config.model_type == "visualglm",
     template="<img>{image}</img>问：{question}\n答：",
     fusion=ReadBothWays,
