@@ -122,11 +122,11 @@ class GlmBlock(nn.Module):
 
     def __init__(self, config: ChatGlmConfig, layer: int) -> None:
         super().__init__()
-        norm = {"eps": config.layer_norm_eps}
+        width, eps = config.hidden_size, config.layer_norm_eps
         self.alpha = (2 * config.num_hidden_layers) ** 0.5
-        self.input_layernorm = nn.LayerNorm(config.hidden_size, **norm)
+        self.input_layernorm = nn.LayerNorm(width, eps=eps)
         self.attention = GlmAttention(config, layer)
-        self.post_attention_layernorm = nn.LayerNorm(config.hidden_size, **norm)
+        self.post_attention_layernorm = nn.LayerNorm(width, eps=eps)
         self.mlp = GlmMlp(config)
 
     def forward(self, states: Tensor, around: Surroundings) -> Tensor:
@@ -207,7 +207,7 @@ class ChatGlmForCausalLM(PreTrainedModel):  # type: ignore[misc]
             ),
             past_key_values,
         )
-        for layer in self.transformer["layers"]:
+        for layer in self.transformer["layers"].children():
             states = layer(states, around)
         states = self.transformer["final_layernorm"](states)
         logits = self.lm_head(states[:, -logits_to_keep:])
