@@ -19,6 +19,7 @@ EXTRAS = {
     "jinja2": "learn",
     "matplotlib": "learn",
     "torch": "learn",
+    "tqdm": "learn",
     "transformers": "learn",
     "gguf": "zoo",
     "onnx": "zoo",

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from matboard.cli.completion import models
 from matboard.cli.console import say, tell
 from matboard.extras import require
 
@@ -18,6 +19,7 @@ def serve_model(
             metavar="MODEL",
             help="A name (matboard list models), Hub id or folder.",
             show_default=False,
+            autocompletion=models,
         ),
     ],
     host: Annotated[
