@@ -163,6 +163,14 @@ class PixelPrompt(nn.Module):
             (slope,) = torch.autograd.grad(total, self.delta)
         return slope != 0
 
+    def extra_repr(self) -> str:
+        """See `torch.nn.Module.extra_repr`."""
+        return f"{self.layout}, {self.canvas}, {self.range}"
+
+    def _repr_png_(self) -> bytes:
+        """What is learned so far, where a notebook shows it."""
+        return self.to_artifact()._repr_png_()
+
     def to_artifact(self, config: Mapping[str, Any] | None = None) -> VisualPrompt:
         """What is learned so far, to be saved or applied; ``config`` is what to remember about it.
         Raises PromptError if not finite.

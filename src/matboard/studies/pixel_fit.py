@@ -23,7 +23,7 @@ from matboard.studies.fit_records import (
 )
 from matboard.studies.loading import Models
 from matboard.studies.progress import Progress
-from matboard.studies.recipe import content_of, in_steps, recipe_of, validation_of
+from matboard.studies.recipe import content_of, in_steps, recipe_of
 from matboard.studies.starting import begin, check_learnable
 from matboard.studies.variants import FitVariant
 from matboard.tasks.task import Task
@@ -78,7 +78,7 @@ class PixelFit(FitUnit):
     @property
     def validation(self) -> Validation | None:
         """How it is validated."""
-        return validation_of(self.recipe)
+        return self.recipe.build_validation()
 
     def prompt(self) -> VisualPrompt:
         """The learned prompt, once it is finished."""

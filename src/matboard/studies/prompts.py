@@ -134,7 +134,9 @@ def check_variant(variant: FitVariant) -> None:
     settings = variant.settings
     prompt = build_prompt(settings.prompt)
     recipe = recipe_of(settings)
-    if recipe.black_box is not None:
+    if recipe.black_box is None:
+        recipe.build_optimiser(steps=max(1, recipe.warmup))
+    else:
         build_proposer(recipe, prompt)
     objective = terms.objective(recipe.objective)
     if objective.needs.guide and settings.guide is None:

@@ -17,7 +17,7 @@ from matboard.transfer import black_box, terms
 from matboard.transfer.black_box.proposer import Proposer
 from matboard.transfer.methods import CANDIDATES, METHODS, Method
 from matboard.transfer.queries import Queries
-from matboard.transfer.validation import Validation, split, steps_of
+from matboard.transfer.validation import split
 
 OWN_TO_METHODS = (
     "optimiser",
@@ -42,6 +42,8 @@ def recipe_of(settings: FitConfig) -> Method:
     asked = settings.model_dump(include=set(OWN_TO_METHODS), exclude_none=True)
     if not asked.keys().isdisjoint(LENGTHS):
         asked = {**dict.fromkeys(LENGTHS), **asked}
+    if settings.optimiser not in (None, method.optimiser):
+        method = replace(method, norm_scope=None)
     objective = terms.resolve(laid_over(method.objective, settings.objective))
     validation = settings.validation
     recipe = replace(method, **asked, objective=objective, validation=validation)
@@ -90,7 +92,7 @@ def in_steps(recipe: Method, settings: FitConfig, task: Task, seed: int) -> Meth
     """The same recipe, its length in steps. Raises ConfigError where it is none, or not even one
     step; TaskError where validation leaves nothing to learn from.
     """
-    validation = validation_of(recipe)
+    validation = recipe.build_validation()
     learned, held = split(validation, task, seed)
     if recipe.queries is not None:
         tried = (recipe.black_box or {}).get("proposals", 1)
@@ -98,14 +100,8 @@ def in_steps(recipe: Method, settings: FitConfig, task: Task, seed: int) -> Meth
         queries = Queries.of(a_step, len(settings.sources), validation, held)
         steps = queries.steps_within(recipe.queries)
     else:
-        samples = len(learned.train)
-        steps = steps_of(recipe.steps, recipe.epochs, samples, settings.batch_size)
+        steps = recipe.steps_over(len(learned.train), settings.batch_size)
     return replace(recipe, steps=steps, epochs=None, queries=None)
-
-
-def validation_of(recipe: Method) -> Validation | None:
-    """How its fits are validated."""
-    return Validation(**recipe.validation) if recipe.validation else None
 
 
 def build_prompt(config: PromptConfig) -> PixelPrompt:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from matboard.errors import ModelError
 from matboard.models.capabilities import FrozenModel, Guide, Learnable
 from matboard.studies.config import FitConfig
-from matboard.studies.recipe import build_prompt, validation_of
+from matboard.studies.recipe import build_prompt
 from matboard.tasks.task import Task
 from matboard.transfer import black_box, terms
 from matboard.transfer.black_box.fit import BlackBoxFit
@@ -46,7 +46,7 @@ def begin(
             micro_batch=settings.micro_batch,
             seed=seed,
             diversity=recipe.diversity,
-            validation=validation_of(recipe),
+            validation=recipe.build_validation(),
             processes=processes,
         )
     return Fit(
@@ -61,7 +61,7 @@ def begin(
         seed=seed,
         diversity=recipe.diversity,
         diagnose_every=settings.diagnose_every,
-        validation=validation_of(recipe),
+        validation=recipe.build_validation(),
         processes=processes,
     )
 
