@@ -121,7 +121,7 @@ METHODS: dict[str, Method] = {
     ),
     # Ours: what is judged is what is learned; no picture counts for more than the median one; large
     # normalised steps. All three carry over to other models (docs/log.md). It makes all its steps:
-    # what it gains on a hard task it gains when the cosine has taken the rate down.
+    # patience would end some fits before their rate has fallen.
     "matboard": Method(
         optimiser="normalised_gradient",
         lr=30.0,
