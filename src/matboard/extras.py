@@ -30,7 +30,9 @@ EXTRAS = {
     "sklearn": "analyse",
     "openai": "endpoints",
     "fastapi": "serve",
-    "uvicorn": "serve",
+    "httpx2": "proxy",
+    "starlette": "proxy",
+    "uvicorn": "proxy",
     "optuna": "search",
     "ray": "ray",
 }

@@ -3,7 +3,7 @@ streams. Never imports torch.
 """
 
 from matboard.report.choice import choice_text
-from matboard.report.page import write_report
+from matboard.report.page import progress_words, write_report
 from matboard.report.rows import rows_json
 from matboard.report.search import search_text
 from matboard.report.stream.table import (
@@ -25,6 +25,7 @@ __all__ = [
     "continual_table_csv",
     "continual_table_rows",
     "continual_table_text",
+    "progress_words",
     "rows_json",
     "search_text",
     "study_views",
