@@ -24,6 +24,7 @@ from matboard.cli.evaluate import evaluate
 from matboard.cli.fit import fit
 from matboard.cli.listing import list_names
 from matboard.cli.predictions import predictions
+from matboard.cli.push import push
 from matboard.cli.report import report
 from matboard.cli.search import search
 from matboard.cli.select import select
@@ -63,6 +64,7 @@ for command in (
     select,
     search,
     apply,
+    push,
     continual,
     analyse,
     work,
