@@ -15,6 +15,7 @@ import typer
 from matboard import __version__
 from matboard.cli.analyse import analyse
 from matboard.cli.apply import apply
+from matboard.cli.compare import compare
 from matboard.cli.config import config, init, validate
 from matboard.cli.console import fail
 from matboard.cli.continual import continual
@@ -69,6 +70,7 @@ for command in (
     analyse,
     work,
     report,
+    compare,
     predictions,
     init,
     config,
