@@ -29,6 +29,8 @@ from matboard.errors import HubError, first_line
 CLIENT_ERRORS: tuple[type[Exception], ...] = (OSError, ValueError, HTTPError)
 """What the client raises; its ``HTTPError`` is that of the HTTP library below it, and no OSError.
 """
+REFUSALS: tuple[type[Exception], ...] = (HubError, *CLIENT_ERRORS)
+"""Whatever keeps a push from being made."""
 
 
 PATIENCE = 3.0

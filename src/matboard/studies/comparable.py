@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Self, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ Rows: TypeAlias = NDArray[np.int64]
 
 
 class Comparable(ABC):
-    """A finished run.
+    """A finished run; others are of its own kind.
 
     Args:
         name: what the comparison calls it.
@@ -41,12 +41,12 @@ class Comparable(ABC):
 
     @abstractmethod
     def rows(
-        self, condition: str, others: Sequence[tuple[Self, str]]
+        self, condition: str, others: Sequence[tuple[Any, str]]
     ) -> Iterator[ComparedRow]:
         """Its own condition beside those of other runs, wherever both were measured."""
 
     @abstractmethod
-    def notes(self, other: Self) -> Iterator[str]:
+    def notes(self, other: Any) -> Iterator[str]:
         """What a reader must know of another run beside this one."""
 
 
