@@ -2,9 +2,10 @@
 
     python benchmarks/choosing_cases.py scenes-recognition/noise runs/tvp tiny-blip2,tiny-bliva
 
-Every prompt of the run folder is judged on all test pictures once (kept in ``runs/choosing``). Then
-labelled pictures are drawn from them again and again, and the choice is held against the accuracy
-on all of them: a use is false where the prompt is no better there than no prompt.
+Every prompt of the run folder is judged on all test pictures once (kept in ``runs/choosing``, or
+found where ``--store`` is the study's and the other options draw its pictures). Then labelled
+pictures are drawn from them again and again, and the choice is held against the accuracy on all of
+them: a use is false where the prompt is no better there than no prompt.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from matboard.metrics import credit
 from matboard.studies.candidates import load_candidates
+from matboard.studies.config import TaskConfig
 from matboard.studies.judging import FolderStore
-from matboard.tasks import load_task
+from matboard.studies.loading import load
 from matboard.transfer.choose import NONE, Halving, right_or_wrong
 from matboard.transfer.evaluate import Judged, judge
 from matboard.zoo import load_model
@@ -30,16 +33,18 @@ PICTURES = (30, 60, 120, 240)
 Right = dict[str, NDArray[np.bool_]]
 
 
-def all_right(run: str, model: str, task: str, count: int) -> Right:
+def all_right(asked: argparse.Namespace, model: str) -> Right:
     """Which pictures are right, without a prompt and with each."""
-    candidates = load_candidates([run])
-    judged_on = load_task(task, train=1, test=count)
-    store = FolderStore(Path("runs/choosing"))
-    loaded = load_model(model)
+    candidates = load_candidates([asked.run])
+    drawn = TaskConfig(name=asked.task, train=1, test=asked.test, skip=asked.skip)
+    judged_on = load(drawn)
+    store = FolderStore(Path(asked.store))
+    loaded = load_model(model, dtype=getattr(torch, asked.precision))
     ids = [sample.id for sample in judged_on.test]
     right = {}
     for name, showing in candidates.shown.items():
-        scored = judge(Judged(loaded, judged_on, showing, 0, "ranking"), store)
+        unit = Judged(loaded, judged_on, showing, 0, "ranking", asked.precision)
+        scored = judge(unit, store)
         right[name] = right_or_wrong(credit(scored.scores, scored.labels), ids)
     return right
 
@@ -79,10 +84,13 @@ def main() -> None:
     parser.add_argument("run", help="a finished run folder of matboard fit")
     parser.add_argument("models", help="names, separated by commas")
     parser.add_argument("--test", type=int, default=600)
+    parser.add_argument("--skip", type=int, default=0)
+    parser.add_argument("--store", default="runs/choosing")
+    parser.add_argument("--precision", default="float32")
     asked = parser.parse_args()
     for model in asked.models.split(","):
         print(f"{asked.task} · {model}")
-        right = all_right(asked.run, model, asked.task, asked.test)
+        right = all_right(asked, model)
         for pictures in PICTURES:
             if pictures <= len(right[NONE]):
                 show(right, pictures)

@@ -11,7 +11,7 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_PUBLIC = {
+PUBLIC = {
     "AccuracyMatrix": "matboard.metrics",
     "Canvas": "matboard.prompts.canvas",
     "Fit": "matboard.transfer.fit",
@@ -21,9 +21,11 @@ _PUBLIC = {
     "NormalisedGradient": "matboard.transfer.optimisers",
     "Objective": "matboard.transfer.terms",
     "PixelPrompt": "matboard.prompts.pixel",
+    "PromptStudy": "matboard.studies.in_python",
     "PromptedModel": "matboard.models.prompted",
     "Sample": "matboard.tasks.task",
     "Schedule": "matboard.transfer.optimisers",
+    "StreamStudy": "matboard.studies.in_python",
     "Task": "matboard.tasks.task",
     "TransferTable": "matboard.transfer.evaluate",
     "Validation": "matboard.transfer.validation",
@@ -38,17 +40,19 @@ _PUBLIC = {
     "load_prompt": "matboard.prompts.artifact",
     "load_task": "matboard.tasks",
     "run_stream": "matboard.continual.protocol",
+    "study": "matboard.studies.in_python",
+    "study_stream": "matboard.studies.in_python",
 }
-__all__ = ["__version__", *_PUBLIC]
+__all__ = ["__version__", *PUBLIC]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _PUBLIC:
+    if name not in PUBLIC:
         raise AttributeError(f"module 'matboard' has no attribute {name!r}")
     from matboard.extras import needed
 
     with needed():
-        return getattr(import_module(_PUBLIC[name]), name)
+        return getattr(import_module(PUBLIC[name]), name)
 
 
 def __dir__() -> list[str]:

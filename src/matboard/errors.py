@@ -5,6 +5,7 @@ MatboardError                 what came, what was expected, what to do
     ├── ConfigError           a configuration key or value
     │   └── UnknownName       a name that no registry holds
     ├── ImageError            a picture that cannot be decoded safely
+    │   └── PictureTooLarge   one with more pixels, or bytes, than are taken
     ├── TaskError             a task, split or sample
     ├── PromptError           a prompt artefact
     ├── ModelError            a model that cannot be loaded or driven
@@ -72,6 +73,10 @@ class UnknownName(ConfigError):
 
 class ImageError(InputError):
     """A picture cannot be decoded safely."""
+
+
+class PictureTooLarge(ImageError):
+    """A picture has more pixels, or bytes, than are taken."""
 
 
 class TaskError(InputError):

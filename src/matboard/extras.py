@@ -19,6 +19,7 @@ EXTRAS = {
     "jinja2": "learn",
     "matplotlib": "learn",
     "torch": "learn",
+    "tqdm": "learn",
     "transformers": "learn",
     "gguf": "zoo",
     "onnx": "zoo",
@@ -29,7 +30,9 @@ EXTRAS = {
     "sklearn": "analyse",
     "openai": "endpoints",
     "fastapi": "serve",
-    "uvicorn": "serve",
+    "httpx2": "proxy",
+    "starlette": "proxy",
+    "uvicorn": "proxy",
     "optuna": "search",
     "ray": "ray",
 }

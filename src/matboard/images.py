@@ -1,13 +1,16 @@
-"""Pictures: decoding files nobody vouches for, and the pixel convention.
+"""Pictures: decoding files nobody vouches for, data URLs, and the pixel convention.
 
 Two forms exist. A *picture* is a PIL image, 8-bit RGB, upright and opaque. An *array* is
 ``float32``, RGB, ``3 height width`` in [0, 1], before any model's normalisation. `decode` makes the
-first out of anything; `to_array` and `to_picture` go between the two.
+first out of anything; `to_array` and `to_picture` go between the two. `from_data_url` and
+`to_data_url` are for pictures inside a request, where their files stand in base64.
 """
 
 from __future__ import annotations
 
+import base64
 import io
+import re
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from matboard.disk import regular_size
-from matboard.errors import ImageError, first_line
+from matboard.errors import ImageError, PictureTooLarge, first_line
 
 MAX_PIXELS = 89_478_485
 """Pillow's own ``Image.MAX_IMAGE_PIXELS``: a quarter gigabyte of RGB."""
@@ -34,6 +37,8 @@ WHITE = (255, 255, 255)
 
 _PREMULTIPLIED = {"La": "LA", "RGBa": "RGBA"}
 """Modes whose colours are multiplied by their opacity → the same where they are not."""
+
+_DATA_URL = re.compile(r"data:image/[\w.+-]+;base64,", re.IGNORECASE)
 
 _ORIENTATION = 0x0112
 _TURNS = {
@@ -67,8 +72,9 @@ def decode(
         name: what errors call it; by default the file's name, or how many bytes came.
 
     Raises:
-        ImageError: not a picture, truncated, empty, too large, no regular file, or pixels without
-            a stated range (32-bit).
+        PictureTooLarge: more pixels than are allowed.
+        ImageError: not a picture, truncated, empty, no regular file, or pixels without a stated
+            range (32-bit).
     """
     name = name or _name(source)
     try:
@@ -86,7 +92,7 @@ def decode(
             f"{name} is not a picture; expected one of {', '.join(FORMATS)}."
         ) from None
     except Image.DecompressionBombError:
-        raise ImageError(
+        raise PictureTooLarge(
             f"{name} declares more than {2 * MAX_PIXELS} pixels; at most {max_pixels} are allowed."
             " Shrink it first."
         ) from None
@@ -111,7 +117,7 @@ def _decode(
     if width * height == 0:
         raise ImageError(f"{name} is empty: {width}×{height} pixels.")
     if width * height > max_pixels:
-        raise ImageError(
+        raise PictureTooLarge(
             f"{name} has {width}×{height} pixels; at most {max_pixels} are allowed. Shrink it"
             " first."
         )
@@ -178,6 +184,29 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
     return first_line(error)
+
+
+def from_data_url(url: str, max_pixels: int = MAX_PIXELS) -> Image.Image | None:
+    """The picture that a data URL holds; None where the address is of another kind. Raises
+    ImageError as `decode` does.
+    """
+    start = _DATA_URL.match(url)
+    if start is None:
+        return None
+    try:
+        content = base64.b64decode(url[start.end() :], validate=True)
+    except ValueError as error:
+        raise ImageError(
+            f"The picture's data URL is not base64 ({first_line(error)})."
+        ) from None
+    return decode(content, max_pixels)
+
+
+def to_data_url(picture: Image.Image) -> str:
+    """A picture as the data URL of a PNG file: every pixel as it is."""
+    file = io.BytesIO()
+    picture.save(file, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
 def to_array(picture: Image.Image) -> NDArray[np.float32]:

@@ -1,20 +1,19 @@
-"""``matboard serve-model``, driven by OpenAI's own client and by ``matboard evaluate``."""
+"""``matboard serve-model``: driven by OpenAI's own client, by ``matboard evaluate`` and ``select``,
+and through ``matboard proxy``.
+"""
 
-import base64
-import io
 import json
-import signal
 import socket
-import subprocess
-import sys
 
 import numpy as np
 import openai
 import pytest
 from PIL import Image
+from running import running
 from typer.testing import CliRunner
 
 from matboard.cli import app
+from matboard.images import to_data_url
 from matboard.prompts.artifact import VisualPrompt
 from matboard.prompts.canvas import Canvas
 from matboard.results import read
@@ -29,16 +28,9 @@ CONTINUED = {"continue_final_message": True, "add_generation_prompt": False}
 @pytest.fixture(scope="module")
 def server():
     """A served model's name, as the command prints it."""
-    command = [sys.executable, "-m", "matboard", "serve-model", MODEL, "--port", "0"]
-    running = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    try:
-        yield running.stdout.readline().strip()
-        running.send_signal(signal.SIGINT)
-        assert running.wait(300) == 0
-    finally:
-        running.kill()
-        running.wait()
-        running.stdout.close()
+    with running("-m", "matboard", "serve-model", MODEL, "--port", "0") as served:
+        yield served.address
+        assert served.interrupted()[0] == 0
 
 
 @pytest.fixture(scope="module")
@@ -57,19 +49,17 @@ def samples():
     return load_task(TASK, train=1, test=4).test
 
 
-def url_of(picture):
-    file = io.BytesIO()
-    picture.save(file, "PNG")
-    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+def told(question, url):
+    content = [
+        {"type": "text", "text": question},
+        {"type": "image_url", "image_url": {"url": url}},
+    ]
+    return [{"role": "user", "content": content}]
 
 
 def asked(sample, *more, picture=None):
-    url = picture or url_of(sample.load())
-    content = [
-        {"type": "text", "text": sample.question},
-        {"type": "image_url", "image_url": {"url": url}},
-    ]
-    return [{"role": "user", "content": content}, *more]
+    url = picture or to_data_url(sample.load())
+    return [*told(sample.question, url), *more]
 
 
 def test_it_lists_its_model(client):
@@ -151,7 +141,7 @@ def test_what_it_does_not_do_is_said_in_openais_shape(client, samples):
     remote = asked(sample, picture="http://169.254.169.254/latest/meta-data")
     broken = asked(sample, picture="data:image/png;base64,AAAA")
     crooked = asked(sample, picture="data:image/png;base64,?")
-    huge = asked(sample, picture=url_of(Image.new("1", (5000, 5000))))
+    huge = asked(sample, picture=to_data_url(Image.new("1", (5000, 5000))))
     assert _refusal(client, one, model="other")[0] == 404
     for messages, more, status, sentence in [
         (
@@ -197,15 +187,46 @@ def test_raw_nonsense_is_answered_in_openais_shape(server):
         assert set(error) == {"message", "type", "param", "code"}
 
 
+@pytest.fixture
+def prompt(tmp_path):
+    """A prompt, and where it lies."""
+    canvas = Canvas(64, 8)
+    drawn = np.random.default_rng(0).random((3, 64, 64), dtype=np.float32)
+    made = VisualPrompt(canvas, drawn * canvas.mask())
+    made.save_pretrained(tmp_path / "drawn")
+    return made, tmp_path / "drawn"
+
+
+def test_a_tool_behind_the_proxy_gets_the_answers_to_prompted_pictures(
+    server, client, samples, prompt, monkeypatch
+):
+    made, folder = prompt
+    upstream = server.partition("@")[2]
+    words = ("proxy", "--prompt", folder, "--upstream", upstream, "--port", 0)
+    with running("-m", "matboard", *words) as proxy:
+        monkeypatch.setenv("OPENAI_BASE_URL", proxy.address)
+        monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+        tool = openai.OpenAI(max_retries=0)
+        assert [one.id for one in tool.models.list()] == [MODEL]
+        for sample in samples:
+            ask = {"model": MODEL, "messages": asked(sample), "logprobs": True}
+            seen = asked(sample, picture=to_data_url(made.apply(sample.load())))
+            own = client.chat.completions.create(**{**ask, "messages": seen})
+            assert tool.chat.completions.create(**ask).choices == own.choices
+            stream = tool.chat.completions.create(**ask, stream=True)
+            text = "".join(one.choices[0].delta.content for one in stream)
+            assert text == own.choices[0].message.content
+        with pytest.raises(openai.NotFoundError, match="does not exist here"):
+            tool.chat.completions.create(**{**ask, "model": "other"})
+        assert "sk-secret" not in proxy.interrupted()[1]
+
+
 def test_evaluate_finds_the_same_behind_the_api_as_in_the_model(
-    server, tmp_path, monkeypatch
+    server, prompt, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("MATBOARD_CACHE", str(tmp_path / "cache"))
-    canvas = Canvas(64, 8)
-    level = np.random.default_rng(0).random((3, 64, 64), dtype=np.float32)
-    VisualPrompt(canvas, level * canvas.mask()).save_pretrained(tmp_path / "prompt")
     out = tmp_path / "out"
-    words = ["evaluate", str(tmp_path / "prompt"), "--models", f"{MODEL},{server}"]
+    words = ["evaluate", str(prompt[1]), "--models", f"{MODEL},{server}"]
     words += ["--tasks", TASK, "--test", "2", "--scorers", "ranking,generation"]
     done = CliRunner().invoke(app, [*words, "--out", str(out)])
     assert done.exit_code == 0, done.output
@@ -225,6 +246,44 @@ def test_evaluate_finds_the_same_behind_the_api_as_in_the_model(
     scores = sorted(texts["scores"], key=lambda one: one[0].tolist())
     for ours, theirs in zip(scores[::2], scores[1::2], strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-4)
+
+
+def decided(folder):
+    """What a choice came to."""
+    apart = {"model", "task", "scorer", "seconds", "made_from"}
+    return read(folder).model_dump(exclude=apart)
+
+
+def test_select_decides_the_same_by_endpoint_by_model_and_by_what_was_stored(
+    server, client, prompt, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("MATBOARD_CACHE", str(tmp_path / "cache"))
+    asking = ["select", str(prompt[1]), "--task", TASK, "--pictures", "12"]
+    for name, model in (("closed", server), ("open", MODEL)):
+        words = ["--model", model, "--scorer", "generation"]
+        out = ["--out", str(tmp_path / name)]
+        done = CliRunner().invoke(app, [*asking, *words, *out])
+        assert done.exit_code == 0, done.output
+    pictures = tmp_path / "pictures"
+    done = CliRunner().invoke(app, [*asking, "--pictures-out", str(pictures)])
+    assert done.exit_code == 0, done.output
+    lines = []
+    for line in (pictures / "manifest.jsonl").read_text().splitlines():
+        row = json.loads(line)
+        with Image.open(pictures / row["picture"]) as picture:
+            url = to_data_url(picture)
+        reply = client.chat.completions.create(
+            model=MODEL, messages=told(row["question"], url)
+        )
+        said = reply.choices[0].message.content
+        lines.append(json.dumps({**row, "answer": said}) + "\n")
+    (tmp_path / "said.jsonl").write_text("".join(lines))
+    words = ["--predictions", str(tmp_path / "said.jsonl"), "--out"]
+    done = CliRunner().invoke(app, [*asking, *words, str(tmp_path / "stored")])
+    assert done.exit_code == 0, done.output
+    closed = decided(tmp_path / "closed")
+    assert closed["calls"] > 12 and len(closed["candidates"]) == 2
+    assert decided(tmp_path / "open") == closed == decided(tmp_path / "stored")
 
 
 def test_a_taken_port_is_said(server):

@@ -8,8 +8,10 @@ import pytest
 from matboard.errors import ConfigError
 from matboard.studies.config import ContinualConfig, StudyConfig
 from matboard.studies.pixel_fit import recipe_of
+from matboard.studies.prompts import check_variant
 from matboard.studies.reading import load_config, parse
 from matboard.studies.variants import fit_variants, learner_variants
+from matboard.transfer.optimisers import Adam
 
 SMALL = "sources: [tiny-minigpt4]\nguide: tiny-guide\ntask: {name: scenes-counting}\n"
 STREAM = {"task": {"name": "scenes-things"}, "backbone": {"model": "tiny-vit"}}
@@ -408,3 +410,16 @@ def test_a_learner_is_swept_over_those_options_alone_that_it_has():
 def test_wrong_settings_of_learners(settings, sentence):
     with pytest.raises(ConfigError, match=sentence):
         learners(**{"learners": {"l2p": {}}, **settings})
+
+
+def test_another_optimiser_than_the_methods_does_without_its_norm():
+    (plain,) = study(methods={"matboard": {}})
+    (other,) = study(methods={"matboard": {"optimiser": "adam", "lr": 0.01}})
+    assert recipe_of(plain.settings).norm_scope == "prompt"
+    assert isinstance(recipe_of(other.settings).build_optimiser(5), Adam)
+
+
+def test_an_option_that_an_optimiser_lacks_is_refused_before_anything_is_learned():
+    (wrong,) = study(methods={"matboard": {"optimiser": "adam", "norm_scope": "full"}})
+    with pytest.raises(ConfigError, match=r"adam.*norm_scope"):
+        check_variant(wrong)

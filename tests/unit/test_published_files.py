@@ -344,7 +344,7 @@ def test_the_command_makes_a_folder(
         (("vpgtrans", "out", "--checkpoint", "a.pth"), "--language is missing"),
         (("minigpt", "out"), "Unknown family 'minigpt'. Did you mean 'minigpt4'?"),
         (("blip2", "out"), "Salesforce/blip2-flan-t5-xl is a model as it is"),
-        (("visualglm", "out"), "Use it as a black box: matboard select --pictures-out"),
+        (("visualglm", "out"), "--checkpoint is missing"),
         (
             ("minigpt4", "out", "--checkpoint", "a.pth", "--language", "b"),
             "MiniGPT-4's own file holds its projection only. Give --blip2",

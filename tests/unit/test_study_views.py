@@ -144,6 +144,18 @@ KINDS = ("fog", "snow", "contrast")
 CORRUPTED = ("t", *(f"t/{kind}-{severity}" for kind in KINDS for severity in (1, 5)))
 
 
+def test_tasks_with_prompts_of_their_own_have_a_line_each() -> None:
+    methods = [learned("evp", method="evp", task=None), learned("tvp", task=None)]
+    (view,) = study_views(table(methods, tasks=("t", "u")))
+    assert view.slug == "tasks"
+    source, *_ = view.tables
+    assert source.heads == ("task", "EVP", "TVP")
+    assert rows(source) == {
+        "t": ["+0.200 ▲", "+0.210 ▲"],
+        "u": ["+0.200 ▲", "+0.210 ▲"],
+    }
+
+
 def test_corruptions_are_changes_to_the_untouched_picture_by_kind() -> None:
     (view,) = study_views(table([learned("evp"), learned("tvp")], tasks=CORRUPTED))
     assert view.slug == "corruptions"

@@ -25,6 +25,7 @@ from matboard.cli.evaluate import evaluate
 from matboard.cli.fit import fit
 from matboard.cli.listing import list_names
 from matboard.cli.predictions import predictions
+from matboard.cli.proxy import proxy
 from matboard.cli.push import push
 from matboard.cli.report import report
 from matboard.cli.search import search
@@ -66,6 +67,7 @@ for command in (
     search,
     apply,
     push,
+    proxy,
     continual,
     analyse,
     work,

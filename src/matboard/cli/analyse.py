@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from matboard.cli.completion import runs
 from matboard.cli.console import drive, out, say
 from matboard.extras import require
 
@@ -18,6 +19,7 @@ def analyse(
             metavar="RUN",
             help="The run folder of fit, evaluate or demo; analysis.json is written into it.",
             show_default=False,
+            autocompletion=runs,
         ),
     ],
     models: Annotated[

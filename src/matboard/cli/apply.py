@@ -9,11 +9,18 @@ from typing import Annotated
 import typer
 
 from matboard.cli import console
+from matboard.cli.completion import prompts
 
 
 def apply(
     prompt: Annotated[
-        str, typer.Argument(metavar="PROMPT", help=console.PROMPT, show_default=False)
+        str,
+        typer.Argument(
+            metavar="PROMPT",
+            help=console.PROMPT,
+            show_default=False,
+            autocompletion=prompts,
+        ),
     ],
     inputs: Annotated[
         list[Path],

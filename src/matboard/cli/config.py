@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from matboard.cli.completion import keys_alone, tasks
 from matboard.cli.console import Config, Words, say
 from matboard.extras import require
 
@@ -18,6 +19,7 @@ def config(
             metavar="[KEY]",
             help="A key, such as prompt or prompt.width. Without one all are listed.",
             show_default=False,
+            autocompletion=keys_alone,
         ),
     ] = None,
 ) -> None:
@@ -56,6 +58,7 @@ def init(
             metavar="TASK",
             help="A folder or file with labelled pictures, or a name (matboard list tasks).",
             show_default=False,
+            autocompletion=tasks,
         ),
     ],
     out: Annotated[

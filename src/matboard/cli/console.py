@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from matboard.cli import completion
 from matboard.errors import ConfigError, RunError
 from matboard.extras import require
 
@@ -40,6 +41,7 @@ Words = Annotated[
         metavar="KEY.SUB=VALUE",
         help="Settings that replace those of the file.",
         show_default=False,
+        autocompletion=completion.words,
     ),
 ]
 RunFolder = Annotated[
@@ -159,12 +161,9 @@ def settings_and_folder(
     from matboard.studies.reading import load_config
 
     require("torch")
-    from matboard.models.devices import device_of, precision_of
+    from matboard.studies.loading import defaults_of
 
-    defaults = {}
-    if "precision" in kind.model_fields:
-        defaults["precision"] = precision_of(device_of(device))
-    settings = load_config(config, words or [], kind, defaults)
+    settings = load_config(config, words or [], kind, defaults_of(kind, device))
     folder = run or Path("runs") / config.stem
     tell(f"run folder: {folder}")
     return settings, folder

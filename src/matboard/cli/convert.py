@@ -18,7 +18,9 @@ def convert(
     family: Annotated[
         str,
         typer.Argument(
-            metavar="FAMILY", help="minigpt4, vpgtrans or bliva.", show_default=False
+            metavar="FAMILY",
+            help="minigpt4, vpgtrans, bliva or visualglm.",
+            show_default=False,
         ),
     ],
     out: Annotated[
@@ -29,12 +31,15 @@ def convert(
     ],
     checkpoint: Annotated[
         str | None,
-        typer.Option(help="The project's own .pth file.", show_default=False),
+        typer.Option(
+            help="The project's own .pth file; of visualglm its folder or Hub id.",
+            show_default=False,
+        ),
     ] = None,
     language: Annotated[
         str | None,
         typer.Option(
-            help="The Vicuna or LLaMA that it was aligned with: folder or Hub id.",
+            help="The Vicuna or LLaMA that it was aligned with: folder or Hub id (not visualglm).",
             show_default=False,
         ),
     ] = None,
@@ -53,7 +58,7 @@ def convert(
         str, typer.Option(help="BERT's: folder or Hub id (bliva).")
     ] = "bert-base-uncased",
 ) -> None:
-    """Make a transformers folder of the checkpoints that MiniGPT-4, VPGTrans and BLIVA publish.
+    """Make a transformers folder of what MiniGPT-4, VPGTrans, BLIVA and VisualGLM-6B publish.
 
     Only tensors are read, no code of theirs runs; every tensor must be there, under its name and of
     its shape. docs/published_models.md says where the files are.
@@ -62,19 +67,27 @@ def convert(
     eva_vit_g.pth --language Vision-CAIR/vicuna-7b[/bold]
     """
     _refuse(family)
-    if checkpoint is None or language is None:
-        missing = "--checkpoint" if checkpoint is None else "--language"
-        raise ModelError(
-            f"{missing} is missing: matboard convert {family} --help says what it is."
-        )
+    needed = {"--checkpoint": checkpoint}
+    if family != "visualglm":
+        needed["--language"] = language
+    for option, value in needed.items():
+        if value is None:
+            raise ModelError(
+                f"{option} is missing: matboard convert {family} --help says what it is."
+            )
     require("torch")
     from transformers.utils import logging
 
+    logging.disable_progress_bar()
+    if family == "visualglm":
+        from matboard.zoo.published.visualglm import convert_visualglm
+
+        say(str(convert_visualglm(str(checkpoint), out, progress=tell)))
+        return
     from matboard.zoo.published.convert import Places
     from matboard.zoo.published.convert import convert as make
 
-    logging.disable_progress_bar()
-    places = Places(checkpoint, language, eye, blip2, qformer_tokenizer)
+    places = Places(str(checkpoint), str(language), eye, blip2, qformer_tokenizer)
     say(str(make(family, places, out, progress=tell)))
 
 
@@ -87,12 +100,4 @@ def _refuse(family: str) -> None:
     if family in ("blip2", "instructblip"):
         raise ModelError(
             f"{PAPER[family].title} needs no conversion: {PAPER[family].how} is a model as it is."
-        )
-    if family == "visualglm":
-        raise ModelError(
-            "VisualGLM-6B cannot be converted: its language model, ChatGLM-6B, counts positions in"
-            " two dimensions, reads the prompt in both directions and has a tokenizer of its own"
-            " (ice_text.model); transformers has no such class. Use it as a black box: matboard"
-            " select --pictures-out, its own code, matboard select --predictions"
-            " (docs/published_models.md)."
         )

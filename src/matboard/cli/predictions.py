@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from matboard.cli.completion import runs
 from matboard.cli.console import drive, say
 from matboard.extras import require
 
@@ -18,6 +19,7 @@ def predictions(
             metavar="RUN",
             help="The run folder of fit, evaluate or demo, finished.",
             show_default=False,
+            autocompletion=runs,
         ),
     ],
     out: Annotated[

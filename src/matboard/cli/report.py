@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from matboard.cli.completion import runs
 from matboard.cli.console import Csv, Json, one_form, print_rows, say
 
 
@@ -17,6 +18,7 @@ def report(
             metavar="RUN",
             help="The run folder of fit, evaluate, select, continual or demo.",
             show_default=False,
+            autocompletion=runs,
         ),
     ],
     page: Annotated[

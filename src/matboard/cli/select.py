@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from matboard.cli.completion import models, prompts_and_runs, tasks
 from matboard.cli.console import drive, out, say, tell
 from matboard.errors import ConfigError
 from matboard.extras import require
@@ -27,6 +28,7 @@ def select(
                 " always among them."
             ),
             show_default=False,
+            autocompletion=prompts_and_runs,
         ),
     ] = None,
     model: Annotated[
@@ -37,6 +39,7 @@ def select(
                 " openai:MODEL@URL for one behind an API."
             ),
             show_default=False,
+            autocompletion=models,
         ),
     ] = None,
     task: Annotated[
@@ -47,6 +50,7 @@ def select(
                 " from its test part."
             ),
             show_default=False,
+            autocompletion=tasks,
         ),
     ] = None,
     pictures: Annotated[

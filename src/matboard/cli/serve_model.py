@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
 from typing import Annotated
 
 import typer
 
+from matboard.cli.completion import models
 from matboard.cli.console import say, tell
 from matboard.extras import require
 
@@ -18,6 +18,7 @@ def serve_model(
             metavar="MODEL",
             help="A name (matboard list models), Hub id or folder.",
             show_default=False,
+            autocompletion=models,
         ),
     ],
     host: Annotated[
@@ -38,20 +39,19 @@ def serve_model(
         require(library)
     from transformers.utils import logging
 
-    from matboard.serving.app import listen, make_app, serve
+    from matboard.serving.app import make_app
+    from matboard.serving.wire import is_local, listen, origin, serve
     from matboard.zoo import load_model
 
     logging.disable_progress_bar()
     listening = listen(host, port)
     app = make_app(load_model(model))
-    found, at = listening.getsockname()[:2]
-    shown = f"[{found}]" if ":" in found else found
-    if not ip_address(found).is_loopback:
+    if not is_local(listening):
         tell(
             f"warning: whoever reaches {host} can use this server; it asks for no key."
         )
-    say(f"openai:{model}@http://{shown}:{at}/v1")
     try:
+        say(f"openai:{model}@{origin(listening)}/v1")
         serve(app, listening)
     except KeyboardInterrupt:
         tell("Stopped.")

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from matboard.cli.completion import runs
 from matboard.cli.console import drive
 from matboard.cli.continual import show_results as show_stream
 from matboard.cli.fit import show_results as show_table
@@ -20,6 +21,7 @@ def work(
             metavar="RUN",
             help="The run folder of a study that was begun, on a disk that all workers see.",
             show_default=False,
+            autocompletion=runs,
         ),
     ],
 ) -> None:

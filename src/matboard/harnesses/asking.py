@@ -99,6 +99,38 @@ def load(
     return behind  # type: ignore[no-any-return]
 
 
+class Judged:
+    """A frozen model for tasks about one picture; a harness's own class of models is derived beside
+    it.
+
+    Args:
+        pretrained: a zoo name, a folder or a Hub id; or a loaded model.
+        prompt: a prompt's folder, PNG or Hub id; or a loaded one. None leaves pictures untouched.
+        batch_size: questions that go through the model at once.
+        device: where it runs; a GPU where there is one.
+        max_batch_size: of a harness's search for one, which is not taken part in.
+        options: further ones of `matboard.load_model`, such as ``dtype=bfloat16``.
+
+    Raises:
+        ModelError, PromptError, UnknownName: model or prompt cannot be had.
+        ConfigError: a batch size that is no number.
+    """
+
+    def __init__(
+        self,
+        pretrained: str | FrozenModel,
+        prompt: str | VisualPrompt | None = None,
+        batch_size: int | str = 1,
+        device: str | None = None,
+        max_batch_size: int | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__()
+        del max_batch_size
+        self.batch_size = size_of_batches(batch_size)
+        self.model = load(pretrained, prompt, device=device, **options)
+
+
 def size_of_batches(told: int | str) -> int:
     """How many questions go through a model at once. Raises ConfigError."""
     if not str(told).isdecimal() or not int(told):

@@ -16,15 +16,7 @@ from typing import Any
 
 from matboard.errors import ConfigError, MatboardError, ModelError
 from matboard.extras import needed
-from matboard.harnesses.asking import (
-    answers,
-    asked,
-    likelihoods,
-    load,
-    size_of_batches,
-)
-from matboard.models.capabilities import FrozenModel
-from matboard.prompts.artifact import VisualPrompt
+from matboard.harnesses.asking import Judged, answers, asked, likelihoods
 
 with needed():
     from lm_eval.api.model import LM
@@ -32,38 +24,10 @@ with needed():
 
 
 @register_model("matboard")
-class PromptedLM(LM):  # type: ignore[misc]
-    """A frozen model for tasks about one picture.
-
-    Args:
-        pretrained: a zoo name, a folder or a Hub id; or a loaded model.
-        prompt: a prompt's folder, PNG or Hub id; or a loaded one. None leaves pictures untouched.
-        batch_size: questions that go through the model at once.
-        device: where it runs; a GPU where there is one.
-        options: further ones of `matboard.load_model`, such as ``dtype=bfloat16``.
-
-    Raises:
-        ModelError, PromptError, UnknownName: model or prompt cannot be had.
-        ConfigError: a batch size that is no number.
-    """
+class PromptedLM(Judged, LM):  # type: ignore[misc]
+    """See `Judged`."""
 
     MULTIMODAL = True
-
-    def __init__(
-        self,
-        pretrained: str | FrozenModel,
-        prompt: str | VisualPrompt | None = None,
-        batch_size: int | str = 1,
-        device: str | None = None,
-        max_batch_size: int | None = None,
-        **options: Any,
-    ) -> None:
-        super().__init__()
-        del (
-            max_batch_size
-        )  # of the harness's search for one, which is not taken part in
-        self.batch_size = size_of_batches(batch_size)
-        self.model = load(pretrained, prompt, device=device, **options)
 
     def loglikelihood(self, requests: Sequence[Any]) -> list[tuple[float, bool]]:
         """Log-likelihood of every continuation, and whether the model would say it."""

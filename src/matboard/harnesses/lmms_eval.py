@@ -7,7 +7,9 @@ Where both are installed lmms-eval finds it by itself, through an entry point. `
 the same model answers about untouched pictures.
 
 lmms-eval's own models give the mean loss of a continuation's tokens where its interface speaks of
-log-likelihood, and its tasks take the smallest. So does this one.
+log-likelihood, and its tasks take the smallest. So does this one. Of what a model returns its
+evaluator (0.7.3) makes text, pairs of numbers too, which stops in its post-processing; only what a
+`GenerationResult` holds is left as it is. So pairs are put in one.
 """
 
 from __future__ import annotations
@@ -15,54 +17,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from lmms_eval.api.instance import GenerationResult
 from lmms_eval.api.model import lmms
 from PIL import Image
 
 from matboard.errors import ModelError
-from matboard.harnesses.asking import (
-    Asked,
-    answers,
-    asked,
-    likelihoods,
-    load,
-    size_of_batches,
-)
-from matboard.models.capabilities import FrozenModel
-from matboard.prompts.artifact import VisualPrompt
+from matboard.harnesses.asking import Asked, Judged, answers, asked, likelihoods
 
 
-class PromptedLmm(lmms):  # type: ignore[misc]
-    """A frozen model for tasks about one picture.
-
-    Args:
-        pretrained: a zoo name, a folder or a Hub id; or a loaded model.
-        prompt: a prompt's folder, PNG or Hub id; or a loaded one. None leaves pictures untouched.
-        batch_size: questions that go through the model at once.
-        device: where it runs; a GPU where there is one.
-        options: further ones of `matboard.load_model`, such as ``dtype=bfloat16``.
-
-    Raises:
-        ModelError, PromptError, UnknownName: model or prompt cannot be had.
-        ConfigError: a batch size that is no number.
-    """
+class PromptedLmm(Judged, lmms):  # type: ignore[misc]
+    """See `Judged`."""
 
     is_simple = True
 
-    def __init__(
-        self,
-        pretrained: str | FrozenModel,
-        prompt: str | VisualPrompt | None = None,
-        batch_size: int | str = 1,
-        device: str | None = None,
-        max_batch_size: int | None = None,
-        **options: Any,
-    ) -> None:
-        super().__init__()
-        del max_batch_size  # of a search for one, which is not taken part in
-        self.batch_size = size_of_batches(batch_size)
-        self.model = load(pretrained, prompt, device=device, **options)
-
-    def loglikelihood(self, requests: Sequence[Any]) -> list[tuple[float, bool]]:
+    def loglikelihood(self, requests: Sequence[Any]) -> list[GenerationResult]:
         """The mean loss of every continuation's tokens, and whether the model would say it."""
         pictures = _Pictures(self.task_dict)
         pairs = []
@@ -72,7 +40,7 @@ class PromptedLmm(lmms):  # type: ignore[misc]
             said = target(document) if callable(target) else target
             pairs.append((pictures.asked(context, *place), str(said)))
         scored = likelihoods(self.model, pairs, self.batch_size)
-        return [(score.loss, score.greedy) for score in scored]
+        return [GenerationResult((score.loss, score.greedy)) for score in scored]
 
     def generate_until(self, requests: Sequence[Any]) -> list[str]:
         """Greedy answers."""

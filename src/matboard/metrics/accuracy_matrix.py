@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from matboard.errors import InputError, UnknownName
+from matboard.notebooks import shaded
 
 _CORNER = "trained up to"
 _Matrix: TypeAlias = NDArray[np.float64]
@@ -107,6 +108,18 @@ class AccuracyMatrix:
             )
         gains = before - np.asarray(untrained)[1:]
         return float(gains.mean())
+
+    def __repr__(self) -> str:
+        average = self.average_accuracy()
+        return (
+            f"AccuracyMatrix({len(self.tasks)} tasks, average accuracy {average:.3f})"
+        )
+
+    def _repr_html_(self) -> str:
+        """The matrix, where a notebook shows it."""
+        columns = [str(number) for number in range(1, len(self.tasks) + 1)]
+        rows = self.values.tolist()
+        return shaded(repr(self), _CORNER, self.tasks, columns, rows)
 
     def to_csv(self, path: str | Path) -> None:
         """Write the matrix with its task names; what was not evaluated is an empty cell."""

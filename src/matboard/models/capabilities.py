@@ -102,6 +102,9 @@ class FrozenModel(ABC):
     model: Any = None
     settings: str = ""
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name})"
+
 
 class Learnable(FrozenModel):
     """Prompts can be learned on it: what it makes of a tensor has a gradient to the pixels."""
@@ -265,6 +268,9 @@ class Guide(ABC):
     logit_scale: float
     model: Any = None
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name})"
+
     @property
     def refusal(self) -> str | None:
         """Why no prompt can be learned with this guide, as a sentence; None where one can."""
@@ -318,6 +324,9 @@ class Backbone(ABC):
     patch: int
     special: int
     cls_position: Float[Tensor, " dim"]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name}, {self.side} px)"
 
     @abstractmethod
     def embed(self, images: Images) -> Tokens:

@@ -21,8 +21,6 @@ A server that offers neither is judged by what it writes.
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 import math
 import re
@@ -38,7 +36,7 @@ from torch import Tensor
 
 from matboard import settings
 from matboard.errors import ModelError, Unanswered, UnknownName, shown
-from matboard.images import decode, to_picture
+from matboard.images import decode, to_data_url, to_picture
 from matboard.models.capabilities import Generates, Pictures, Ranks
 from matboard.models.chat import OPENAI, Body, Chat, Limits
 from matboard.models.counts import common_count, same_count
@@ -290,7 +288,7 @@ def parts_of(name: str) -> tuple[str, str]:
 
 def _offered(model: Endpoint) -> Scoring | None:
     """Which log-probabilities a server gives. Raises ModelError where it does not answer."""
-    png = _png(Image.new("RGB", (64, 64), "white"))
+    png = to_data_url(Image.new("RGB", (64, 64), "white"))
     answer = "yes"
     question = "Is it white?"
     whole = model.chat.probe(model._body(png, question, whole_answer(), answer))
@@ -308,14 +306,7 @@ def _pngs(images: Pictures) -> list[str]:
         pictures = [to_picture(one.detach().cpu().numpy()) for one in images]
     else:
         pictures = images
-    return [_png(decode(picture)) for picture in pictures]
-
-
-def _png(picture: Image.Image) -> str:
-    """A picture as the data URL of a PNG file."""
-    file = io.BytesIO()
-    picture.save(file, "PNG")
-    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+    return [to_data_url(decode(picture)) for picture in pictures]
 
 
 def _together(scores: Sequence[list[float] | Failure]) -> list[float] | Failure:

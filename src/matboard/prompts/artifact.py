@@ -7,6 +7,7 @@ that the authors of arXiv 2404.11207 published is read for its numbers alone.
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from functools import cached_property
@@ -211,6 +212,12 @@ class VisualPrompt(ModelHubMixin):  # type: ignore[misc]
         return self.apply(
             Image.new("RGB", (self.canvas.inner, self.canvas.inner), GREY)
         )
+
+    def _repr_png_(self) -> bytes:
+        """The preview, where a notebook shows it."""
+        file = io.BytesIO()
+        self.preview().save(file, format="PNG")
+        return file.getvalue()
 
     def blank(self) -> VisualPrompt:
         """The same geometry with nothing learned: the shrunk picture on black. A baseline of every

@@ -151,6 +151,14 @@ class PixelPrompt(nn.Module):
         low, high = valid_range(self.layout)
         return values.clamp(low, high)
 
+    def extra_repr(self) -> str:
+        """See `torch.nn.Module.extra_repr`."""
+        return f"{self.layout}, {self.canvas}, {self.range}"
+
+    def _repr_png_(self) -> bytes:
+        """What is learned so far, where a notebook shows it."""
+        return self.to_artifact()._repr_png_()
+
     def to_artifact(self, config: Mapping[str, Any] | None = None) -> VisualPrompt:
         """What is learned so far, to be saved or applied; ``config`` is what to remember about it.
         Raises PromptError if not finite.

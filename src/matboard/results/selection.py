@@ -6,6 +6,7 @@ from typing import Literal, TypeAlias
 
 from pydantic import Field, model_validator
 
+from matboard.notebooks import shaded
 from matboard.results.parts import Number, Part
 
 Row: TypeAlias = tuple[Number, ...]
@@ -40,6 +41,20 @@ class SelectionResults(Part):
     permutations: int
     shuffled: tuple[float, ...]
     similarity: tuple[Row, ...]
+
+    def __repr__(self) -> str:
+        return (
+            f"SelectionResults({len(self.classes)} classes, {self.prompts} prompts,"
+            f" {len(self.dead)} of them never chosen)"
+        )
+
+    __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        """How often each class chose each prompt, where a notebook shows it."""
+        columns = [str(prompt) for prompt in range(self.prompts)]
+        said = f"{self!r}: share of a class's samples that chose a prompt"
+        return shaded(said, "class", self.classes, columns, self.frequency)
 
     @model_validator(mode="after")
     def _shapes_fit(self) -> SelectionResults:

@@ -162,6 +162,20 @@ class StreamResults(Part):
     notes: tuple[str, ...] = ()
     made_from: str = ""
 
+    def __repr__(self) -> str:
+        return (
+            f"StreamResults({self.stream.name}: {self.stream.tasks} tasks,"
+            f" {len(self.learners)} learners)"
+        )
+
+    __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        """The table, where a notebook shows it."""
+        from matboard.results.in_notebooks import stream_html
+
+        return stream_html(self)
+
     @model_validator(mode="after")
     def _learners_are_declared(self) -> StreamResults:
         declared = {learner.name for learner in self.learners}

@@ -284,6 +284,20 @@ class TransferResults(Part):
                 )
         return self
 
+    def __repr__(self) -> str:
+        return (
+            "TransferResults(models × tasks × conditions:"
+            f" {len(self.models)} × {len(self.tasks)} × {len(self.conditions)})"
+        )
+
+    __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        """The table, where a notebook shows it."""
+        from matboard.results.in_notebooks import transfer_html
+
+        return transfer_html(self)
+
     @property
     def methods(self) -> tuple[Condition, ...]:
         """The learned prompts among the conditions."""

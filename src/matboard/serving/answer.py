@@ -11,7 +11,8 @@ from typing import Any
 
 from matboard.models.vlm.adapter import HuggingFaceVLM
 from matboard.models.vlm.speaking import Speaker, Spoken
-from matboard.serving.asked import Question, Refused
+from matboard.serving.asked import Question
+from matboard.serving.wire import Refused
 
 UNLIKELIEST = -9999.0
 """What stands for a probability of nothing, which JSON has no word for; vLLM's too."""

@@ -8,15 +8,12 @@ Errors have OpenAI's shape. Nothing is fetched and nothing is kept.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
-import socket
 import time
 from collections.abc import Iterator
 from typing import Any
 
-import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from starlette.concurrency import run_in_threadpool
@@ -26,12 +23,11 @@ from matboard.errors import InputError, ModelError
 from matboard.models.capabilities import FrozenModel, Generates, require
 from matboard.models.vlm.adapter import HuggingFaceVLM
 from matboard.serving.answer import Answerer
-from matboard.serving.asked import Refused, read_question
+from matboard.serving.asked import read_question
+from matboard.serving.wire import Refused, failed, on_any, on_http, read_body
 
 MOST_BYTES = 32 * 2**20
 """Of a request's body (guess)."""
-SECONDS = 60.0
-"""For a request's body to arrive (guess)."""
 
 logger = logging.getLogger(__name__)
 
@@ -65,12 +61,12 @@ def make_app(model: FrozenModel, *, most_bytes: int = MOST_BYTES) -> FastAPI:
             said = (
                 f"The model {wanted!r} does not exist here; this server has {name!r}."
             )
-            return _error(Refused(said, status=404, code="model_not_found"))
+            return Refused(said, status=404, code="model_not_found").response()
         return JSONResponse(_card(name, created))
 
     @app.post("/v1/chat/completions")
     async def chat(request: Request) -> Response:
-        body = await _body(request, most_bytes)
+        body = await read_body(request, most_bytes)
         question = await run_in_threadpool(read_question, body)
         if not question.stream:
             return JSONResponse(await run_in_threadpool(answerer.reply, question))
@@ -79,57 +75,12 @@ def make_app(model: FrozenModel, *, most_bytes: int = MOST_BYTES) -> FastAPI:
 
     @app.exception_handler(InputError)
     async def _on_input(_: Request, error: InputError) -> Response:
-        return _error(error if isinstance(error, Refused) else Refused(str(error)))
+        refused = error if isinstance(error, Refused) else Refused(str(error))
+        return refused.response()
 
-    @app.exception_handler(HTTPException)
-    async def _on_http(request: Request, error: HTTPException) -> Response:
-        said = f"{request.method} {request.url.path}: {error.detail}."
-        return _error(Refused(said, status=error.status_code))
-
-    @app.exception_handler(Exception)
-    async def _on_any(_: Request, error: Exception) -> Response:
-        return _error(Refused("The server failed; its log says how.", status=500))
-
+    app.add_exception_handler(HTTPException, on_http)
+    app.add_exception_handler(Exception, on_any)
     return app
-
-
-def serve(app: FastAPI, listening: socket.socket) -> None:
-    """Serve until the process is interrupted."""
-    config = uvicorn.Config(app, log_level="warning", access_log=False)
-    uvicorn.Server(config).run(sockets=[listening])
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A socket to serve at; port 0 is any free one. Raises InputError where it cannot be had."""
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family)
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(
-            f"Nothing can be served at {host}, port {port} ({reason.lower()}). Name another with"
-            " --port, 0 for any free one."
-        ) from None
-
-
-async def _body(request: Request, most: int) -> bytes:
-    """A request's body, of bounded size and in bounded time. Raises Refused."""
-    content = bytearray()
-    try:
-        async with asyncio.timeout(SECONDS):
-            async for part in request.stream():
-                content += part
-                if len(content) > most:
-                    raise Refused(
-                        f"The request has more than {most} bytes, the most that are taken. Shrink"
-                        " the picture.",
-                        status=413,
-                    )
-    except TimeoutError:
-        raise Refused(
-            f"The request did not arrive within {SECONDS:g} s.", status=408
-        ) from None
-    return bytes(content)
 
 
 def _events(chunks: Iterator[dict[str, Any]]) -> Iterator[str]:
@@ -141,8 +92,7 @@ def _events(chunks: Iterator[dict[str, Any]]) -> Iterator[str]:
         Exception
     ):  # whatever a model raises: the reply has begun, only an event can say so
         logger.exception("an answer broke off")
-        broken = Refused("The server failed; its log says how.", status=500)
-        yield f"data: {json.dumps(_told(broken))}\n\n"
+        yield f"data: {json.dumps(failed().told())}\n\n"
         return
     yield "data: [DONE]\n\n"
 
@@ -153,20 +103,4 @@ def _card(name: str, created: int) -> dict[str, Any]:
         "object": "model",
         "created": created,
         "owned_by": "matboard",
-    }
-
-
-def _error(refused: Refused) -> Response:
-    return JSONResponse(_told(refused), status_code=refused.status)
-
-
-def _told(refused: Refused) -> dict[str, Any]:
-    kind = "invalid_request_error" if refused.status < 500 else "server_error"
-    return {
-        "error": {
-            "message": str(refused),
-            "type": kind,
-            "param": refused.param,
-            "code": refused.code,
-        }
     }

@@ -7,9 +7,6 @@ refused, but for what only matters to models that draw their tokens by lot: answ
 
 from __future__ import annotations
 
-import base64
-import binascii
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -17,8 +14,9 @@ from typing import Annotated, Any, Literal
 from PIL.Image import Image
 from pydantic import BaseModel, Field, ValidationError
 
-from matboard.errors import ImageError, InputError, shown
-from matboard.images import decode
+from matboard.errors import ImageError, shown
+from matboard.images import from_data_url
+from matboard.serving.wire import Refused
 
 MOST_PIXELS = 16 * 2**20
 """Of a picture (guess)."""
@@ -26,30 +24,6 @@ MOST_TOKENS = 1024
 """Of an answer (guess)."""
 USUAL_TOKENS = 64
 """Of an answer, where a client does not say (guess)."""
-_DATA_URL = re.compile(r"data:image/[\w.+-]+;base64,", re.IGNORECASE)
-
-
-class Refused(InputError):
-    """A request that is not answered.
-
-    Args:
-        status: of HTTP.
-        param: the part of the request that is wrong.
-        code: OpenAI's name for what is wrong, where it has one.
-    """
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        status: int = 400,
-        param: str | None = None,
-        code: str | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.status = status
-        self.param = param
-        self.code = code
 
 
 class ImageUrl(BaseModel):
@@ -205,22 +179,17 @@ def _begin(request: Request) -> str | None:
 
 
 def _picture(url: str) -> Image:
-    start = _DATA_URL.match(url)
-    if start is None:
+    try:
+        picture = from_data_url(url, MOST_PIXELS)
+    except ImageError as error:
+        raise Refused(str(error), param="messages") from None
+    if picture is None:
         raise Refused(
             f"The picture's address is {shown(url, 60)}; this server fetches nothing. Send the"
             " picture itself, as data:image/png;base64,….",
             param="messages",
         )
-    try:
-        content = base64.b64decode(url[start.end() :], validate=True)
-        return decode(content, MOST_PIXELS)
-    except binascii.Error as error:
-        raise Refused(
-            f"The picture's data URL is not base64 ({error}).", param="messages"
-        ) from None
-    except ImageError as error:
-        raise Refused(str(error), param="messages") from None
+    return picture
 
 
 def _refused(error: ValidationError) -> Refused:

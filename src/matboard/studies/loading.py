@@ -7,10 +7,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 from typing import Any, TypeAlias
 
+from pydantic import BaseModel
+
 from matboard import zoo
 from matboard.errors import ConfigError, TaskError
 from matboard.extras import require
 from matboard.models.capabilities import FrozenModel, Guide
+from matboard.models.devices import device_of, precision_of
 from matboard.studies.config import ModelConfig, TaskConfig
 from matboard.tasks import Request, load_task
 from matboard.tasks.task import Task
@@ -128,6 +131,13 @@ def with_options(
     own = {name: asked.get(name, ModelConfig()) for name in names} if for_all else {}
     told = {name: one.model_copy(update=for_all) for name, one in own.items()}
     return {**asked, **told}
+
+
+def defaults_of(kind: type[BaseModel], device: str | None) -> dict[str, Any]:
+    """What a study has of the device where it says nothing itself. Raises ConfigError."""
+    if "precision" not in kind.model_fields:
+        return {}
+    return {"precision": precision_of(device_of(device))}
 
 
 def load(config: TaskConfig, bases: Bases | None = None) -> Task:

@@ -61,6 +61,8 @@ def recipe_of(settings: FitConfig) -> Method:
     asked = settings.model_dump(include=set(OWN_TO_METHODS), exclude_none=True)
     if not asked.keys().isdisjoint(LENGTHS):
         asked = {**dict.fromkeys(LENGTHS), **asked}
+    if settings.optimiser not in (None, method.optimiser):
+        method = replace(method, norm_scope=None)
     objective = terms.resolve(laid_over(method.objective, settings.objective))
     validation = settings.validation
     return replace(method, **asked, objective=objective, validation=validation)

@@ -130,7 +130,9 @@ def check_variant(variant: FitVariant) -> None:
     """Build what is cheap to build. Raises ConfigError."""
     settings = variant.settings
     build_prompt(settings.prompt)
-    objective = terms.objective(recipe_of(settings).objective)
+    recipe = recipe_of(settings)
+    recipe.build_optimiser(steps=max(1, recipe.warmup))
+    objective = terms.objective(recipe.objective)
     if objective.needs.guide and settings.guide is None:
         term = objective.of_guide[0]
         raise ConfigError(

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from matboard.errors import TaskError
+from matboard.errors import TaskError, shown
 from matboard.tasks.task import Sample, Task
 
 
@@ -34,6 +34,12 @@ class StreamTask:
     test: tuple[Sample, ...]
     mirror: bool = True
 
+    def __repr__(self) -> str:
+        return (
+            f"StreamTask({self.index}: {shown(self.name)}, {len(self.train)} training and"
+            f" {len(self.test)} test samples)"
+        )
+
 
 @dataclass(frozen=True)
 class TaskStream:
@@ -48,6 +54,12 @@ class TaskStream:
     kind: str
     classes: tuple[str, ...]
     tasks: tuple[StreamTask, ...]
+
+    def __repr__(self) -> str:
+        return (
+            f"TaskStream({self.name}: {self.kind}, {len(self.tasks)} tasks,"
+            f" {len(self.classes)} classes)"
+        )
 
 
 def class_incremental(task: Task, tasks: int = 10, seed: int | None = 0) -> TaskStream:

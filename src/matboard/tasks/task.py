@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -45,7 +45,7 @@ class Sample:
     """
 
     id: str
-    load: Callable[[], Image]
+    load: Callable[[], Image] = field(repr=False)
     question: str
     answer: str
     candidates: tuple[str, ...] = ()
@@ -200,6 +200,12 @@ class Task:
                     f"Metric {metric!r} needs one right answer a sample, but sample"
                     f" {shown(sample.id)} of task {self.name!r} accepts {shown(sample.right)}."
                 )
+
+    def __repr__(self) -> str:
+        return (
+            f"Task({self.name}: {len(self.train)} training and {len(self.test)} test"
+            f" samples, {self.metric})"
+        )
 
     @cached_property
     def fingerprint(self) -> str:

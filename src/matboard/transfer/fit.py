@@ -19,7 +19,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from matboard.errors import FitError
+from matboard.errors import ConfigError, FitError
 from matboard.models.capabilities import Guide, Learnable
 from matboard.prompts.pixel import PixelPrompt
 from matboard.tasks.task import Task
@@ -27,6 +27,7 @@ from matboard.transfer.batches import Batches
 from matboard.transfer.checks import check_models, check_samples, needed_guide
 from matboard.transfer.gradients import Gradients
 from matboard.transfer.mapping import FitMappings
+from matboard.transfer.methods import by_name
 from matboard.transfer.objective import Objective
 from matboard.transfer.optimisers import Optimiser, Slope
 from matboard.transfer.pictures import PictureRule
@@ -287,18 +288,49 @@ def fit(
     models: Learnable | Sequence[Learnable],
     task: Task,
     *,
-    objective: Objective,
-    optimiser: Optimiser,
+    method: str | None = None,
+    steps: int | None = None,
+    objective: Objective | None = None,
+    optimiser: Optimiser | None = None,
     guide: Guide | None = None,
     batch_size: int = 16,
     seed: int = 0,
-    diversity: bool = True,
+    diversity: bool | None = None,
     validation: Validation | None = None,
 ) -> Fit:
-    """Learn ``prompt`` on frozen ``models``: an iterator of `Step`, ``optimiser.schedule.steps``
-    long, or less where ``validation`` ends it. Nothing is learned before it is iterated or
-    `Fit.run`. See `Fit`.
+    """Learn ``prompt`` on frozen ``models``: an iterator of `Step`, ``steps`` long, or less where
+    ``validation`` ends it. Nothing is learned before it is iterated or `Fit.run`. See `Fit`.
+
+    Args:
+        method: how, by name (`methods.METHODS`): ``vp``, ``evp``, ``tvp`` or ``matboard``; it says
+            whatever is left out of ``objective``, ``optimiser``, ``diversity``, ``validation``.
+        steps: of a fit by a method; the method's own where None. An optimiser given by itself has
+            its own.
+
+    Raises:
+        UnknownName: no such method.
+        ConfigError: neither a method nor both an objective and an optimiser came, or steps for an
+            optimiser that has its own; what `Fit` refuses.
     """
+    if method is not None:
+        own = by_name(method)
+        objective = objective or own.build_objective()
+        validation = validation or own.build_validation()
+        diversity = own.diversity if diversity is None else diversity
+        if optimiser is None:
+            learned, _ = split(validation, task, seed)
+            steps = own.steps_over(len(learned.train), batch_size, steps)
+            optimiser, steps = own.build_optimiser(steps), None
+    if objective is None or optimiser is None:
+        raise ConfigError(
+            "A fit needs to know how it learns: give a method ('matboard', 'tvp', 'evp' or 'vp'),"
+            " or an objective and an optimiser."
+        )
+    if steps is not None:
+        raise ConfigError(
+            f"steps is {steps}, but the optimiser's schedule has"
+            f" {optimiser.schedule.steps}; say it there alone."
+        )
     return Fit(
         prompt,
         [models] if isinstance(models, Learnable) else list(models),
@@ -308,6 +340,6 @@ def fit(
         guide=guide,
         batch_size=batch_size,
         seed=seed,
-        diversity=diversity,
+        diversity=True if diversity is None else diversity,
         validation=validation,
     )

@@ -10,9 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from matboard.errors import UnknownName
+
 if TYPE_CHECKING:
+    from matboard.transfer.objective import Objective
     from matboard.transfer.optimisers import Optimiser
     from matboard.transfer.pictures import PerPicture
+    from matboard.transfer.validation import Validation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +48,30 @@ class Method:
     steps: int | None = None
     epochs: float | None = None
     validation: Mapping[str, Any] | None = None
+
+    def build_objective(self) -> Objective:
+        """The terms that it weighs."""
+        from matboard.transfer.terms import objective
+
+        return objective(self.objective)
+
+    def build_validation(self) -> Validation | None:
+        """How a fit is validated; None where it is not."""
+        from matboard.transfer.validation import Validation
+
+        return None if self.validation is None else Validation(**self.validation)
+
+    def steps_over(
+        self, samples: int, batch_size: int, steps: int | None = None
+    ) -> int:
+        """How many steps are made over so many training samples: ``steps``, or where None as the
+        method says.
+        """
+        from matboard.transfer.validation import steps_of
+
+        if steps is not None:
+            return steps
+        return steps_of(self.steps, self.epochs, samples, batch_size)
 
     def build_optimiser(self, steps: int) -> Optimiser:
         """The optimiser of a run of ``steps`` steps. Raises ConfigError for a wrong setting."""
@@ -92,7 +120,8 @@ METHODS: dict[str, Method] = {
         steps=3125,
     ),
     # Ours: what is judged is what is learned; no picture counts for more than the median one; large
-    # normalised steps. All three carry over to other models (docs/log.md).
+    # normalised steps. All three carry over to other models (docs/log.md). It makes all its steps:
+    # patience would end some fits before their rate has fallen.
     "matboard": Method(
         optimiser="normalised_gradient",
         lr=30.0,
@@ -105,6 +134,13 @@ METHODS: dict[str, Method] = {
             "candidate_contrast": {"weight": 1.0},
         },
         steps=600,
-        validation={},
+        validation={"patience": None},
     ),
 }
+
+
+def by_name(name: str) -> Method:
+    """A method of ``METHODS``. Raises UnknownName."""
+    if name not in METHODS:
+        raise UnknownName("method", name, METHODS)
+    return METHODS[name]

@@ -88,6 +88,16 @@ class TransferTable:
     models: dict[str, str] = field(default_factory=dict)
     _scored: dict[_Place, list[Scored]] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        return (
+            "TransferTable(models × tasks × conditions:"
+            f" {len(self.models)} × {len(self.tasks)} × {len(self.shown)})"
+        )
+
+    def _repr_html_(self) -> str:
+        """The table, where a notebook shows it."""
+        return self.results()._repr_html_()
+
     def enter(self, model: FrozenModel) -> None:
         """Take in a model. Raises ModelError where one of its name is there."""
         if model.name in self.models:

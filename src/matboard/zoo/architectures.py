@@ -7,8 +7,10 @@ from typing import Any
 from transformers import (
     AutoConfig,
     AutoModel,
+    AutoModelForCausalLM,
     AutoModelForImageClassification,
     AutoModelForImageTextToText,
+    AutoTokenizer,
 )
 
 from matboard.zoo.any_eye import (
@@ -23,11 +25,14 @@ from matboard.zoo.any_eye import (
 )
 from matboard.zoo.bliva import BlivaConfig, BlivaForConditionalGeneration
 from matboard.zoo.caption_clip import CaptionClip, CaptionClipConfig
+from matboard.zoo.chatglm import ChatGlmConfig, ChatGlmForCausalLM
 from matboard.zoo.efficientnet import (
     EfficientNetLite,
     EfficientNetLiteConfig,
     EfficientNetLiteForImageClassification,
 )
+from matboard.zoo.ice_words import IceTokenizer
+from matboard.zoo.visualglm import VisualGlmConfig, VisualGlmForConditionalGeneration
 
 MODELS: dict[Any, Any] = {
     BlivaConfig: BlivaForConditionalGeneration,
@@ -35,6 +40,7 @@ MODELS: dict[Any, Any] = {
     AnyEyeBlip2Config: AnyEyeBlip2,
     AnyEyeInstructBlipConfig: AnyEyeInstructBlip,
     AnyEyeBlivaConfig: AnyEyeBliva,
+    VisualGlmConfig: VisualGlmForConditionalGeneration,
 }
 """Configuration → model."""
 
@@ -50,6 +56,9 @@ def register() -> None:
     )
     AutoConfig.register(CaptionClipConfig.model_type, CaptionClipConfig, exist_ok=True)
     AutoModel.register(CaptionClipConfig, CaptionClip, exist_ok=True)
+    AutoConfig.register(ChatGlmConfig.model_type, ChatGlmConfig, exist_ok=True)
+    AutoModelForCausalLM.register(ChatGlmConfig, ChatGlmForCausalLM, exist_ok=True)
+    AutoTokenizer.register(VisualGlmConfig, IceTokenizer, exist_ok=True)
     for config, model in MODELS.items():
         AutoConfig.register(config.model_type, config, exist_ok=True)
         AutoModelForImageTextToText.register(config, model, exist_ok=True)

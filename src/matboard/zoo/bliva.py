@@ -1,4 +1,4 @@
-"""BLIVA, the one of the paper's six models that needs a class of its own.
+"""BLIVA, one of the paper's six models.
 
 All six are an EVA-CLIP eye, a Q-Former and a language model; they differ in what stands behind the
 Q-Former:
@@ -10,7 +10,8 @@ MiniGPT-4     Blip2ForConditional…         llama           ``###Human: <Img>�
                                                            ###Assistant:``
 VPGTrans      Blip2ForConditional…         llama           as in MiniGPT-4
 BLIP-2        Blip2ForConditional…         t5 (or opt)     first (the processor's default)
-VisualGLM     Blip2ForConditional…         glm             ``<img>…</img> Q: q A:``
+VisualGLM     VisualGlmForConditional…,    chatglm_6b,     ``<img>…</img>问：q↵答：``
+              in `matboard.zoo.visualglm`  `.chatglm`
 InstructBLIP  InstructBlipForConditional…  llama (or t5)   first; the Q-Former reads the
                                                            question too
 BLIVA         BlivaForConditional…, here   llama (or t5)   as in InstructBLIP

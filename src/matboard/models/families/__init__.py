@@ -36,6 +36,7 @@ FAMILIES = Registry(
         "paligemma": f"{_HERE}.paligemma:PALIGEMMA",
         "pixtral": f"{_HERE}.pixtral:PIXTRAL",
         "qwen_vl": f"{_HERE}.qwen_vl:QWEN_VL",
+        "visualglm": f"{_HERE}.visualglm:VISUALGLM",
     },
     group="matboard.models",
 )

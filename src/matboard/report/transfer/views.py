@@ -7,7 +7,7 @@ shown where          what                                                       
 sources differ       methods × models, ensembles among them                          Tab. 1
 terms differ         which terms of the objective, and what comes of it              Tab. 2
 a number was swept   curves over it: border width, training pictures                 Tab. 3, Fig. 5
-tasks differ         learned on one task, judged on others                           Tab. 4
+tasks differ         learned on one task, judged on others; or task by task          Tab. 4
 tasks are corrupted  change by kind, curves over severity                            Tab. 9
 ===================  ==============================================================  ==============
 
@@ -44,6 +44,7 @@ def study_views(results: TransferResults) -> list[StudyView]:
     """Every question that the study asked, in the paper's order."""
     from matboard.report.transfer.across import across
     from matboard.report.transfer.by_source import by_source
+    from matboard.report.transfer.by_task import by_task
     from matboard.report.transfer.by_terms import by_terms
     from matboard.report.transfer.corrupted import corrupted
     from matboard.report.transfer.sweep import sweeps
@@ -53,6 +54,7 @@ def study_views(results: TransferResults) -> list[StudyView]:
         by_terms,
         sweeps,
         across,
+        by_task,
         corrupted,
     )
     return [view for make in makers for view in make(results)]

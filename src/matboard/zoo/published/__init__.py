@@ -77,8 +77,8 @@ PAPER: dict[str, PublishedModel] = {
     ),
     "visualglm": PublishedModel(
         "VisualGLM-6B",
-        "as a black box only (docs/published_models.md)",
-        ("THUDM/visualglm-6b  float16, 15 GB with its own code",),
+        "matboard convert visualglm",
+        ("THUDM/visualglm-6b  float16, 15 GB",),
         "the VisualGLM-6B model licence",
     ),
 }

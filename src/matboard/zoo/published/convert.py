@@ -139,7 +139,7 @@ def convert(
     """
     recipe = RECIPES[family]
     shape = sizes or PUBLISHED
-    _check(recipe, places, out)
+    _check(recipe, places)
 
     def make(fresh: Path) -> None:
         progress(f"putting {recipe.title} together")
@@ -158,6 +158,13 @@ def convert(
         model.save_pretrained(fresh)
         processor.save_pretrained(fresh)
 
+    return write_folder(out, make)
+
+
+def write_folder(out: Path, make: Callable[[Path], None]) -> Path:
+    """Make a folder as a whole. Raises ModelError where it exists or cannot be written."""
+    if out.exists():
+        raise ModelError(f"{out} exists; name a new folder, or remove it first.")
     try:
         return make_once(out, make)
     except (OSError, SafetensorError) as error:
@@ -168,10 +175,8 @@ def convert(
         ) from error
 
 
-def _check(recipe: Recipe, places: Places, out: Path) -> None:
+def _check(recipe: Recipe, places: Places) -> None:
     """Refuse before anything is read."""
-    if out.exists():
-        raise ModelError(f"{out} exists; name a new folder, or remove it first.")
     if places.blip2 is None and recipe.needs_blip2:
         raise ModelError(
             f"{recipe.title}'s own file holds its projection only. Give --blip2, the checkpoint"

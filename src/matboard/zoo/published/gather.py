@@ -86,19 +86,38 @@ def gather(model: Model, sources: Sequence[Source]) -> dict[str, Tensor]:
     for source in sources:
         _take(model, source, found)
     missing = _missing(model, sources, found.pieces)
-    lines = [*found.wrong, *_misnamed(missing, found.strange)]
-    if found.strange:
-        lines.append("not known: " + "; ".join(_joined(found.strange)))
+    account_for(model.title, found.wrong, missing, found.strange)
+    return fused(found.pieces)
+
+
+def account_for(
+    title: str,
+    wrong: Sequence[str],
+    missing: Mapping[str, dict[str, Shape]],
+    strange: dict[str, Shape],
+) -> None:
+    """Say what is not as expected.
+
+    Args:
+        wrong: sentences about tensors of another shape.
+        missing: option that should bring them → names and shapes.
+        strange: names with their files that are not known → shapes.
+
+    Raises:
+        ModelError: there is anything.
+    """
+    lines = [*wrong, *_misnamed(missing, strange)]
+    if strange:
+        lines.append("not known: " + "; ".join(_joined(strange)))
     for option, names in missing.items():
         if names:
             lines.append(f"missing in {option}: " + "; ".join(_joined(names)))
     if lines:
         raise ModelError(
-            f"These files do not make {model.title}. Each tensor is named with its shape:\n  "
+            f"These files do not make {title}. Each tensor is named with its shape:\n  "
             + "\n  ".join(lines)
             + "\nNothing was written. Give the files that its authors publish for this size."
         )
-    return fused(found.pieces)
 
 
 def _take(model: Model, source: Source, found: _Found) -> None:

@@ -27,4 +27,4 @@ MINIGPT4 = _CHAT.format(
 VISUALGLM = _CHAT.format(
     before="", open="<img>", close="</img>", between=" Q: ", after=" A:"
 )
-"""Chat template of VisualGLM (THUDM/VisualGLM-6B: ``Q: … A:`` after the picture)."""
+"""Chat template of tiny-visualglm, after VisualGLM's English one (THUDM/VisualGLM-6B)."""
