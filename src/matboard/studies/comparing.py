@@ -37,16 +37,19 @@ def compare(folders: Sequence[Path]) -> RunComparison:
         if folder in places[:place]:
             raise RunError(f"The run {folders[place]} was given twice; name it once.")
     names = names_of([str(folder) for folder in folders])
-    found = [read(folder) for folder in folders]
-    for folder, results in zip(folders, found, strict=True):
-        if not isinstance(results, TransferResults | StreamResults):
+    prompts: list[TransferRun] = []
+    streams: list[StreamRun] = []
+    for name, folder in zip(names, folders, strict=True):
+        results = read(folder)
+        if isinstance(results, TransferResults):
+            prompts.append(TransferRun(name, folder, results))
+        elif isinstance(results, StreamResults):
+            streams.append(StreamRun(name, folder, results))
+        else:
             raise RunError(
                 f"{folder} holds a {results.kind}, which has no table; expected the run folders of"
                 " fit, evaluate, continual or demo."
             )
-    told = list(zip(names, folders, found, strict=True))
-    prompts = [TransferRun(*one) for one in told if isinstance(one[2], TransferResults)]
-    streams = [StreamRun(*one) for one in told if isinstance(one[2], StreamResults)]
     if prompts and streams:
         raise RunError(
             f"{prompts[0].name} is a study of prompts and {streams[0].name} one of a stream; they"

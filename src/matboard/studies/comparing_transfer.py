@@ -190,8 +190,8 @@ def _row(mine: _At, others: Sequence[_At]) -> ComparedRow:
 def _beside(a: _At, b: _At) -> Beside:
     """b − a: paired where both were judged on the same samples."""
     before, after = a.scored, b.scored
-    for at, found in ((a, before), (b, after)):
-        if not found:
+    for at, said in ((a, before), (b, after)):
+        if not said:
             gone = "are gone" if at.cell.kept else "lie somewhere it does not say"
             return unpaired(a.side, b.side, f"the scores of {at.run.name} {gone}")
     rows, why = _shared(a, b, len(before[0].labels))
