@@ -8,7 +8,7 @@ from matboard.report.comparison import (
     comparison_rows,
     comparison_text,
 )
-from matboard.report.page import write_report
+from matboard.report.page import progress_words, write_report
 from matboard.report.rows import rows_json
 from matboard.report.search import search_text
 from matboard.report.stream.table import (
@@ -33,6 +33,7 @@ __all__ = [
     "continual_table_csv",
     "continual_table_rows",
     "continual_table_text",
+    "progress_words",
     "rows_json",
     "search_text",
     "study_views",
