@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import typer
 
+from matboard.cli.completion import prompts
 from matboard.cli.console import PROMPT, say, tell
 from matboard.errors import ConfigError
 from matboard.extras import require
@@ -28,6 +29,7 @@ def proxy(
                 " for all others. Repeat it for several models."
             ),
             show_default=False,
+            autocompletion=prompts,
         ),
     ],
     upstream: Annotated[
