@@ -30,6 +30,7 @@ def proxy(
                 " for all others. Repeat it for several models."
             ),
             show_default=False,
+            autocompletion=prompts,
         ),
     ],
     upstream: Annotated[
