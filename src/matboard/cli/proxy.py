@@ -24,7 +24,6 @@ def proxy(
         list[str],
         typer.Option(
             metavar="[MODEL=]PROMPT",
-            autocompletion=prompts,
             help=(
                 f"{PROMPT} With MODEL= in front it is for requests to that model alone; without it,"
                 " for all others. Repeat it for several models."
