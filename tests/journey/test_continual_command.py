@@ -27,7 +27,8 @@ learners:
   image-prompt: {side: 20}
 """
 FIGURE = re.compile(
-    r'<figure>\s*<h4>([\w-]+) <small class="note">([^<]*)</small></h4>\s*(<svg.*?</svg>)',
+    r'<figure>\s*<figcaption>([\w-]+) <small class="note">([^<]*)</small></figcaption>'
+    r"\s*(<svg.*?</svg>)",
     re.DOTALL,
 )
 

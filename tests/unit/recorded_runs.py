@@ -30,4 +30,9 @@ def stream_results() -> StreamResults:
 def text_of(page: str) -> str:
     """A page as people read it: no tags, single spaces."""
     body = page[page.index("<main>") :] if "<main>" in page else page
-    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", body))
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", unwrapped(body)))
+
+
+def unwrapped(page: str) -> str:
+    """A page without what keeps its names whole."""
+    return re.sub(r'<span class="whole">([^<]*)</span>', r"\1", page)

@@ -116,6 +116,26 @@ def test_a_stream_shows_the_terms_of_its_loss() -> None:
     ]
 
 
+def test_what_stays_at_zero_has_no_panel_and_no_line() -> None:
+    rows = [
+        StepRow(
+            step=step,
+            loss=0.0,
+            losses={"task_loss": 0.0, "pull": 0.0, "elbo": step - 1.0},
+            gradient_norms={"task_loss": 0.0},
+        )
+        for step in (1, 2)
+    ]
+    alone = [panel.title for panel in panels_of_one(rows)]
+    assert alone == ["whole loss", "elbo"]
+    beside = panel_each_quantity({"a": rows, "b": steps(2)})
+    task = next(panel for panel in beside if panel.title == "task loss")
+    assert [line.label for line in task.lines] == ["a", "b"]
+    assert "pull" not in [panel.title for panel in beside]
+    lines = panel_of_losses("l2p", rows).lines
+    assert [line.label for line in lines] == ["whole loss"]  # of one term: the same
+
+
 def test_panels_are_drawn_in_the_pages_colours() -> None:
     for panel in panels_of_one(steps(130)):
         drawing = draw_panel(panel)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from recorded_runs import STREAM, stream_results, text_of
+from recorded_runs import STREAM, stream_results, text_of, unwrapped
 from rich.console import Console
 
 from matboard.analysis import pooled
@@ -37,9 +37,9 @@ POOLS = NAMES[:4]
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return write_report(
-        STREAM, tmp_path_factory.mktemp("pages") / "page.html"
-    ).read_text()
+    return unwrapped(
+        write_report(STREAM, tmp_path_factory.mktemp("pages") / "page.html").read_text()
+    )
 
 
 @pytest.fixture
@@ -255,9 +255,7 @@ def test_an_unfinished_stream_shows_what_its_finished_fits_left(copy: Path) -> N
     words = text_of(page)
     begun = "11 of 12 fits are finished and 1 fit has not begun."
     assert f"No verdict yet. This run is unfinished: {begun}" in words
-    resume = (
-        "this command goes on at the task it was learning: matboard continual &#39;my"
-    )
+    resume = "this command goes on where it stopped: matboard continual &#39;my"
     assert resume in words
     for name in NAMES:
         assert f"{name} {'1 seed' if name == 'ridge' else '2 seeds'}" in words
@@ -424,3 +422,22 @@ def test_large_heat_maps_stay_small() -> None:
     scale = scale_over([np.array([0.63, np.nan, 0.81])], 0.1)
     assert (scale.low, scale.high) == pytest.approx((0.6, 0.9))
     assert scale_over([], 0.1) == Scale(0, 0.1)
+
+
+def test_numbers_cover_no_dot_and_no_other_number() -> None:
+    from matboard.report.stream.plane import place_numbers
+
+    together = [(100.0 + 3 * place, 100.0) for place in range(4)]
+    alone = [(300.0, 200.0)]
+    places = [*together, *alone]
+    bars = [((200.0, 200.0), (400.0, 200.0)), ((300.0, 150.0), (300.0, 250.0))]
+    moved = place_numbers(places, bars)
+    numbers = [(x + a, y + b) for (x, y), (a, b) in zip(places, moved, strict=True)]
+    for place, (x, y) in enumerate(numbers):
+        others = [one for other, one in enumerate(numbers) if other != place]
+        for (a, b), room in [(n, (13, 11)) for n in others] + [
+            (dot, (10.5, 9.5)) for dot in places
+        ]:
+            assert abs(x - a) >= room[0] or abs(y - b) >= room[1]
+    x, y = numbers[-1]
+    assert abs(x - 300) > 6.5 and abs(y - 200) > 5.5  # beside both of its own bars

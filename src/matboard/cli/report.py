@@ -39,6 +39,8 @@ def report(
     if csv or json:
         print_rows(run, json=json)
         return
-    from matboard.report import write_report
+    from matboard.report import progress_words, write_report
 
     say(f"report: {write_report(run, page)}")
+    if words := progress_words(run):
+        say(words)

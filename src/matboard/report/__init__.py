@@ -3,7 +3,12 @@ streams. Never imports torch.
 """
 
 from matboard.report.choice import choice_text
-from matboard.report.page import write_report
+from matboard.report.comparison import (
+    comparison_csv,
+    comparison_rows,
+    comparison_text,
+)
+from matboard.report.page import progress_words, write_report
 from matboard.report.rows import rows_json
 from matboard.report.search import search_text
 from matboard.report.stream.table import (
@@ -22,9 +27,13 @@ __all__ = [
     "StudyView",
     "analysis_text",
     "choice_text",
+    "comparison_csv",
+    "comparison_rows",
+    "comparison_text",
     "continual_table_csv",
     "continual_table_rows",
     "continual_table_text",
+    "progress_words",
     "rows_json",
     "search_text",
     "study_views",

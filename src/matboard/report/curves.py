@@ -179,7 +179,8 @@ def _bin(steps: Sequence[Sequence[Point]]) -> Bin:
 
 
 def panel_each_quantity(variants: Mapping[str, Sequence[StepRow]]) -> list[Panel]:
-    """One panel a quantity, one line a variant over all its seeds.
+    """One panel a quantity, one line a variant over all its seeds; none for a quantity that never
+    leaves zero.
 
     Args:
         variants: every variant of the table in its order, also those without a log: colours are
@@ -193,16 +194,18 @@ def panel_each_quantity(variants: Mapping[str, Sequence[StepRow]]) -> list[Panel
     panels = []
     for quantity in sorted(by_quantity, key=lambda quantity: quantity.rank):
         lines = by_quantity[quantity]
-        panels.append(_panel(quantity, quantity.title, lines, legend=False))
+        if not all(_flat(quantity, line.points) for line in lines):
+            panels.append(_panel(quantity, quantity.title, lines, legend=False))
     return panels
 
 
 def panels_of_one(steps: Sequence[StepRow]) -> list[Panel]:
-    """The panels of a single fit: quantities of one kind share one."""
+    """The panels of a single fit: quantities of one kind share one, what stays at zero has none."""
     found = _drawn(steps)
     families: dict[str, list[Quantity]] = defaultdict(list)
     for quantity in sorted(found, key=lambda quantity: quantity.rank):
-        families[quantity.family].append(quantity)
+        if not _flat(quantity, found[quantity]):
+            families[quantity.family].append(quantity)
     panels = []
     for title, members in families.items():
         lines = _lines({quantity: found[quantity] for quantity in members})
@@ -213,7 +216,11 @@ def panels_of_one(steps: Sequence[StepRow]) -> list[Panel]:
 def panel_of_losses(title: str, steps: Iterable[StepRow]) -> Panel:
     """The whole loss and its terms in one panel; a loss of one term is that term."""
     found = curves(steps)
-    losses = [quantity for quantity in found if quantity.field in ("loss", "losses")]
+    losses = [
+        quantity
+        for quantity, points in found.items()
+        if quantity.field in ("loss", "losses") and not _flat(quantity, points)
+    ]
     losses.sort(key=lambda quantity: quantity.rank)
     if len(losses) == 2:
         losses = losses[:1]
@@ -233,6 +240,11 @@ def _drawn(steps: Iterable[StepRow]) -> dict[Quantity, list[Point]]:
     return {
         quantity: points for quantity, points in found.items() if not quantity.model
     }
+
+
+def _flat(quantity: Quantity, points: Sequence[Point]) -> bool:
+    """Whether it stays at zero and so says nothing; the whole loss always says something."""
+    return quantity.field != "loss" and not any(value for _, value in points)
 
 
 def _lines(found: Mapping[Quantity, Sequence[Point]]) -> list[Line]:

@@ -1,15 +1,18 @@
-"""What every page is made with: templates, pictures as data."""
+"""What every page is made with: templates, pictures and files as data."""
 
 from __future__ import annotations
 
 import base64
 import json
+import re
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from matboard.errors import MatboardError
 from matboard.report import words
+from matboard.report.rows import rows_json
 from matboard.report.run_folder import RunFolder
 
 PICTURES = {
@@ -18,6 +21,10 @@ PICTURES = {
     ".jpeg": "image/jpeg",
     ".webp": "image/webp",
 }
+NOT_PROSE = re.compile(r"(<(style|pre|svg|title)\b.*?</\2>|<[^>]*>)", re.DOTALL)
+"""What of a page is no text between tags, or text that keeps its form."""
+NUMBERED = re.compile(r"(?:\b\w+-)?\b\w+-\d[\w.]*")
+"""A name that ends in a number, such as tiny-MiniGPT-4 and CIFAR-10."""
 
 
 def need_libraries() -> None:
@@ -56,7 +63,27 @@ def render_template(name: str, run: RunFolder, **values: Any) -> str:
     environment = json.dumps(run.environment, indent=1, ensure_ascii=False)
     common = {"run": run, "environment": environment}
     title = values.pop("title", None) or run.title
-    return jinja.get_template(name).render(common | values, title=title)
+    page = jinja.get_template(name).render(common | values, title=title)
+    return keep_names_whole(page)
+
+
+def keep_names_whole(page: str) -> str:
+    """The page with names that end in a number (tiny-MiniGPT-4) kept from breaking at hyphens."""
+    parts = NOT_PROSE.split(page)
+    for place in range(0, len(parts), 3):  # text, tag, the tag's name, text, …
+        parts[place] = NUMBERED.sub(r'<span class="whole">\g<0></span>', parts[place])
+    del parts[2::3]
+    return "".join(parts)
+
+
+def table_files(csv: str, rows: Sequence[Mapping[str, object]]) -> dict[str, str]:
+    """A table as files inside the page: name → data URI, for links that save them."""
+    contents = {"table.csv": ("text/csv", csv)}
+    contents["table.json"] = ("application/json", rows_json(rows))
+    return {
+        name: f"data:{kind};base64,{base64.b64encode(content.encode()).decode()}"
+        for name, (kind, content) in contents.items()
+    }
 
 
 def data_uri(path: Path | None) -> str | None:

@@ -8,9 +8,11 @@ from matboard.report.choice import render_choice
 from matboard.report.html import need_libraries
 from matboard.report.run_folder import RunFolder, read_folder
 from matboard.report.stream.page import render_stream
+from matboard.report.stream.unfinished import so_far
 from matboard.report.transfer.page import render_transfer
+from matboard.report.transfer.unfinished import so_far_words
 from matboard.results import ChoiceResults, StreamResults, TransferResults
-from matboard.runs import write_atomically
+from matboard.runs import Run, write_atomically
 
 
 def write_report(run: Path, out: Path | None = None) -> Path:
@@ -31,6 +33,19 @@ def write_report(run: Path, out: Path | None = None) -> Path:
     return out
 
 
+def progress_words(folder: Path) -> str:
+    """How far an unfinished run is, and how to go on; empty where it is finished.
+
+    Raises:
+        RunError: the folder is no run, or another version of matboard wrote it.
+    """
+    if Run(folder).finished:
+        return ""
+    run = read_folder(folder)
+    words = so_far(run).words if run.of_stream else so_far_words(run)
+    return f"{words}\nIf it is no longer running, this goes on where it stopped: {run.resume}"
+
+
 def render(run: RunFolder) -> str:
     """The page as text; of an unfinished run, the page of the kind that it was planned to be."""
     need_libraries()
@@ -40,6 +55,6 @@ def render(run: RunFolder) -> str:
         return render_choice(run, run.results)
     if isinstance(run.results, TransferResults):
         return render_transfer(run, run.results)
-    if run.plan is not None and run.plan.study == "stream":
+    if run.of_stream:
         return render_stream(run, None)
     return render_transfer(run, None)

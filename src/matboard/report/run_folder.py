@@ -97,6 +97,19 @@ class RunFolder:
         return str(recorded or "")
 
     @property
+    def of_stream(self) -> bool:
+        """Whether it was planned as a study over a stream."""
+        return self.plan is not None and self.plan.study == "stream"
+
+    @property
+    def resume(self) -> str:
+        """The command that goes on with it: the recorded one, else one made of the folder."""
+        which = "continual" if self.of_stream else "fit"
+        config = str(self.folder / "config.yaml")
+        made = ["matboard", which, config, "--out", str(self.folder)]
+        return self.command or shlex.join(made)
+
+    @property
     def skipped(self) -> int:
         """Each line counts the skipped steps of its fit so far: the last one holds its sum."""
         return sum({row.run: row.skipped for row in self.steps}.values())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,13 +15,20 @@ from numpy.typing import NDArray
 from matboard.analysis import Selection
 from matboard.report import curves
 from matboard.report.figures import Drawing
-from matboard.report.html import render_template
+from matboard.report.html import render_template, table_files
 from matboard.report.run_folder import RunFolder
 from matboard.report.stream import beside
 from matboard.report.stream.beside import MeanMatrix, SelectionView
 from matboard.report.stream.heat_map import Scale, heat_map, scale_over
 from matboard.report.stream.plane import draw_plane
-from matboard.report.stream.table import arrange, by_seed, fewest_seeds, mean_forgetting
+from matboard.report.stream.table import (
+    arrange,
+    by_seed,
+    continual_table_csv,
+    continual_table_rows,
+    fewest_seeds,
+    mean_forgetting,
+)
 from matboard.report.stream.unfinished import Running, SoFar, so_far
 from matboard.report.stream.verdict import verdict
 from matboard.report.words import MARKS, join, plural
@@ -98,7 +104,6 @@ def render_stream(run: RunFolder, results: StreamResults | None) -> str:
     return render_template(
         "stream.html.j2",
         run,
-        resume=run.command or _resume(run),
         command=run.command,
         marks=MARKS,
         matrices=matrices,
@@ -114,17 +119,15 @@ def render_stream(run: RunFolder, results: StreamResults | None) -> str:
     )
 
 
-def _resume(run: RunFolder) -> str:
-    config = str(run.folder / "config.yaml")
-    return shlex.join(["matboard", "continual", config, "--out", str(run.folder)])
-
-
 def _measured(results: StreamResults) -> dict[str, Any]:
     weights = {
         point.learner: point.weight for path in results.paths for point in path.points
     }
     return {
         "results": results,
+        "table_files": table_files(
+            continual_table_csv(results), continual_table_rows(results)
+        ),
         "title": results.title or None,
         "verdict": verdict(results),
         "table": arrange(results),

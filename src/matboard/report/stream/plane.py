@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import cos, hypot, pi, sin
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from matboard.report.figures import colour_of, new_axes, style, to_svg, variable
@@ -19,14 +20,22 @@ SIDE = (420, 340)
 """Width and height in CSS pixels."""
 MARKERS: dict[Kind, str] = {"prompt": "o", "baseline": "s", "control": "D"}
 COLOURS: dict[Kind, int] = {"prompt": 0, "baseline": 1, "control": 4}
-STEPS = (9, -9, 0, 18, -18)
-"""Where a dot's number may stand beside it, in points, the likeliest first."""
-OFFSETS = [(x, y) for y in STEPS for x in STEPS]
-OFFSETS.remove((0, 0))
-NEAR = 11
-"""Points; closer than this, numbers and dots would touch."""
+RINGS = (11, 17, 24, 32, 41, 51)
+"""How far from its dot a number may stand, in points."""
+TURNS = 16
+"""Directions in which it may."""
+HALF = (6.5, 5.5)
+"""Half a number's width and height, in points: two digits."""
+DOT = 4
+"""A dot's radius, in points."""
+COVERED = 1000
+CROSSED = 9
+"""What it costs to cover a number or a dot, and to cross a bar, in points of distance."""
+LEADER = {"arrowstyle": "-", "linewidth": 0.6, "shrinkA": 0, "shrinkB": 3}
 
 Place: TypeAlias = tuple[float, float]
+Bar: TypeAlias = tuple[Place, Place]
+"""From its lower to its upper end, across or upright."""
 
 
 @dataclass(frozen=True)
@@ -103,19 +112,10 @@ def _draw_dot(axes: Axes, dot: Dot) -> None:
 
 
 def _write_numbers(axes: Axes, dots: Sequence[Dot]) -> None:
-    """Every number stands beside its dot, where it is farthest from other dots and from numbers
-    already written.
-    """
-    figure = axes.get_figure(root=True)
-    assert figure is not None
-    drawn: list[Place] = []
-    for dot in dots:
-        x, y = axes.transData.transform(dot.place) * 72 / figure.dpi
-        drawn.append((x, y))
-    taken = list(drawn)
-    for dot, (x, y) in zip(dots, drawn):
-        offset = _offset((x, y), taken)
-        taken.append((x + offset[0], y + offset[1]))
+    """A number beside every dot, with a line to it where it could not stand close."""
+    places, bars = _in_points(axes, dots)
+    for dot, offset in zip(dots, place_numbers(places, bars), strict=True):
+        away = hypot(*offset) > RINGS[0] + 1
         axes.annotate(
             str(dot.row.number),
             dot.place,
@@ -125,21 +125,68 @@ def _write_numbers(axes: Axes, dots: Sequence[Dot]) -> None:
             va="center",
             fontsize=10,
             color=variable("ink"),
+            zorder=4,
+            arrowprops=LEADER | {"color": variable("ink")} if away else None,
         )
 
 
-def _offset(place: Place, taken: Sequence[Place]) -> Place:
-    """The first that is far enough from everything, else the farthest."""
-    room = {}
-    for offset in OFFSETS:
-        moved = (place[0] + offset[0], place[1] + offset[1])
-        room[offset] = min(_apart(moved, other) for other in taken)
-        if room[offset] >= NEAR:
-            return offset
-    return max(OFFSETS, key=lambda offset: room[offset])
+def _in_points(axes: Axes, dots: Sequence[Dot]) -> tuple[list[Place], list[Bar]]:
+    """Where dots and the bars of their intervals lie in the drawing."""
+    axes.autoscale_view()  # the transform below does not wait for it
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    scale = 72 / figure.dpi
+
+    def drawn(x: float, y: float) -> Place:
+        across, upright = axes.transData.transform((x, y)) * scale
+        return float(across), float(upright)
+
+    bars = []
+    for dot in dots:
+        x, y = dot.place
+        across = dot.row.summary.forgetting
+        upright = dot.row.summary.accuracy
+        if across.low is not None and across.high is not None:
+            bars.append((drawn(across.low, y), drawn(across.high, y)))
+        if upright.low is not None and upright.high is not None:
+            bars.append((drawn(x, upright.low), drawn(x, upright.high)))
+    return [drawn(*dot.place) for dot in dots], bars
 
 
-def _apart(a: Place, b: Place) -> float:
-    across = abs(a[0] - b[0])
-    upright = abs(a[1] - b[1])
-    return max(across, upright)
+def place_numbers(dots: Sequence[Place], bars: Sequence[Bar]) -> list[Place]:
+    """How far from its dot each number stands, in points: as near as no other number and no dot is
+    covered, and rather a little farther than on a bar.
+    """
+    numbers: list[Place] = []
+    offsets = []
+    for x, y in dots:
+        costs = {}
+        for ring in RINGS:
+            for turn in range(TURNS):
+                angle = 2 * pi * (turn + 0.5) / TURNS
+                offset = (ring * cos(angle), ring * sin(angle))
+                number = (x + offset[0], y + offset[1])
+                costs[offset] = ring + _cost(number, numbers, dots, bars)
+        offset = min(costs, key=lambda offset: costs[offset])
+        numbers.append((x + offset[0], y + offset[1]))
+        offsets.append(offset)
+    return offsets
+
+
+def _cost(
+    number: Place, numbers: Sequence[Place], dots: Sequence[Place], bars: Sequence[Bar]
+) -> float:
+    """Of writing a number there, beside its distance, in points."""
+    x, y = number
+    covered = sum(
+        abs(x - a) < 2 * HALF[0] and abs(y - b) < 2 * HALF[1] for a, b in numbers
+    )
+    covered += sum(
+        abs(x - a) < HALF[0] + DOT and abs(y - b) < HALF[1] + DOT for a, b in dots
+    )
+    crossed = sum(
+        start[0] - HALF[0] < x < end[0] + HALF[0]
+        and start[1] - HALF[1] < y < end[1] + HALF[1]
+        for start, end in bars
+    )
+    return COVERED * covered + CROSSED * crossed

@@ -25,13 +25,23 @@ SHORT = 56
 
 @dataclass(frozen=True)
 class PromptCard:
-    """A prompt's picture and what its configuration says in short."""
+    """A prompt's picture and what its configuration says in short.
+
+    Attributes:
+        folder: the prompt's, as seen from the run's.
+    """
 
     name: str
+    folder: str
     picture: str | None
     facts: dict[str, str]
     config: str
     notes: tuple[str, ...] = ()
+
+    @property
+    def file(self) -> str:
+        """What its picture is called where it is saved: ``vp-s0.png``."""
+        return self.folder.removesuffix("/prompt").rpartition("/")[2] + ".png"
 
 
 def prompt_cards(run: RunFolder, results: TransferResults | None) -> list[PromptCard]:
@@ -61,9 +71,9 @@ def _shown_prompts(results: TransferResults) -> list[PromptFacts]:
 
 def _cards_so_far(run: RunFolder) -> Iterator[PromptCard]:
     for fit in run.fits:
-        place = run.folder / fit.folder / "prompt"
-        if place.exists():
-            yield _card(place, _named(fit.variant, fit))
+        folder = f"{fit.folder}/prompt"
+        if (run.folder / folder).exists():
+            yield _card(run.folder / folder, folder, _named(fit.variant, fit))
 
 
 def _known_card(
@@ -74,7 +84,8 @@ def _known_card(
         without = ", ".join(term.replace("_", " ") for term in prompt.skipped_terms)
         notes.insert(0, f"Learned without {without}.")
     place = run.file(f"{prompt.folder}/prompt_config.json")
-    return _card(place and place.parent, _named(condition.label, prompt), tuple(notes))
+    name = _named(condition.label, prompt)
+    return _card(place and place.parent, prompt.folder, name, tuple(notes))
 
 
 def _named(label: str, one: PlannedFit | PromptFacts) -> str:
@@ -84,10 +95,12 @@ def _named(label: str, one: PlannedFit | PromptFacts) -> str:
     return f"{label}{seed}{''.join(own)}"
 
 
-def _card(place: Path | None, name: str, notes: tuple[str, ...] = ()) -> PromptCard:
+def _card(
+    place: Path | None, folder: str, name: str, notes: tuple[str, ...] = ()
+) -> PromptCard:
     """Facts short enough for a line are shown; the whole configuration stays at hand."""
     if place is None:
-        return PromptCard(name, None, {}, "", notes)
+        return PromptCard(name, folder, None, {}, "", notes)
     config = _config(place / "prompt_config.json")
     facts = {}
     for key, value in config.items():
@@ -95,7 +108,8 @@ def _card(place: Path | None, name: str, notes: tuple[str, ...] = ()) -> PromptC
         if 0 < len(line) <= SHORT:
             facts[key.replace("_", " ")] = line
     whole = json.dumps(config, indent=1, ensure_ascii=False)
-    return PromptCard(name, data_uri(place / "preview.png"), facts, whole, notes)
+    picture = data_uri(place / "preview.png")
+    return PromptCard(name, folder, picture, facts, whole, notes)
 
 
 def _config(path: Path) -> dict[str, Any]:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from matboard.report.figures import Drawing
-from matboard.report.html import render_template
+from matboard.report.html import render_template, table_files
 from matboard.report.run_folder import RunFolder
+from matboard.report.transfer.as_csv import transfer_table_csv, transfer_table_rows
 from matboard.report.transfer.cards import example_cards, prompt_cards
 from matboard.report.transfer.differences import draw_differences
 from matboard.report.transfer.inside import NOTE, inside_view
@@ -17,6 +18,7 @@ from matboard.report.transfer.references import WORDS, Comparison
 from matboard.report.transfer.shade import Shade
 from matboard.report.transfer.table import GROUP_TITLES, Table, arrange
 from matboard.report.transfer.tally import ScoreLine, score_card
+from matboard.report.transfer.unfinished import UNFINISHED, so_far_words
 from matboard.report.transfer.verdict import verdict
 from matboard.report.transfer.views import study_views
 from matboard.report.words import MARKS, looks_decided
@@ -29,7 +31,6 @@ from matboard.results.transfer import (
     TransferResults,
 )
 
-UNFINISHED = "This run has no results yet: results.json appears when its evaluation has finished."
 UNJUDGED = "This run learned a prompt and judged none: its results.json holds no transfer table."
 
 
@@ -40,6 +41,7 @@ def render_transfer(run: RunFolder, results: TransferResults | None) -> str:
         "transfer.html.j2",
         run,
         nothing=UNJUDGED if run.finished else UNFINISHED,
+        unfinished=so_far_words(run),
         command=run.command or "matboard fit config.yaml",
         prompts=cards,
         inside_note=NOTE,
@@ -53,6 +55,9 @@ def _measured(run: RunFolder, results: TransferResults) -> dict[str, Any]:
     return {
         "title": results.title or None,
         "results": results,
+        "table_files": table_files(
+            transfer_table_csv(results), transfer_table_rows(results)
+        ),
         "verdict": verdict(results),
         "views": study_views(results),
         "pooled": pooled_tables(results),
