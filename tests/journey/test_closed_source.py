@@ -66,7 +66,7 @@ def test_a_border_is_learned_behind_an_api_and_a_limit_of_calls_only_interrupts(
     lines = (folder / "metrics.jsonl").read_text().splitlines()
     steps = [json.loads(line) for line in lines]
     assert steps[-1]["queries"] == told.queries
-    assert steps[0]["losses"].keys() == {"candidate_contrast"}
+    assert steps[0]["losses"].keys() == {"expected_wrong"}
 
     monkeypatch.setenv("MATBOARD_CACHE", str(tmp_path / "other cache"))
     monkeypatch.setenv("MATBOARD_API_CALLS", "250")

@@ -18,7 +18,7 @@ from matboard.prompts.pixel import PixelPrompt
 from matboard.tasks.task import Sample, Task
 from matboard.transfer.black_box.cma_es import CmaEs
 from matboard.transfer.black_box.fit import BlackBoxFit
-from matboard.transfer.black_box.losses import Losses, loss_of, possible
+from matboard.transfer.black_box.losses import Losses, loss_of
 from matboard.transfer.black_box.spsa import Spsa, estimate
 from matboard.transfer.optimisers import Schedule
 from matboard.transfer.processes import Processes
@@ -97,7 +97,7 @@ def test_the_estimate_of_a_quadratic_is_its_gradient_on_the_mean_over_all_signs(
 
 
 def test_perturbations_are_segmented_uniform_and_a_function_of_seed_and_step():
-    way = Spsa(torch.zeros(500), None, Schedule(1.0, 9), 5, proposals=20)
+    way = Spsa(torch.zeros(500), Schedule(1.0, 9), 5, proposals=20)
     moves = way.perturbations(3)
     assert moves.shape == (10, 500)
     assert moves.abs().min() >= 0.5 and moves.abs().max() <= 1
@@ -105,7 +105,7 @@ def test_perturbations_are_segmented_uniform_and_a_function_of_seed_and_step():
     assert moves.mean().item() == pytest.approx(0, abs=0.05)
     assert torch.equal(moves, way.perturbations(3))
     assert not torch.equal(moves, way.perturbations(4))
-    other = Spsa(torch.zeros(500), None, Schedule(1.0, 9), 6, proposals=20)
+    other = Spsa(torch.zeros(500), Schedule(1.0, 9), 6, proposals=20)
     assert not torch.equal(moves, other.perturbations(3))
 
 
@@ -122,9 +122,7 @@ def test_spsa_gc_is_nesterovs_accelerated_gradient_at_its_look_ahead_point():
 
     options = {"proposals": 6, "radius": radius, "momentum": beta}
     start = torch.zeros(3)
-    way = Spsa(
-        start, None, Schedule(rate, 8), 1, radius_decay=0.0, decay=0.0, **options
-    )
+    way = Spsa(start, Schedule(rate, 8), 1, radius_decay=0.0, decay=0.0, **options)
     numbers = start
     memory = way.memory()
     phi = np.zeros(3)
@@ -150,7 +148,6 @@ def test_spsa_gc_is_nesterovs_accelerated_gradient_at_its_look_ahead_point():
 def test_gains_shrink_as_powers_of_the_step():
     way = Spsa(
         torch.zeros(2),
-        None,
         Schedule(0.5, 9),
         0,
         proposals=2,
@@ -172,11 +169,11 @@ def test_spsa_tries_prompts_in_pairs():
     with pytest.raises(
         ConfigError, match=r"proposals is 5; SPSA tries prompts in pairs"
     ):
-        Spsa(torch.zeros(2), None, Schedule(1.0, 1), 0, proposals=5)
+        Spsa(torch.zeros(2), Schedule(1.0, 1), 0, proposals=5)
 
 
 def test_cma_finds_the_minimum_of_a_quadratic():
-    way = CmaEs(torch.zeros(5), None, Schedule(0.3, 60), 0, proposals=10)
+    way = CmaEs(torch.zeros(5), Schedule(0.3, 60), 0, proposals=10)
     numbers = way.start
     memory = way.memory()
     for step in range(60):
@@ -189,7 +186,7 @@ def test_cma_finds_the_minimum_of_a_quadratic():
 
 def test_cma_goes_on_from_what_it_was_told_to_the_last_bit():
     def make():
-        return CmaEs(torch.zeros(6), (0.0, 1.0), Schedule(0.3, 20), 4, proposals=8)
+        return CmaEs(torch.zeros(6), Schedule(0.3, 20), 4, proposals=8)
 
     def advance(way, numbers, memory, steps):
         for step in steps:
@@ -228,7 +225,7 @@ def test_cma_wants_few_numbers():
 def test_a_border_learns_the_brightness_that_a_model_likes(name):
     fitting = black_box_fit(WAYS[name], steps=40, lr=0.15, batch_size=2)
     steps = fitting.run()
-    assert steps[-1].losses.keys() == {"candidate_contrast"}
+    assert steps[-1].losses.keys() == {"expected_wrong"}
     edge = fitting.prompt.perturbation()[:, :4]
     start = (edge * 0 - 0.7).square().mean()
     assert (edge - 0.7).square().mean() < 0.5 * start
@@ -318,13 +315,13 @@ def losses_of(model, samples):
     return losses.of(prompts, batch), batch, kind
 
 
-def test_the_loss_of_ranks_is_the_contrast_by_hand():
+def test_the_loss_of_ranks_is_the_share_expected_to_be_wrong_by_hand():
     losses, _, kind = losses_of(Likes(), map(sample, range(3)))
-    assert kind == "candidate_contrast"
+    assert kind == "expected_wrong"
     for row, level in zip(losses, (0.0, 1.0)):
         distance = (level - 0.7) ** 2
         scores = np.exp([-10 * distance, -10 * (1 - distance)])
-        expected = -math.log(scores[0] / scores.sum())
+        expected = scores[1] / scores.sum()
         assert row.numpy() == pytest.approx(np.full(3, expected), rel=1e-4)
 
 
@@ -365,12 +362,19 @@ def test_a_fit_that_nobody_answered_is_an_error_at_its_end():
         next(fitting)
 
 
-def test_what_a_model_calls_impossible_keeps_the_loss_finite():
-    scores = torch.tensor(
-        [[-1.0, -math.inf], [-math.inf, -math.inf], [-30.0, -math.inf]]
-    )
-    known = possible(scores)
-    assert known.tolist() == [[-1, -20], [-20, -20], [-30, -30]]
+@pytest.mark.parametrize(
+    ("scores", "wrong"),
+    [([-1.0, -math.inf], 0), ([-math.inf, -1.0], 1), ([-math.inf, -math.inf], 1)],
+)
+def test_what_a_model_calls_impossible_keeps_the_loss_finite(scores, wrong):
+    class First(Likes):
+        """As where only the likeliest first tokens are known."""
+
+        def candidate_log_likelihoods(self, images, questions, candidates):
+            return torch.tensor([scores] * len(images))
+
+    losses, _, _ = losses_of(First(), map(sample, range(2)))
+    assert losses.tolist() == [[wrong] * 2] * 2
 
 
 # -- refusals

@@ -146,14 +146,10 @@ class PixelPrompt(nn.Module):
         """Values of `delta`, those of a ``clamped`` prompt pulled back to where they can change a
         picture, so that they cannot drift; for each update.
         """
-        return values if self.bounds is None else values.clamp(*self.bounds)
-
-    @property
-    def bounds(self) -> tuple[float, float] | None:
-        """The range outside of which a value of a ``clamped`` prompt changes no picture; None of
-        the others.
-        """
-        return valid_range(self.layout) if self.range == "clamped" else None
+        if self.range != "clamped":
+            return values
+        low, high = valid_range(self.layout)
+        return values.clamp(low, high)
 
     @property
     def acting(self) -> Tensor:

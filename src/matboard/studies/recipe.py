@@ -126,7 +126,7 @@ def build_proposer(recipe: Method, prompt: PixelPrompt) -> Proposer:
     """
     way = black_box.way(recipe.optimiser, recipe.black_box or {})
     start = prompt.delta.detach()[prompt.acting]
-    return way(start, prompt.bounds, recipe.build_schedule(1), 0)
+    return way(start, recipe.build_schedule(1), 0)
 
 
 def content_of(

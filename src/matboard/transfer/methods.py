@@ -99,7 +99,9 @@ CANDIDATES: Mapping[str, Mapping[str, Any]] = {
     "task_loss": {"weight": 0.0},
     "candidate_contrast": {"weight": 1.0},
 }
-"""What a way without gradients learns for: the right candidate against the others."""
+"""What a way without gradients learns for: the right candidate against the others; see
+`black_box.losses`.
+"""
 
 METHODS: dict[str, Method] = {
     # Bahng et al. (arXiv 2203.17274): SGD, lr 40, momentum 0.9, cosine per step, 1,000 epochs;

@@ -3,6 +3,8 @@
 A generation is sampled from a normal distribution; the better half of it moves the mean and shapes
 the covariance. The covariance has a row for each learned number, so the prompt must be one of low
 resolution.
+A sample outside the range of brightness is shown at its end: the package's own transformation of
+bounds does badly at black, which is such an end.
 
 The package's strategy is an object that changes; what is kept of it are the losses that it was
 told. Told them again, it stands where it stood, to the last bit: so a fit resumes.
@@ -23,7 +25,7 @@ from torch import Tensor
 
 from matboard.errors import ConfigError
 from matboard.extras import require
-from matboard.transfer.black_box.proposer import Bounds, Numbers, Proposer
+from matboard.transfer.black_box.proposer import Numbers, Proposer
 from matboard.transfer.optimisers import Schedule, Update
 
 MOST = 1000
@@ -61,13 +63,12 @@ class CmaEs(Proposer):
     def __init__(
         self,
         start: Numbers,
-        bounds: Bounds,
         schedule: Schedule,
         seed: int,
         *,
         proposals: Count = 16,
     ) -> None:
-        super().__init__(start, bounds, schedule, seed, proposals)
+        super().__init__(start, schedule, seed, proposals)
         require("cma")
         if len(start) > MOST:
             raise ConfigError(
@@ -123,7 +124,6 @@ class CmaEs(Proposer):
         draw = self.randomness(0)
         options = {
             "popsize": self.proposals,
-            "bounds": list(self.bounds or (None, None)),
             "seed": np.nan,  # numpy's own state is left alone
             "randn": lambda *shape: draw.standard_normal(shape),
             "signals_filename": "",  # it would obey a file of that name

@@ -35,8 +35,8 @@ class BlackBoxFit(Fitting):
         prompt: what is learned; nothing else changes.
         models: source models; more than one makes an ensemble.
         task: its training part is learned from.
-        way: makes the proposer, of the numbers to start from, their bounds, the schedule and the
-            seed; a class such as `Spsa` or `CmaEs`, or a `functools.partial` of one with options.
+        way: makes the proposer, of the numbers to start from, the schedule and the seed; a class
+            such as `Spsa` or `CmaEs`, or a `functools.partial` of one with options.
         schedule: how many steps, and how large.
         contrast: which candidates are compared, where models rank.
         batch_size: pictures of one step, each of which is shown with every prompt that is tried.
@@ -83,7 +83,7 @@ class BlackBoxFit(Fitting):
         self._acting = prompt.acting
         self._tried = copy.deepcopy(prompt)
         values = prompt.delta.detach().clone()
-        self._way = way(values[self._acting], prompt.bounds, schedule, seed)
+        self._way = way(values[self._acting], schedule, seed)
         super().__init__(
             prompt,
             models,

@@ -1,9 +1,11 @@
-"""What source models make of prompts that are tried on a batch.
+"""What source models make of prompts that are tried on a batch: the share answered wrongly.
 
-Where all of them rank candidates, the loss is that of the term ``candidate_contrast``, which
-white-box methods learn by too; where one does not, or the task has no candidates, it is the share
-of pictures that are answered wrongly in the model's own words. Pictures are shown as they would be
-deployed: 8 bits, through each model's official image processor.
+Where all of them rank candidates, it is the share expected of one who answers by their likelihoods:
+1 − exp(−L_C), with L_C of the term ``candidate_contrast``. The contrast itself, unbounded, is ruled
+by a few pictures: it fell without the accuracy rising (docs/log.md). Where a model does not rank,
+or the task has no candidates, the share is counted in what models write.
+
+Pictures are shown as they would be deployed: 8 bits, through each model's official image processor.
 """
 
 from __future__ import annotations
@@ -29,11 +31,9 @@ from matboard.transfer.passes import drawn_candidates, of_candidates, padded
 from matboard.transfer.table import VERDICTS, metric_of
 from matboard.transfer.terms.candidate_contrast import CandidateContrast
 
-Kind: TypeAlias = Literal["candidate_contrast", "answered_wrongly"]
-CONTRAST: Kind = "candidate_contrast"
-WRONG: Kind = "answered_wrongly"
-FLOOR = -20.0
-"""Nats at most that stand for a candidate that a model calls impossible (guess)."""
+Kind: TypeAlias = Literal["expected_wrong", "answered_wrongly"]
+EXPECTED: Kind = "expected_wrong"
+WRITTEN: Kind = "answered_wrongly"
 RIGHT = VERDICTS.index("right")
 
 
@@ -55,14 +55,14 @@ def loss_of(models: Sequence[FrozenModel], task: Task) -> Kind:
             )
     choosing = all(sample.candidates for sample in task.train)
     if choosing and all(isinstance(model, Ranks) for model in models):
-        return CONTRAST
+        return EXPECTED
     for model in models:
         require(model, Generates, doing="learning from what is answered wrongly")
-    return WRONG
+    return WRITTEN
 
 
 class Losses:
-    """Loses of prompts, picture by picture, the mean over source models.
+    """Losses of prompts, picture by picture, the mean over source models.
 
     Args:
         kind: see `loss_of`.
@@ -101,19 +101,19 @@ class Losses:
         self, model: FrozenModel, pictures: Sequence[Image], batch: Batch
     ) -> Float[Tensor, " picture"]:
         candidates: list[tuple[str, ...]] = [()] * len(pictures)
-        if self.kind == CONTRAST:
+        if self.kind == EXPECTED:
             candidates = drawn_candidates(batch, self._contrast.most)
         parts = []
         for start in range(0, len(pictures), self._at_once):
             part = slice(start, start + self._at_once)
             asked = pictures[part], batch.samples[part]
-            if self.kind == CONTRAST:
-                parts.append(self._contrasts(model, *asked, candidates[part]))
+            if self.kind == EXPECTED:
+                parts.append(self._expected(model, *asked, candidates[part]))
             else:
-                parts.append(self._wrongs(model, *asked))
+                parts.append(self._written(model, *asked))
         return torch.cat(parts)
 
-    def _contrasts(
+    def _expected(
         self,
         model: FrozenModel,
         pictures: Sequence[Image],
@@ -127,12 +127,14 @@ class Losses:
                 pictures, questions, padded(candidates)
             )
         )
-        known = of_candidates(possible(scores.cpu()), candidates)
-        losses = self._contrast.each(samples, candidates, known).double()
+        known = of_candidates(scores.cpu(), candidates)
+        contrasts = self._contrast.each(samples, candidates, known).double()
+        losses = 1 - torch.exp(-contrasts)
+        losses[losses.isnan()] = 1.0  # to the model every candidate was impossible
         losses[list(silent)] = torch.nan
         return losses
 
-    def _wrongs(
+    def _written(
         self, model: FrozenModel, pictures: Sequence[Image], samples: Sequence[Sample]
     ) -> Float[Tensor, " picture"]:
         writing = require(model, Generates, doing="learning from what is written")
@@ -146,14 +148,3 @@ class Losses:
         losses = torch.tensor(wrong, dtype=torch.float64)
         losses[list(silent)] = torch.nan
         return losses
-
-
-def possible(
-    scores: Float[Tensor, "batch candidate"],
-) -> Float[Tensor, "batch candidate"]:
-    """Scores in which nothing is impossible (−∞): what was counts as the least likely candidate of
-    its row does, `FLOOR` at most, so that a loss stays finite.
-    """
-    impossible = scores.isneginf()
-    least = scores.masked_fill(impossible, 0).amin(dim=1, keepdim=True)
-    return torch.where(impossible, least.clamp(max=FLOOR), scores)

@@ -16,8 +16,6 @@ from matboard.transfer.optimisers import Schedule, Update
 
 Numbers: TypeAlias = Float[Tensor, " number"]
 """The learned values that act on the picture, in one row."""
-Bounds: TypeAlias = tuple[float, float] | None
-"""The range outside of which a number changes no picture; None where there is none."""
 
 
 class Proposer(ABC):
@@ -34,13 +32,11 @@ class Proposer(ABC):
     def __init__(
         self,
         start: Numbers,
-        bounds: Bounds,
         schedule: Schedule,
         seed: int,
         proposals: int,
     ) -> None:
         self.start = start
-        self.bounds = bounds
         self.schedule = schedule
         self.seed = seed
         self.proposals = proposals
@@ -68,8 +64,8 @@ class Proposer(ABC):
         step: int,
         memory: Mapping[str, Tensor],
     ) -> Update:
-        """Where the step leads to, given the losses of what it proposed: numbers (which may lie
-        outside the bounds) and memory.
+        """Where the step leads to, given the losses of what it proposed. Numbers, like those
+        that are proposed, may lie where they change no picture; they are pulled back.
         """
 
     def randomness(self, step: int) -> np.random.Generator:

@@ -33,7 +33,7 @@ from pydantic import Field
 from torch import Tensor
 
 from matboard.errors import ConfigError
-from matboard.transfer.black_box.proposer import Bounds, Numbers, Proposer
+from matboard.transfer.black_box.proposer import Numbers, Proposer
 from matboard.transfer.optimisers import Schedule, Update
 
 Count = Annotated[int, Field(ge=2, le=10**4)]
@@ -60,7 +60,6 @@ class Spsa(Proposer):
     def __init__(
         self,
         start: Numbers,
-        bounds: Bounds,
         schedule: Schedule,
         seed: int,
         *,
@@ -70,7 +69,7 @@ class Spsa(Proposer):
         decay: Power = 0.4,
         momentum: Share = 0.9,
     ) -> None:
-        super().__init__(start, bounds, schedule, seed, proposals)
+        super().__init__(start, schedule, seed, proposals)
         if proposals % 2:
             raise ConfigError(
                 f"black_box.proposals is {proposals}; SPSA tries prompts in pairs, so give an even"
