@@ -61,6 +61,7 @@ bench: setup  ## speed, as ratios measured side by side
 	$(BIN)/python benchmarks/bench.py
 	$(BIN)/python benchmarks/continual.py
 	$(BIN)/python benchmarks/cost.py
+	$(BIN)/python benchmarks/proxy.py
 
 clean:  ## remove .venv and caches, keep runs
 	rm -rf .venv site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
