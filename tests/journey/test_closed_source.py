@@ -57,8 +57,10 @@ def test_a_border_is_learned_behind_an_api_and_a_limit_of_calls_only_interrupts(
 
     whole = fit("whole")
     assert whole.exit_code == 0, whole.output
-    cells = {cell.condition for cell in read(tmp_path / "whole").cells}
+    results = read(tmp_path / "whole")
+    cells = {cell.condition for cell in results.cells}
     assert cells == {"full", "shrunk", "random", "spsa"}
+    assert [one.label for one in results.methods] == ["SPSA"]
     (folder,) = (tmp_path / "whole/fits").glob("spsa-s0-*")
     told = read(folder)
     assert isinstance(told, FitResults)

@@ -109,7 +109,8 @@ class PixelFit(FitUnit):
         counted = [
             name for name, said in self.recipe.objective.items() if said["weight"]
         ]
-        return tuple(name for name in own if name not in counted)
+        weighed = [name for name, said in own.items() if said["weight"]]
+        return tuple(name for name in weighed if name not in counted)
 
     def sources(self) -> list[FrozenModel]:
         """The models that it is learned on."""
