@@ -54,7 +54,7 @@ check: setup  ## style, types, and which part may import which
 	$(BIN)/lint-imports
 
 docs: setup  ## the pages of docs/ as a site, in site/
-	$(BIN)/mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 	@echo site/index.html
 
 bench: setup  ## speed, as ratios measured side by side

@@ -118,8 +118,8 @@ MaxCalls = Annotated[
     typer.Option(
         min=0,
         help=(
-            "At most so many calls to each model behind an API, retries among them. Answers are kept:"
-            " a higher limit goes on. Default: as MATBOARD_API_CALLS says."
+            "At most so many calls to each model behind an API, retries among them. Answers are"
+            " kept: a higher limit goes on. Default: as MATBOARD_API_CALLS says."
         ),
         show_default=False,
     ),

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from matboard.cli import completion
 from matboard.cli.console import (
     PROMPT,
     Csv,
@@ -32,6 +33,7 @@ def evaluate(
             metavar="PROMPT...",
             help=f"{PROMPT} Several are judged side by side.",
             show_default=False,
+            autocompletion=completion.prompts,
         ),
     ],
     models: Annotated[
@@ -42,6 +44,7 @@ def evaluate(
                 " an API, separated by commas."
             ),
             show_default=False,
+            autocompletion=completion.models,
         ),
     ],
     tasks: Annotated[
@@ -49,6 +52,7 @@ def evaluate(
         typer.Option(
             help="Names (matboard list tasks), folders or JSONL files, separated by commas.",
             show_default=False,
+            autocompletion=completion.tasks,
         ),
     ],
     run: Annotated[

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from matboard.report.terminal import Line, fitted
 from matboard.report.words import fixed, plural
 from matboard.results.search import SearchResults, Trial
 
@@ -15,25 +16,19 @@ ORDER = ("complete", "pruned", "running", "failed")
 
 def search_text(results: SearchResults) -> Group:
     """What was tried, and what its scores are."""
-    from rich.box import SIMPLE_HEAD
     from rich.console import Group
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    for head in ("trial", "score"):
-        table.add_column(head, justify="right", no_wrap=True)
-    table.add_column("ended", no_wrap=True)
-    for key in results.ranges:
-        table.add_column(
-            key.removeprefix(f"methods.{results.variant}."), overflow="fold"
-        )
+    keys = [key.removeprefix(f"methods.{results.variant}.") for key in results.ranges]
+    lines = []
     for trial in sorted(results.trials, key=_place):
         values = [_shown(trial.values.get(key)) for key in results.ranges]
         style = "bold" if trial.number == results.best else ""
-        row = (str(trial.number), fixed(trial.score), trial.state, *values)
-        table.add_row(*row, style=style)
-    return Group(table, Text(caption_words(results), style="dim italic"))
+        words = (fixed(trial.score), trial.state, *values)
+        cells = tuple(Text(word, style=style) for word in words)
+        lines.append(Line(Text(str(trial.number), style=style), cells))
+    tables = fitted(["trial", "score", "ended", *keys], lines, always=2)
+    return Group(*tables, Text(caption_words(results), style="dim italic"))
 
 
 def caption_words(results: SearchResults) -> str:

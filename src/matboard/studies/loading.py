@@ -71,6 +71,10 @@ class Models:
             for name, one in told.items()
         }
 
+    def is_closed(self, name: str) -> bool:
+        """Whether a model is behind an API."""
+        return is_endpoint(self._place(name))
+
     def look_up(self, names: Sequence[str], guides: Sequence[str]) -> None:
         """Refuse, before anything is learned, models and guides that cannot be had.
 
