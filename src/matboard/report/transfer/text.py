@@ -36,7 +36,7 @@ def transfer_table_text(results: TransferResults) -> Group:
     parts: list[RichTable | Text] = []
     for title, baselines, methods in _geometries(tables):
         shown = [*baselines, *methods]
-        lines = []
+        lines: list[Line] = []
         for table in tables:
             lines += _lines(table, shown, Comparison(results, table.scorer))
         heads = ["model", *(one.baseline or one.name for one in shown)]
