@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from huggingface_hub import constants, get_session, snapshot_download
+from huggingface_hub import constants, get_session, model_info, snapshot_download
 from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
@@ -29,6 +29,8 @@ from matboard.errors import HubError, first_line
 CLIENT_ERRORS: tuple[type[Exception], ...] = (OSError, ValueError, HTTPError)
 """What the client raises; its ``HTTPError`` is that of the HTTP library below it, and no OSError.
 """
+REFUSALS: tuple[type[Exception], ...] = (HubError, *CLIENT_ERRORS)
+"""Whatever keeps a push from being made."""
 
 
 PATIENCE = 3.0
@@ -80,6 +82,26 @@ def fetch(
     return Path(folder)
 
 
+def check_closed(repo_id: str, token: str | bool | None = None) -> None:
+    """See that what is pushed to a model repository as private will be: one that is there stays as
+    open as it is.
+
+    Raises:
+        HubError: it is there and open to all, or its id does not say whose it is.
+    """
+    if "/" not in repo_id:
+        raise HubError("that has not the form of a Hub id, owner/name")
+    try:
+        found = model_info(repo_id, token=token)
+    except RepositoryNotFoundError:
+        return
+    if not found.private:
+        raise HubError(
+            "that repository is there already and open to all; make it private on its page, or"
+            " choose another name"
+        )
+
+
 def why(error: BaseException) -> str | None:
     """What the Hub or the way to it has to do with an error, as a clause for a sentence; None where
     it has nothing to do with it.
@@ -128,6 +150,8 @@ def _status(error: HfHubHTTPError) -> str:
         f" ({error.server_message.strip().rstrip('.')})" if error.server_message else ""
     )
     if error.response.status_code == 401:
+        if "authorization" not in error.response.request.headers:
+            return "nobody is logged in; run hf auth login, or set HF_TOKEN"
         return f"the Hub does not accept this login{said}; run hf auth login, or set HF_TOKEN"
     if error.response.status_code == 403:
         return f"the Hub forbids it to this login{said}"

@@ -240,10 +240,15 @@ def from_data_url(url: str, max_pixels: int = MAX_PIXELS) -> Image.Image | None:
     return decode(content, max_pixels)
 
 
-def to_data_url(picture: Image.Image) -> str:
-    """A picture as the data URL of a PNG file: every pixel as it is."""
+def to_data_url(picture: Image.Image, compress_level: int = 6) -> str:
+    """A picture as the data URL of a PNG file: every pixel as it is.
+
+    Args:
+        compress_level: zlib's, from 0 to 9. A prompted picture at 1 takes half the time of 6, and
+            3 % more room (measured, see docs/log.md).
+    """
     file = io.BytesIO()
-    picture.save(file, "PNG")
+    picture.save(file, "PNG", compress_level=compress_level)
     return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 

@@ -51,7 +51,7 @@ def stream(folder):
 
 def judge(folder):
     return evaluate(
-        str(folder.parent.parent / "grey"),
+        [str(folder.parent.parent / "grey")],
         ["tiny-blip2"],
         ["scenes-recognition"],
         folder,

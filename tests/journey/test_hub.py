@@ -286,10 +286,7 @@ def test_a_push_that_is_refused_says_why(hub, prompt, tmp_path):
     for environment, reason in (
         (
             {},
-            (
-                "the Hub does not accept this login (Invalid username or password); run hf auth"
-                " login, or set HF_TOKEN."
-            ),
+            "nobody is logged in; run hf auth login, or set HF_TOKEN.",
         ),
         (
             {"HF_TOKEN": "hf_strangers"},
@@ -309,6 +306,51 @@ def test_a_push_that_is_refused_says_why(hub, prompt, tmp_path):
             done.stderr
         )
     assert not hub.repos
+
+
+def push(
+    hub: Hub, folder: Path, *words: object, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    return python(hub, folder, "-m", "matboard", "push", *words, **environment)
+
+
+def test_the_command_pushes_and_says_how_to_use_it(hub, prompt, tmp_path):
+    done = push(hub, tmp_path, prompt, "someone/border", "--private", HF_TOKEN=TOKEN)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        f"pushed: {hub.url}/someone/border",
+        "use it: matboard apply someone/border photos/ --out prompted/",
+    ]
+    stored = hub.repos["models/someone/border"]
+    assert stored.private
+    assert {name: stored.files("main")[name] for name in FILES} == files_of(prompt)
+    again = push(hub, tmp_path, prompt, "someone/border", "--private", HF_TOKEN=TOKEN)
+    assert again.returncode == 0, "a private repository may be pushed to again"
+
+
+def test_what_the_command_does_not_push_it_says(hub, prompt, tmp_path):
+    hub.users["hf_strangers"] = "stranger"
+    hub.add("models/someone/open", {})
+    refused(push(hub, tmp_path, prompt, "someone/border"), "nobody is logged in; run")
+    refused(
+        push(hub, tmp_path, prompt, "someone/border", HF_TOKEN="hf_strangers"),
+        "the Hub forbids it to this login (You don't have the rights to write in the",
+    )
+    refused(
+        push(hub, tmp_path, prompt, "someone/border", HF_TOKEN="hf_old"),
+        "the Hub does not accept this login",
+    )
+    refused(
+        push(hub, tmp_path, prompt, "someone/open", "--private", HF_TOKEN=TOKEN),
+        "that repository is there already and open to all; make it private on its page",
+    )
+    refused(
+        push(hub, tmp_path, prompt, "border", "--private", HF_TOKEN=TOKEN),
+        "that has not the form of a Hub id, owner/name.",
+    )
+    refused(push(hub, tmp_path, "nowhere", "someone/border"), "no folder 'nowhere'")
+    assert list(hub.repos) == ["models/someone/open"]
+    assert not hub.repos["models/someone/open"].files("main")
 
 
 def shade(label: int, number: int) -> bytes:

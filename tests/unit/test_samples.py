@@ -51,7 +51,7 @@ def generated() -> Scored:
 @pytest.fixture
 def run(tmp_path) -> Path:
     folder = tmp_path / "run"
-    asked = {"prompt": "p", "evaluate": {"models": [MODEL], "tasks": [ASKED]}}
+    asked = {"prompts": ["p"], "evaluate": {"models": [MODEL], "tasks": [ASKED]}}
     opened = Run.open(folder, asked, {"store": "../store"})
     store = FolderStore(tmp_path / "store" / "scores")
     store.put("aaa", ranked())

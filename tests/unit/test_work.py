@@ -169,7 +169,7 @@ def grey(tmp_path):
 def test_a_judging_that_was_begun_is_finished(grey, tmp_path):
     def judged(out):
         tasks = ["scenes-recognition"]
-        return evaluate(grey, ["tiny-blip2"], tasks, out, test=4, batch_size=2)
+        return evaluate([grey], ["tiny-blip2"], tasks, out, test=4, batch_size=2)
 
     list(judged(tmp_path / "whole"))
     begun = judged(tmp_path / "run")

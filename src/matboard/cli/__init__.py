@@ -15,6 +15,7 @@ import typer
 from matboard import __version__
 from matboard.cli.analyse import analyse
 from matboard.cli.apply import apply
+from matboard.cli.compare import compare
 from matboard.cli.config import config, init, validate
 from matboard.cli.console import fail
 from matboard.cli.continual import continual
@@ -25,6 +26,7 @@ from matboard.cli.fit import fit
 from matboard.cli.listing import list_names
 from matboard.cli.predictions import predictions
 from matboard.cli.proxy import proxy
+from matboard.cli.push import push
 from matboard.cli.report import report
 from matboard.cli.search import search
 from matboard.cli.select import select
@@ -64,11 +66,13 @@ for command in (
     select,
     search,
     apply,
+    push,
     proxy,
     continual,
     analyse,
     work,
     report,
+    compare,
     predictions,
     init,
     config,

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from matboard.cli import completion
 from matboard.cli.console import (
     PROMPT,
     Csv,
@@ -24,8 +25,14 @@ from matboard.cli.fit import show_results
 
 
 def evaluate(
-    prompt: Annotated[
-        str, typer.Argument(metavar="PROMPT", help=PROMPT, show_default=False)
+    prompts: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PROMPT...",
+            help=f"{PROMPT} Several are judged side by side.",
+            show_default=False,
+            autocompletion=completion.prompts,
+        ),
     ],
     models: Annotated[
         str,
@@ -35,6 +42,7 @@ def evaluate(
                 " an API, separated by commas."
             ),
             show_default=False,
+            autocompletion=completion.models,
         ),
     ],
     tasks: Annotated[
@@ -42,6 +50,7 @@ def evaluate(
         typer.Option(
             help="Names (matboard list tasks), folders or JSONL files, separated by commas.",
             show_default=False,
+            autocompletion=completion.tasks,
         ),
     ],
     run: Annotated[
@@ -80,8 +89,12 @@ def evaluate(
     csv: Csv = False,
     json: Json = False,
 ) -> None:
-    """Judge a prompt on models and tasks, beside the baselines that tell whether it helps: no
+    """Judge prompts on models and tasks, beside the baselines that tell whether they help: no
     prompt, a black border, a random one.
+
+    Several prompts stand in one table, each under the shortest end of its path that no other has,
+    with one minus another, on the same samples, below it; what they have in common is judged once.
+    [bold]matboard compare[/bold] sets them side by side model by model.
 
     Example: [bold]matboard evaluate runs/demo/prompt --models tiny-blip2 --tasks scenes-counting
     --out runs/judged[/bold]
@@ -92,7 +105,7 @@ def evaluate(
 
     drive(
         judge(
-            prompt,
+            prompts,
             _split(models),
             _split(tasks),
             run,

@@ -19,6 +19,7 @@ from matboard.metrics.metric import Metric
 from matboard.metrics.pooled import Compared, pooled_difference
 from matboard.metrics.scores import METRICS, credit, score, tied_candidates
 from matboard.metrics.streams import StreamHits, stream_difference, stream_estimate
+from matboard.metrics.unpaired import unpaired_difference
 from matboard.metrics.vqa import vqa_credit
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "stream_difference",
     "stream_estimate",
     "tied_candidates",
+    "unpaired_difference",
     "vqa_credit",
     "wilson",
 ]

@@ -28,7 +28,7 @@ from matboard.errors import (
     UnknownName,
     first_line,
 )
-from matboard.hub import CLIENT_ERRORS, fetch, why
+from matboard.hub import REFUSALS, check_closed, fetch, why
 from matboard.images import decode, to_array, to_picture
 from matboard.prompts import folder as files
 from matboard.prompts.attached import attached
@@ -314,11 +314,14 @@ class VisualPrompt(ModelHubMixin):  # type: ignore[misc]
             The commit's address.
 
         Raises:
-            PromptError: the Hub cannot be reached or does not take it.
+            PromptError: the Hub cannot be reached or does not take it; or it should be private, and
+                the repository is there and open to all.
         """
         try:
+            if options.get("private"):
+                check_closed(repo_id, options.get("token"))
             return str(super().push_to_hub(repo_id, **options))
-        except CLIENT_ERRORS as error:
+        except REFUSALS as error:
             raise PromptError(
                 f"The prompt was not pushed to {repo_id!r}: {why(error) or first_line(error)}."
             ) from error

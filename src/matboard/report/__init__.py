@@ -3,6 +3,11 @@ streams. Never imports torch.
 """
 
 from matboard.report.choice import choice_text
+from matboard.report.comparison import (
+    comparison_csv,
+    comparison_rows,
+    comparison_text,
+)
 from matboard.report.page import progress_words, write_report
 from matboard.report.rows import rows_json
 from matboard.report.search import search_text
@@ -22,6 +27,9 @@ __all__ = [
     "StudyView",
     "analysis_text",
     "choice_text",
+    "comparison_csv",
+    "comparison_rows",
+    "comparison_text",
     "continual_table_csv",
     "continual_table_rows",
     "continual_table_text",

@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 
 from pydantic import Field, model_validator
 
-from matboard.results.parts import Difference, Number, Part
+from matboard.results.parts import Difference, Number, Part, Skipped
 from matboard.results.shown import Example, PromptFacts
 
 Baseline: TypeAlias = Literal["full", "shrunk", "random", "flat"]
@@ -48,13 +48,6 @@ class Model(Part):
         if self.shares_encoder is None:
             return "unknown"
         return "same" if self.shares_encoder else "other"
-
-
-class Skipped(Part):
-    """A picture that was left out, and why."""
-
-    id: str
-    reason: str
 
 
 class Corruption(Part):

@@ -63,7 +63,7 @@ def load_candidates(prompts: Sequence[str]) -> Candidates:
     found: dict[str, VisualPrompt] = {}
     notes = []
     seen: dict[str, str] = {}
-    for place, name in zip(places, _names(places), strict=True):
+    for place, name in zip(places, names_of(places), strict=True):
         prompt = load_prompt(place)
         first = seen.setdefault(prompt.fingerprint, name)
         if first == name and name not in found:
@@ -100,7 +100,7 @@ def _places(prompt: str) -> Iterator[str]:
         yield str(file.parent)
 
 
-def _names(places: Sequence[str]) -> list[str]:
+def names_of(places: Sequence[str]) -> list[str]:
     """The shortest end of each path that no other has; the whole path where one is given twice."""
     parts = [_parts(place) for place in places]
     names = []

@@ -1,9 +1,9 @@
-"""Judge a prompt that exists: the second journey, from a saved prompt to a transfer table."""
+"""Judge prompts that exist: the second journey, from saved prompts to a transfer table."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,16 @@ from matboard.errors import ConfigError
 from matboard.models.devices import called, device_of, precision_of
 from matboard.prompts.artifact import VisualPrompt, load_prompt
 from matboard.results.shown import PromptFacts
+from matboard.results.transfer import Origin
 from matboard.runs import Run, address
+from matboard.studies.candidates import names_of
 from matboard.studies.config import EvaluateConfig, ModelConfig
 from matboard.studies.engine import Together, already_made
 from matboard.studies.judging import Judging
 from matboard.studies.loading import Models, load_distinct, with_options
 from matboard.studies.progress import Progress
 from matboard.studies.reading import parse
+from matboard.studies.variants import UNSAFE
 from matboard.transfer.conditions import (
     BASELINES,
     EVERYWHERE,
@@ -26,11 +29,11 @@ from matboard.transfer.conditions import (
 from matboard.transfer.evaluate import check_tasks
 
 NAME = "prompt"
-"""What the prompt is called in its table."""
+"""What a prompt that is judged alone is called in its table."""
 
 
 def evaluate(
-    prompt: str,
+    prompts: Sequence[str],
     models: Sequence[str],
     tasks: Sequence[str],
     out: Path,
@@ -42,7 +45,8 @@ def evaluate(
     device: str | None = None,
     options: ModelConfig | None = None,
 ) -> Iterator[Progress]:
-    """Write a run folder with the transfer table of one prompt.
+    """Write a run folder with the transfer table of one prompt or several; each of several is a
+    condition that bears the shortest end of its path that no other has.
 
     Args:
         precision: of the models' weights; bfloat16 on a GPU and float32 on a CPU, if None.
@@ -56,40 +60,55 @@ def evaluate(
     where = device_of(device)
     precision = precision or precision_of(where)
     config = _config(models, tasks, test, scorers, precision, batch_size)
-    learned = load_prompt(prompt)
+    learned = _load(prompts)
     loaded = load_distinct(config.tasks)
     check_tasks(loaded, config.scorers)
     asked_of = with_options({}, config.models, options or ModelConfig())
     loading = Models(asked_of, device)
     loading.look_up(config.models, [])
     asked: dict[str, Any] = {
-        "prompt": prompt,
+        "prompts": list(prompts),
         "evaluate": config.model_dump(mode="json"),
     }
     if options is not None:
         asked["options"] = options.model_dump(exclude_none=True)
     data = [task.test_fingerprint for task in loaded]
-    made_from = address([asked, learned.fingerprint, data])
+    shown = {name: prompt.fingerprint for name, prompt in learned.items()}
+    made_from = address([asked, shown, data])
     if already_made(Run(out), made_from):
         yield Progress("judge", 1, 1, "found")
         return
     run = Run.open(out, asked)
-    learned.save_pretrained(run.path("prompt"))
+    facts = _facts(learned)
+    for told in facts:
+        learned[told.condition].save_pretrained(run.path(told.folder))
     judging = Judging(
         run=run,
         store=out,
-        variants=[_learned(learned)],
-        sources=_sources(learned, config.models),
+        variants=[_learned(name, learned) for name in learned],
+        sources=[name for name in config.models if name in _taught(learned)],
         models=config.models,
         tasks=loaded,
         config=config,
         precision=config.precision or "float32",
         device=called(where),
-        prompts=[_facts(learned)],
+        prompts=facts,
+        notes=_notes(learned),
         made_from=made_from,
     )
     targets = loading.judged(config.models, judging.precision)
     yield from judging.carry_out(targets, Together(out), started)
+
+
+def _load(prompts: Sequence[str]) -> dict[str, VisualPrompt]:
+    """Name in the table → prompt. Raises ConfigError where one is given twice, PromptError."""
+    if not prompts:
+        raise ConfigError("No prompt was given; name at least one.")
+    for place, prompt in enumerate(prompts):
+        if prompt in prompts[:place]:
+            raise ConfigError(f"The prompt {prompt!r} was given twice; name it once.")
+    names = [NAME] if len(prompts) == 1 else names_of(prompts)
+    return {name: load_prompt(one) for name, one in zip(names, prompts, strict=True)}
 
 
 def _config(
@@ -113,15 +132,20 @@ def _config(
     return parse(EvaluateConfig, asked, "", under="evaluate")
 
 
-def _learned(prompt: VisualPrompt) -> Learned:
+def _learned(name: str, prompts: Mapping[str, VisualPrompt]) -> Learned:
+    """A prompt as the table has it; where it is one of several, its origin tells them apart."""
+    prompt = prompts[name]
     method = prompt.config.get("method")
     seed = prompt.config.get("seed")
+    alone = len(prompts) == 1
+    sources = tuple(_sources(prompt))
     return Learned(
-        name=NAME,
+        name=name,
         prompts={EVERYWHERE: (prompt,)},
-        label=_label(method),
+        label=_label(method) if alone else name,
         method=method if isinstance(method, str) else None,
         seeds=(seed,) if isinstance(seed, int) else (),
+        origin=None if alone else Origin(variant=name, sources=sources),
     )
 
 
@@ -132,19 +156,47 @@ def _label(method: object) -> str:
     return method.upper()
 
 
-def _facts(prompt: VisualPrompt) -> PromptFacts:
-    learned = _learned(prompt)
-    return PromptFacts(
-        condition=NAME,
-        method=learned.method,
-        seed=learned.seeds[0] if learned.seeds else None,
-        folder="prompt",
-        geometry=prompt.geometry,
-    )
+def _facts(prompts: Mapping[str, VisualPrompt]) -> list[PromptFacts]:
+    """Where the run folder keeps its copies: one in ``prompt``, several in ``prompts``."""
+    taken: list[str] = []
+    facts = []
+    for name, prompt in prompts.items():
+        learned = _learned(name, prompts)
+        folder = NAME if len(prompts) == 1 else f"prompts/{UNSAFE.sub('-', name)}"
+        taken.append(folder)
+        number = taken.count(folder)
+        told = PromptFacts(
+            condition=name,
+            method=learned.method,
+            seed=learned.seeds[0] if learned.seeds else None,
+            folder=folder if number == 1 else f"{folder}-{number}",
+            geometry=prompt.geometry,
+        )
+        facts.append(told)
+    return facts
 
 
-def _sources(prompt: VisualPrompt, models: Sequence[str]) -> list[str]:
-    """Which of the models the prompt's own record says it was learned on."""
+def _sources(prompt: VisualPrompt) -> list[str]:
+    """Which models the prompt's own record says it was learned on."""
     recorded = prompt.config.get("sources", [])
-    named = [source.get("model") for source in recorded if isinstance(source, dict)]
-    return [name for name in models if name in named]
+    named = (source.get("model") for source in recorded if isinstance(source, dict))
+    return [name for name in named if isinstance(name, str)]
+
+
+def _taught(prompts: Mapping[str, VisualPrompt]) -> set[str]:
+    """Every model that any of the prompts was learned on."""
+    return {name for prompt in prompts.values() for name in _sources(prompt)}
+
+
+def _notes(prompts: Mapping[str, VisualPrompt]) -> list[str]:
+    """What a reader of the table must know of prompts that were learned on different models."""
+    told = {name: ", ".join(_sources(prompt)) for name, prompt in prompts.items()}
+    if len(set(told.values())) < 2:
+        return []
+    listed = "; ".join(
+        f"{name} on {on or 'unknown models'}" for name, on in told.items()
+    )
+    return [
+        f"Prompts were learned on different models ({listed}); a model that any of them was learned"
+        " on counts as a source."
+    ]

@@ -14,6 +14,7 @@ from matboard.errors import ConfigError, TaskError
 from matboard.extras import require
 from matboard.models.capabilities import FrozenModel, Guide
 from matboard.models.devices import device_of, precision_of
+from matboard.models.endpoint import is_endpoint
 from matboard.studies.config import ModelConfig, TaskConfig
 from matboard.tasks import Request, load_task
 from matboard.tasks.task import Task
@@ -69,6 +70,10 @@ class Models:
             }
             for name, one in told.items()
         }
+
+    def is_closed(self, name: str) -> bool:
+        """Whether a model is behind an API."""
+        return is_endpoint(self._place(name))
 
     def look_up(self, names: Sequence[str], guides: Sequence[str]) -> None:
         """Refuse, before anything is learned, models and guides that cannot be had.

@@ -102,6 +102,14 @@ def continual(
         run.write_results(results.as_json())
 
 
+def stream_fits(config: ContinualConfig, place: Path) -> list[StreamFit]:
+    """A study's fits as they lie in its store, to be read; no model is loaded. Raises like
+    `continual`.
+    """
+    plan = _plan(config, place, Backbone(config.backbone, config.batch_size))
+    return list(plan.fits)
+
+
 def _plan(config: ContinualConfig, place: Path, backbone: Backbone) -> StreamPlan:
     """Everything that will be done; whatever cannot be had is refused here."""
     variants = learner_variants(config)

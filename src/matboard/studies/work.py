@@ -51,7 +51,7 @@ def work(folder: Path) -> Iterator[Progress]:
         return continual(parse(ContinualConfig, asked, origin), folder, store=store)
     if "methods" in asked:
         return study(parse(StudyConfig, asked, origin), folder, store=store)
-    if asked.keys() - {"options"} == {"prompt", "evaluate"}:
+    if asked.keys() - {"options"} == {"prompts", "evaluate"}:
         return _judged(asked, folder, origin)
     raise RunError(
         f"{folder} is no study that workers share; give the folder that --out named, of matboard"
@@ -63,7 +63,7 @@ def _judged(asked: Mapping[str, Any], folder: Path, origin: str) -> Iterator[Pro
     config = parse(EvaluateConfig, asked["evaluate"], origin, under="evaluate")
     options = parse(ModelConfig, asked.get("options", {}), origin, under="options")
     return evaluate(
-        str(asked["prompt"]),
+        list(asked["prompts"]),
         config.models,
         [task.name for task in config.tasks],
         folder,

@@ -272,9 +272,21 @@ def check_limits(name: str, train: int | None, test: int | None) -> None:
             )
 
 
+def sample_fingerprints(samples: Sequence[Sample]) -> list[str]:
+    """SHA-256 (hex) of each sample: what it asks about which picture, as `Task.test_fingerprint`
+    has them all.
+    """
+    return [hashlib.sha256(line).hexdigest() for line in _lines(samples)]
+
+
 def _fingerprint(samples: Sequence[Sample]) -> str:
+    return hashlib.sha256(b"".join(_lines(samples))).hexdigest()
+
+
+def _lines(samples: Sequence[Sample]) -> list[bytes]:
+    """What each sample is, in a line."""
     contents = digests(sample.file for sample in samples)
-    found = hashlib.sha256()
+    lines = []
     for sample in samples:
         facts = [
             sample.id,
@@ -285,9 +297,8 @@ def _fingerprint(samples: Sequence[Sample]) -> str:
             contents[sample.file],
             *([sample.votes] if sample.votes else []),
         ]
-        line = json.dumps(facts) + "\n"
-        found.update(line.encode())
-    return found.hexdigest()
+        lines.append(f"{json.dumps(facts)}\n".encode())
+    return lines
 
 
 def _take(

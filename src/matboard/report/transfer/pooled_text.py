@@ -20,6 +20,7 @@ HEADS: dict[Pooled, str] = {
     "other": "another encoder",
     "unknown": "unknown encoder",
     "unseen": "all unseen",
+    "untaught": "not learned on",
 }
 GAINS = "Mean gain over the best baseline of each model"
 PAIRS = "One method minus another"
