@@ -8,19 +8,17 @@ from matboard.report.dots import Quantity, draw_quantities
 from matboard.report.figures import Drawing
 from matboard.report.plain_table import PlainTable, Said
 from matboard.report.transfer.views import StudyView
-from matboard.report.words import percent, plural, size
+from matboard.report.words import join, percent, plural, size
 from matboard.results.cost import CostResults
 
 
 def cost_lead(results: CostResults) -> str:
-    """What it comes to, in sentences."""
-    first = results.costs[0]
-    last = results.costs[-1]
+    """What every way comes to."""
+    kept = [f"{one.name} {size(one.kept_for_all)}" for one in results.costs]
+    times = [f"{one.seconds:.3f} s" for one in results.costs]
     return (
-        f"On {results.model} ({results.weights:,} weights) a {first.name} learns"
-        f" {first.trainable:,} numbers and keeps {size(first.kept)} for"
-        f" {plural(results.models, 'model')}; {last.name} learns {last.trainable:,} and keeps"
-        f" {size(last.kept_for_all)}. Its step takes {last.over_border:.2f} times as long."
+        f"On {results.model} with {results.weights:,} weights, what is kept for"
+        f" {plural(results.models, 'model')}: {join(kept)}. A step of each takes {join(times)}."
     )
 
 
@@ -65,6 +63,11 @@ def cost_table(results: CostResults) -> PlainTable:
         cells[2] = Said(words[2], f"{cost.fastest:.3f} to {cost.slowest:.3f}")
         rows.append((cost.name, tuple(cells)))
     return PlainTable("Costs", heads, tuple(rows))
+
+
+def cost_rows(results: CostResults) -> list[dict[str, object]]:
+    """A row a way, in seconds and bytes."""
+    return [cost.model_dump() for cost in results.costs]
 
 
 def _drawings(results: CostResults) -> tuple[Drawing, ...]:

@@ -88,8 +88,8 @@ class Tried:
 
 
 def draw_tried(title: str, tried: Sequence[Tried], *, log: bool) -> Drawing:
-    """A dot a trial: full where it was learned to its end, hollow where it was given up, the best in
-    a ring. What is no number has a place of its own for each value.
+    """A dot a trial: full where it was learned to its end, else hollow, and a ring round the best.
+    What is no number has a place of its own for each value.
     """
     words = [str(one.value) for one in tried if not _is_number(one.value)]
     names = sorted(set(words))
@@ -108,7 +108,7 @@ def draw_tried(title: str, tried: Sequence[Tried], *, log: bool) -> Drawing:
         axes.set_xlabel(title)
         best = next(one for one in tried if one.best)
         said = f"Validation score over {title}, best {best.score:.3f} at {best.value}"
-        return Drawing(title, to_svg(axes, said))
+        return Drawing(f"score over {title}", to_svg(axes, said))
 
 
 def _is_number(value: object) -> bool:

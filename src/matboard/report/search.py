@@ -40,7 +40,8 @@ def search_lead(results: SearchResults) -> str:
         for key in results.ranges
     )
     return (
-        f"Trial {best.number} of {len(results.trials)} scores {fixed(best.score)}:"
+        f"Of {plural(len(results.trials), 'trial')} number {best.number} scores"
+        f" {fixed(best.score)}, the best:"
         f" {', '.join(values)}. matboard fit takes its study, {results.config}."
     )
 
@@ -58,6 +59,20 @@ def search_view(results: SearchResults) -> StudyView:
         " was given up, and the best has a ring."
     )
     return StudyView("search", "What was tried", words, (table,), tuple(drawings))
+
+
+def search_rows(results: SearchResults) -> list[dict[str, object]]:
+    """A row a trial, the best first, with its values by their keys; nothing rounded."""
+    return [
+        {
+            "trial": trial.number,
+            "score": trial.score,
+            "ended": trial.state,
+            "seconds": trial.seconds,
+            **{key: trial.values.get(key) for key in results.ranges},
+        }
+        for trial in _ranked(results)
+    ]
 
 
 def _drawing(key: str, results: SearchResults) -> Drawing:
