@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from matboard.report.figures import (
     WIDTH,
@@ -81,7 +81,7 @@ def _few_ticks(axes: Axes, form: Callable[[float], str]) -> None:
 class Tried:
     """A value that was tried and its score in [0, 1]; ``whole`` where it was learned to its end."""
 
-    value: object
+    value: Any
     score: float
     whole: bool
     best: bool = False
@@ -115,11 +115,26 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _draw_tried(axes: Axes, x: object, one: Tried) -> None:
+def _draw_tried(axes: Axes, x: float, one: Tried) -> None:
     colour = colour_of(0)
     face = colour if one.whole else variable("surface")
-    dot = {"markerfacecolor": face, "markeredgecolor": colour, "markeredgewidth": 1.4}
-    axes.plot([x], [one.score], "o", markersize=6, zorder=3, **dot)
+    axes.plot(
+        [x],
+        [one.score],
+        "o",
+        markersize=6,
+        markerfacecolor=face,
+        markeredgecolor=colour,
+        markeredgewidth=1.4,
+        zorder=3,
+    )
     if one.best:
-        ring = {"markerfacecolor": "none", "markeredgecolor": variable("ink")}
-        axes.plot([x], [one.score], "o", markersize=12, zorder=2, **ring)
+        axes.plot(
+            [x],
+            [one.score],
+            "o",
+            markersize=12,
+            markerfacecolor="none",
+            markeredgecolor=variable("ink"),
+            zorder=2,
+        )
