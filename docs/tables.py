@@ -2,7 +2,7 @@
 
     python docs/tables.py              # write every table of README.md, and docs/results.md, anew
     python docs/tables.py keep RUN docs/results/NAME.json   # what these need of a run's results
-    python docs/tables.py keep runs    # the same of costs and of finished runs named like their YAML
+    python docs/tables.py keep runs    # the same of costs and of every run named like its YAML
 
 ``NAME`` is that of the experiment that made the run, ``experiments/NAME.yaml``. A table stands
 between ``<!-- table: docs/results/NAME.json -->`` and ``<!-- end of table -->``; docs/results.md
