@@ -217,10 +217,19 @@ def print_rows(folder: Path, *, json: bool) -> None:
     has none.
     """
     from matboard import report
-    from matboard.results import StreamResults, TransferResults, read
+    from matboard.results import (
+        CostResults,
+        SearchResults,
+        StreamResults,
+        TransferResults,
+        read,
+    )
 
     results = read(folder)
-    if isinstance(results, StreamResults):
+    if isinstance(results, SearchResults | CostResults):
+        rows = report.view_rows(results)
+        text = report.rows_csv(rows, list(rows[0]))
+    elif isinstance(results, StreamResults):
         rows = report.continual_table_rows(results)
         text = report.continual_table_csv(results)
     elif isinstance(results, TransferResults):
@@ -229,7 +238,7 @@ def print_rows(folder: Path, *, json: bool) -> None:
     else:
         raise RunError(
             f"{folder} holds a {results.kind}, which has no table; expected the run folder of fit,"
-            " evaluate, continual or demo."
+            " evaluate, continual, search or demo."
         )
     typer.echo(report.rows_json(rows) if json else text, nl=False)
 
