@@ -253,7 +253,7 @@ def _statistics(name: str, kind: str) -> tuple[Any, Any]:
             " copy it from where it came."
         )
     processor = load_part(
-        hf.AutoImageProcessor, "image processor", name, use_fast=False
+        hf.AutoImageProcessor, "image processor", name, backend="pil"
     )
     return processor.image_mean, processor.image_std
 
