@@ -35,6 +35,8 @@ EXTRAS = {
     "uvicorn": "proxy",
     "optuna": "search",
     "ray": "ray",
+    "tensorboard": "tensorboard",
+    "wandb": "wandb",
 }
 """Library, by the name it is imported by → the extra of matboard that installs it."""
 
