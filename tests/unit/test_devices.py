@@ -73,8 +73,8 @@ def test_the_backbone_of_a_stream_is_loaded_as_asked(tmp_path, monkeypatch):
     path.write_text(STREAM)
     words = ["continual", str(path), "--out", str(tmp_path / "run")]
     for more, expected in (
-        (["--device", "cpu"], (torch.device("cpu"), torch.float32)),
-        (["--precision", "bfloat16"], (devices.device_of(), torch.bfloat16)),
+        (["--device", "cpu"], ("cpu", torch.float32)),
+        (["--precision", "bfloat16"], (str(devices.device_of()), torch.bfloat16)),
     ):
         failed = CliRunner().invoke(app, [*words, *more]).exception
         assert isinstance(failed, Asked) and failed.args == expected

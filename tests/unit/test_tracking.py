@@ -233,7 +233,7 @@ def test_runs_of_weights_and_biases_go_on_under_their_own_ids(tmp_path, wandb):
     assert losses == [(step, 1 / step) for step in (1, 2, 3)]
     assert logged[ids["vp-s0"]][-1]["validation/tiny"] == 0.25
     (table,) = logged[ids["results"]]
-    assert table["table"]["nrows"] == 1
+    assert table["table/nrows"] == 1
 
 
 def test_who_is_not_logged_in_is_told_before_anything_starts(tmp_path, wandb):

@@ -55,7 +55,7 @@ class Backbone:
             self.config.model,
             side=self.config.side,
             dtype=getattr(torch, self.config.precision),
-            device=self.device,
+            device=str(self.device),
             pixels=self.config.pixels,
         )
         return FrozenEye(backbone, batch_size=self.batch_size)
