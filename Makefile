@@ -5,7 +5,7 @@ BIN := .venv/bin
 # Every study of the paper on the tiny zoo; each header says what it asks, how long it takes and what will count as which outcome.
 STUDIES := sources_tiny ablation_tiny width_tiny across_tiny scale_tiny corruptions_tiny
 
-.PHONY: help setup demo studies results test test-slow check bench clean
+.PHONY: help setup demo studies results test test-slow check docs bench clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -33,10 +33,11 @@ study-%:
 
 study-search:
 	$(BIN)/matboard search experiments/search_tiny.yaml --trials 12
+	$(BIN)/matboard report runs/search_tiny
 
 study-cost:
-	@mkdir -p runs
-	test -f runs/cost_tiny.json || $(BIN)/python benchmarks/cost.py --model tiny-minigpt4 --out runs/cost_tiny.json
+	test -f runs/cost_tiny/results.json || $(BIN)/python benchmarks/cost.py --model tiny-minigpt4 --out runs/cost_tiny
+	$(BIN)/matboard report runs/cost_tiny
 
 results: setup  ## docs/results.md from the finished studies in runs/
 	$(BIN)/python docs/tables.py keep runs
@@ -53,10 +54,15 @@ check: setup  ## style, types, and which part may import which
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+docs: setup  ## the pages of docs/ as a site, in site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo site/index.html
+
 bench: setup  ## speed, as ratios measured side by side
 	$(BIN)/python benchmarks/bench.py
 	$(BIN)/python benchmarks/continual.py
 	$(BIN)/python benchmarks/cost.py
+	$(BIN)/python benchmarks/proxy.py
 
 clean:  ## remove .venv and caches, keep runs
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .venv site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -33,6 +33,7 @@ EXTRAS = {
     "httpx2": "proxy",
     "starlette": "proxy",
     "uvicorn": "proxy",
+    "cma": "cma",
     "optuna": "search",
     "ray": "ray",
     "tensorboard": "tensorboard",

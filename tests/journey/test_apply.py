@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pillow_heif
 import pytest
 import typer
 from hypothesis import given, settings
@@ -81,6 +82,23 @@ def test_bad_pictures_are_skipped_counted_and_named(prompt, tmp_path):
     ):
         assert sentence in result.stderr
     assert "Traceback" not in result.output
+
+
+def test_pictures_of_phones_are_prompted_or_named(prompt, tmp_path, monkeypatch):
+    (tmp_path / "in").mkdir()
+    sides = ("RGB", (30, 20), bytes(1800))
+    pillow_heif.encode(*sides, tmp_path / "in" / "phone.heic", quality=90)
+    Image.new("RGB", (30, 20)).save(tmp_path / "in" / "web.avif")
+    Image.new("RGB", (30, 20)).save(tmp_path / "in" / "old.jfif", "JPEG")
+    result = run(prompt, tmp_path / "in", "--out", tmp_path / "out")
+    assert "3 written" in result.stdout and "0 skipped" in result.stdout
+    assert written(tmp_path / "out") == {"phone.png", "web.png", "old.png"}
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    again = run(prompt, tmp_path / "in", "--out", tmp_path / "out", "--overwrite")
+    assert "2 written" in again.stdout and "1 skipped" in again.stdout
+    assert (
+        "phone.heic is a HEIC picture, which is read with pillow-heif." in again.stderr
+    )
 
 
 @pytest.mark.parametrize("inputs", [["empty"], ["gone"], ["bad.png"]])
@@ -258,7 +276,7 @@ def test_ctrl_c_says_how_to_go_on(prompt, tmp_path, monkeypatch):
 
 def test_what_is_no_picture_is_named_and_counted(prompt, tmp_path):
     paint(tmp_path / "in" / "a.jpg")
-    for name in ("notes.txt", "deep/data.json", ".hidden", "Makefile"):
+    for name in ("notes.txt", "deep/data.json", ".hidden", ".cache/b.jpg", "Makefile"):
         (tmp_path / "in" / name).parent.mkdir(exist_ok=True)
         (tmp_path / "in" / name).touch()
     os.mkfifo(tmp_path / "in" / "pipe.png")
@@ -267,9 +285,10 @@ def test_what_is_no_picture_is_named_and_counted(prompt, tmp_path):
     result = run(prompt, tmp_path / "in", "/dev/zero", "--out", tmp_path / "out")
     assert result.exit_code == 0
     assert "1 written" in result.stdout
-    assert "7 skipped" in result.stdout
+    assert "9 skipped" in result.stdout
     for sentence in (
         "in holds files that are no pictures: Makefile, notes.txt, deep/data.json.",
+        "in holds hidden files, which are left alone: .cache, .hidden.",
         "pipe.png cannot be read: a pipe, socket or device, not a regular file.",
         "gone.png cannot be read: no such file or directory.",
         "link is a link to a folder, which is not followed.",
@@ -282,9 +301,9 @@ def test_what_is_no_picture_is_named_and_counted(prompt, tmp_path):
 def test_many_files_that_are_no_pictures_take_one_line(prompt, tmp_path):
     paint(tmp_path / "in" / "a.jpg")
     for number in range(25):
-        (tmp_path / "in" / f"{number:02}.txt").touch()
+        (tmp_path / "in" / f"{number:02}.{'mov' if number > 22 else 'txt'}").touch()
     result = run(prompt, tmp_path / "in", "--out", tmp_path / "out")
-    assert "08.txt, 09.txt and 15 more." in result.stderr
+    assert "08.txt, 09.txt and 15 more (13 .txt, 2 .mov)." in result.stderr
     assert "25 skipped" in result.stdout
 
 

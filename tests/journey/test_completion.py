@@ -57,8 +57,8 @@ def test_keys_with_their_defaults() -> None:
 
 
 def test_names_of_models_behind_a_comma_too() -> None:
-    asked = "matboard select p --model tiny-bli"
-    assert completed(asked) == ["tiny-blip2", "tiny-bliva"]
+    asked = "matboard evaluate p --models tiny-blip2,tiny-bli"
+    assert completed(asked) == ["tiny-blip2,tiny-bliva"]
     assert completed("matboard serve-model tiny-m") == ["tiny-minigpt4"]
 
 
@@ -69,6 +69,7 @@ def test_names_of_tasks() -> None:
 def test_run_folders_and_not_those_of_fits(folders) -> None:
     assert completed("matboard report ") == ["runs/photos", "runs/widths"]
     assert completed("matboard report runs/w") == ["runs/widths"]
+    assert completed("matboard compare runs/photos runs/w") == ["runs/widths"]
 
 
 def test_prompts_wherever_they_lie(folders) -> None:

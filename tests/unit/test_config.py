@@ -7,9 +7,9 @@ import pytest
 
 from matboard.errors import ConfigError
 from matboard.studies.config import ContinualConfig, StudyConfig
-from matboard.studies.pixel_fit import recipe_of
 from matboard.studies.prompts import check_variant
 from matboard.studies.reading import load_config, parse
+from matboard.studies.recipe import recipe_of
 from matboard.studies.variants import fit_variants, learner_variants
 from matboard.transfer.optimisers import Adam
 
@@ -45,7 +45,10 @@ def test_words_are_laid_over_the_file(small):
             "methods.wide={method: tvp, prompt.widht: 2}",
             r"unknown key 'methods.wide.prompt.widht', did you mean 'width'\?",
         ),
-        ("methods.wide.lr=3", r"Unknown method 'wide'. Known: evp, matboard, tvp, vp"),
+        (
+            "methods.wide.lr=3",
+            r"Unknown method 'wide'. Known: cma, evp, matboard, spsa, tvp, vp",
+        ),
         ("methods={../../x: {method: vp}}", r"'../../x' cannot be a variant's name"),
         (
             "evaluate.tasks=[{nam: x}]",

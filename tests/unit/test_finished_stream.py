@@ -130,3 +130,22 @@ def test_a_picture_that_is_replaced_makes_other_fits(tmp_path):
     list(continual(config, tmp_path / "run"))
     second = set((tmp_path / "run/fits").iterdir()) - first
     assert len(first) == len(second) == 2
+
+
+def test_pictures_that_cannot_be_read_are_listed(tmp_path):
+    for part in ("train", "test"):
+        for shade, name in enumerate(("dark", "bright")):
+            (tmp_path / "set" / part / name).mkdir(parents=True)
+            for number in range(3):
+                picture = Image.new("RGB", (8, 8), (90 * shade + 40, 9 * number, 0))
+                picture.save(tmp_path / "set" / part / name / f"{number}.png")
+    broken = tmp_path / "set" / "train" / "dark" / "broken.png"
+    broken.write_bytes(b"no picture")
+    data = {"task": {"name": str(tmp_path / "set")}, "learners": {"ridge": {}}}
+    config = {**CONFIG, **data, "seeds": [0]}
+    list(continual(parse(ContinualConfig, config, "test"), tmp_path / "run"))
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    (left,) = results["stream"]["skipped"]
+    assert left["id"].endswith("dark/broken.png") and "cannot" in left["reason"]
+    assert results["stream"]["train"] == 6
+    assert any("Skipped 1 of the 13 files" in note for note in results["notes"])

@@ -1,17 +1,19 @@
 import io
 import os
 import struct
+import sys
 import zlib
 from pathlib import Path
 
 import numpy as np
+import pillow_heif
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, features
 
 from matboard.errors import ImageError
-from matboard.images import MAX_PIXELS, decode, to_array, to_picture
+from matboard.images import MAX_PIXELS, SUFFIXES, decode, to_array, to_picture
 
 
 def encoded(picture: Image.Image, format: str = "PNG", **options) -> bytes:
@@ -61,6 +63,81 @@ def test_decodes_every_format_of_the_list(format, tmp_path):
     assert picture.size == (6, 4)
     assert type(picture) is Image.Image
     assert np.abs(np.array(pixel(picture)) - (200, 100, 50)).max() <= 2
+
+
+def phone_picture(format: str, **options) -> bytes:
+    """Red on the left, white on the right, as HEIC or AVIF."""
+    picture = Image.new("RGB", (96, 64), "white")
+    picture.paste("red", (0, 0, 48, 64))
+    if format == "HEIF":
+        stream = io.BytesIO()
+        pixels = (picture.mode, picture.size, picture.tobytes())
+        pillow_heif.encode(*pixels, stream, quality=90, **options)
+        return stream.getvalue()
+    return encoded(picture, format, quality=90, **options)
+
+
+def with_size(content: bytes, width: int, height: int) -> bytes:
+    """The same file with another size in its header (the box ``ispe``)."""
+    place = content.index(b"ispe") + 8
+    return content[:place] + struct.pack(">II", width, height) + content[place + 8 :]
+
+
+@pytest.mark.parametrize("format", ["HEIF", "AVIF", "JPEG"])
+def test_what_phones_and_browsers_save_is_read(format, tmp_path):
+    content = phone_picture(format)
+    name = {"HEIF": "a.heic", "AVIF": "a.avif", "JPEG": "a.jfif"}[format]
+    assert Path(name).suffix in SUFFIXES
+    (tmp_path / name).write_bytes(content)
+    for source in (tmp_path / name, content):
+        picture = decode(source)
+        assert (picture.mode, picture.size) == ("RGB", (96, 64))
+        assert type(picture) is Image.Image
+        for x, colour in ((8, (255, 0, 0)), (88, (255, 255, 255))):
+            assert np.abs(np.array(pixel(picture, x, 32)) - colour).max() <= 12
+    assert "HEIF" not in Image.OPEN  # nothing is registered with Pillow
+
+
+@pytest.mark.parametrize("format", ["HEIF", "AVIF", "JPEG"])
+def test_what_phones_save_turned_is_set_upright_once(format):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture = decode(phone_picture(format, exif=exif.tobytes()))
+    assert picture.size == (64, 96)
+    assert pixel(picture, 32, 8)[1] < 12 and pixel(picture, 32, 88)[1] > 243
+
+
+@pytest.mark.parametrize("format", ["HEIF", "AVIF"])
+def test_the_limits_hold_for_what_phones_save(format):
+    content = phone_picture(format)
+    with pytest.raises(ImageError, match=r"96×64 pixels; at most 1000 are allowed"):
+        decode(content, max_pixels=1000)
+    for size in ((60_000, 60_000), (0, 64), (8, 0)):
+        with pytest.raises(ImageError):
+            decode(with_size(content, *size))
+    with pytest.raises(ImageError):
+        decode(content[: len(content) // 2])
+
+
+def test_a_heic_picture_larger_than_it_says_is_refused():
+    with pytest.raises(ImageError, match=r"broken HEIF file: .*size signaled"):
+        decode(with_size(phone_picture("HEIF"), 8, 8))
+
+
+@pytest.mark.parametrize("format", ["HEIF", "AVIF"])
+def test_a_missing_decoder_is_named(format, monkeypatch):
+    content = phone_picture(format)
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    monkeypatch.setattr(features, "check", lambda name: name != "avif")
+    said = {
+        "HEIF": "b is a HEIC picture, which is read with pillow-heif. Run: pip install"
+        " 'matboard[heic]'.",
+        "AVIF": "b is an AVIF picture, which is read with Pillow 11.3 or later. Run: pip install"
+        " --upgrade pillow.",
+    }
+    with pytest.raises(ImageError) as caught:
+        decode(content, name="b")
+    assert str(caught.value) == said[format]
 
 
 def test_16_bit_greyscale_keeps_its_brightness():
@@ -246,10 +323,16 @@ def test_whatever_a_decoder_raises_names_the_picture(monkeypatch):
         decode(b"", name="picture 3")
 
 
-@settings(max_examples=150, deadline=None)
-@given(st.sampled_from(["PNG", "JPEG", "GIF", "TIFF", "WEBP", "BMP"]), st.data())
+WHOLE = {
+    format: encoded(noise(12, 9), format)
+    for format in ("PNG", "JPEG", "GIF", "TIFF", "WEBP", "BMP")
+} | {format: phone_picture(format) for format in ("HEIF", "AVIF")}
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from(sorted(WHOLE)), st.data())
 def test_damage_gives_a_picture_or_an_image_error(format, data):
-    content = bytearray(encoded(noise(12, 9), format))
+    content = bytearray(WHOLE[format])
     for _ in range(data.draw(st.integers(1, 6))):
         place = data.draw(st.integers(0, len(content) - 1))
         content[place] = data.draw(st.integers(0, 255))

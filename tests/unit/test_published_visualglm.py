@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,9 +21,12 @@ from typer.testing import CliRunner
 from matboard.cli import app
 from matboard.errors import ModelError
 from matboard.models.processors.check import probe, to_tensor
-from matboard.zoo import load_model
+from matboard.zoo import architectures, load_model
+from matboard.zoo.chatglm import ChatGlmConfig
 from matboard.zoo.published import visualglm as module
-from matboard.zoo.published.visualglm import convert_visualglm
+from matboard.zoo.published.sizes import PUBLISHED
+from matboard.zoo.published.visualglm import convert_visualglm, published
+from matboard.zoo.visualglm import VisualGlmConfig, VisualGlmForConditionalGeneration
 from tests.unit.published_visualglm import SIZES, Naive, ice_ids, publish, save
 
 QUESTIONS = ["What is this?", "这是什么？ how many  cats are in\tthe picture?"]
@@ -156,6 +160,22 @@ def test_every_tensor_is_taken_as_it_is(made: Made) -> None:
     assert sum(t.numel() for t in kept.values()) == sum(t.size for t in own.values())
     theirs = made.naive.w["lm_head.weight"]
     np.testing.assert_array_equal(kept["language_model.lm_head.weight"], theirs)
+
+
+def test_at_its_published_sizes_it_has_as_many_numbers_as_its_authors_say() -> None:
+    """7.8 billion, by the README of THUDM/visualglm-6b."""
+    architectures.register()
+    config = VisualGlmConfig(
+        vision_config=PUBLISHED.eye(),
+        qformer_config=PUBLISHED.qformer(),
+        text_config=ChatGlmConfig().to_dict(),
+    )
+    with torch.device("meta"):
+        whole = VisualGlmForConditionalGeneration(config).state_dict()
+    there = published({name: tuple(t.shape) for name, t in whole.items()})
+    count = sum(math.prod(joined.shape) for joined in there.values())
+    assert count == sum(t.numel() for t in whole.values())
+    assert round(count / 1e9, 1) == 7.8
 
 
 # Words

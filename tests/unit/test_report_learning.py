@@ -89,3 +89,14 @@ def test_the_page_says_how_each_fit_ended(tmp_path: Path) -> None:
         assert f"{name}: {fit.convergence}" in words
     assert "a ring marks the prompt that was kept" in words
     assert "validation score" in words
+
+
+def test_scores_are_drawn_over_the_pictures_that_they_cost_too() -> None:
+    rows = logged("a", {2: {"a": 0.4, "b": 0.6}, 4: {"a": 0.7, "b": 0.9}}, start=0.3)
+    paid = [row.model_copy(update={"queries": 40 * row.step}) for row in rows]
+    (found,) = validations(paid, "queries")
+    assert found.points == ((0, 0.3), (80, 0.5), (160, 0.8))
+    drawing = draw_validations([[found]], "queries")
+    assert drawing.title == "validation score over pictures shown to the source models"
+    (before,) = validations(rows, "queries")  # runs of before it was counted
+    assert before.points == ((0, 0.3),)

@@ -144,7 +144,7 @@ def test_the_terminal_shows_both_scorers_and_what_cannot_be_parsed() -> None:
     (title,) = [line for line in lines if line.startswith("Mean gain over")]
     assert title == "Mean gain over the best baseline of each model, 3 tasks, 3 seeds"
     assert any("+0.100▲" in line and line.startswith("TVP") for line in lines)
-    assert any("by generation" in line and "−0.15 to −0.05" in line for line in lines)
+    assert any("by generation" in line and "−.15 to −.05" in line for line in lines)
     assert any("?92 %" in line for line in lines)
     assert any(line.startswith("TVP − EVP") for line in lines)
     assert sum(line == "by generation" for line in lines) == 0

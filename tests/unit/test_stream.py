@@ -7,7 +7,7 @@ from PIL import Image
 
 from matboard.errors import TaskError
 from matboard.tasks.stream import class_incremental, domain_incremental
-from matboard.tasks.task import Sample, Task
+from matboard.tasks.task import Sample, Skipped, Task
 
 NAMES = tuple("abcdefg")
 
@@ -97,3 +97,15 @@ def test_domain_incremental_keeps_labels_and_tells_samples_apart():
 def test_wrong_streams_are_sentences(make, sentence):
     with pytest.raises(TaskError, match=sentence):
         make()
+
+
+def test_what_reading_left_out_is_told_by_the_stream():
+    left = (Skipped("a/broken.png", "cannot identify it"),)
+    read = replace(task(), skipped=left, notes=("Skipped 1 of 29 files.",))
+    stream = class_incremental(read, 2)
+    assert stream.skipped == left and stream.notes == read.notes
+    other = replace(task("again"), skipped=left)
+    stream = domain_incremental([read, other])
+    ids = ["letters/a/broken.png", "again/a/broken.png"]
+    assert [one.id for one in stream.skipped] == ids
+    assert stream.notes == ("letters: Skipped 1 of 29 files.",)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from matboard.cli import completion
 from matboard.cli.console import Csv, Json, one_form, out, quiet_transformers
 from matboard.extras import require
 
@@ -21,6 +22,7 @@ def compare(
                 " compared with the first."
             ),
             show_default=False,
+            autocompletion=completion.runs,
         ),
     ],
     csv: Csv = False,

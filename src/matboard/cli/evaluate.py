@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from matboard.cli import completion
 from matboard.cli.console import (
     PROMPT,
     Csv,
@@ -14,6 +15,8 @@ from matboard.cli.console import (
     DeviceMap,
     InPrecision,
     Json,
+    MaxCalls,
+    MaxTokens,
     Quantise,
     TrustRemoteCode,
     drive,
@@ -30,6 +33,7 @@ def evaluate(
             metavar="PROMPT...",
             help=f"{PROMPT} Several are judged side by side.",
             show_default=False,
+            autocompletion=completion.prompts,
         ),
     ],
     models: Annotated[
@@ -40,6 +44,7 @@ def evaluate(
                 " an API, separated by commas."
             ),
             show_default=False,
+            autocompletion=completion.models,
         ),
     ],
     tasks: Annotated[
@@ -47,6 +52,7 @@ def evaluate(
         typer.Option(
             help="Names (matboard list tasks), folders or JSONL files, separated by commas.",
             show_default=False,
+            autocompletion=completion.tasks,
         ),
     ],
     run: Annotated[
@@ -79,6 +85,8 @@ def evaluate(
     quantise: Quantise = None,
     device_map: DeviceMap = None,
     trust_remote_code: TrustRemoteCode = False,
+    max_calls: MaxCalls = None,
+    max_tokens: MaxTokens = None,
     batch_size: Annotated[
         int, typer.Option(min=1, help="Pictures that a model gets at once.")
     ] = 32,
@@ -96,7 +104,13 @@ def evaluate(
     --out runs/judged[/bold]
     """
     one_form(csv, json)
-    options = model_options(quantise, device_map, trust_remote_code)
+    options = model_options(
+        quantise=quantise,
+        device_map=device_map,
+        trust_remote_code=trust_remote_code,
+        max_calls=max_calls,
+        max_tokens=max_tokens,
+    )
     from matboard.studies.evaluate import evaluate as judge
 
     drive(

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import typer
 
+from matboard.cli.completion import prompts
 from matboard.cli.console import PROMPT, say, tell
 from matboard.errors import ConfigError
 from matboard.extras import require
@@ -28,6 +29,7 @@ def proxy(
                 " for all others. Repeat it for several models."
             ),
             show_default=False,
+            autocompletion=prompts,
         ),
     ],
     upstream: Annotated[
@@ -79,8 +81,8 @@ def proxy(
 
     # such a picture is refused, in a sentence of ours
     warnings.filterwarnings("ignore", category=DecompressionBombWarning)
-    prompts = _prompts(prompt)
-    app = make_proxy(prompts, upstream, fetcher=Fetcher() if fetch else None)
+    chosen = _prompts(prompt)
+    app = make_proxy(chosen, upstream, fetcher=Fetcher() if fetch else None)
     listening = listen(host, port)
     if not is_local(listening):
         tell(
@@ -88,8 +90,8 @@ def proxy(
             " come to the upstream from this machine."
         )
     for name, one in [
-        *prompts.by_model.items(),
-        ("every other model", prompts.default),
+        *chosen.by_model.items(),
+        ("every other model", chosen.default),
     ]:
         tell(f"{name}: {one.geometry if one else 'no prompt'}")
     try:

@@ -6,12 +6,19 @@ from typing import Annotated
 
 import typer
 
+from matboard.cli import completion
 from matboard.cli.console import PROMPT, say
 
 
 def push(
     prompt: Annotated[
-        str, typer.Argument(metavar="PROMPT", help=PROMPT, show_default=False)
+        str,
+        typer.Argument(
+            metavar="PROMPT",
+            help=PROMPT,
+            show_default=False,
+            autocompletion=completion.prompts,
+        ),
     ],
     repo_id: Annotated[
         str,

@@ -146,10 +146,22 @@ class PixelPrompt(nn.Module):
         """Values of `delta`, those of a ``clamped`` prompt pulled back to where they can change a
         picture, so that they cannot drift; for each update.
         """
-        if self.range != "clamped":
-            return values
-        low, high = valid_range(self.layout)
-        return values.clamp(low, high)
+        return values if self.bounds is None else values.clamp(*self.bounds)
+
+    @property
+    def bounds(self) -> tuple[float, float] | None:
+        """The range outside of which a value of a ``clamped`` prompt changes no picture; None of
+        the others.
+        """
+        return valid_range(self.layout) if self.range == "clamped" else None
+
+    @property
+    def acting(self) -> Tensor:
+        """Which values of `delta` change a picture, of its shape; others lie under the picture."""
+        with torch.enable_grad():
+            total = self.perturbation().sum()
+            (slope,) = torch.autograd.grad(total, self.delta)
+        return slope != 0
 
     def extra_repr(self) -> str:
         """See `torch.nn.Module.extra_repr`."""

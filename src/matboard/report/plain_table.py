@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from matboard.report.terminal import Line, fitted
 from matboard.report.words import MARKS, STYLES, fixed, signed
 from matboard.results.parts import Decision, Difference, Interval
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import Group
 
 
 @dataclass(frozen=True)
@@ -72,18 +73,12 @@ def as_markdown(table: PlainTable) -> str:
     return "\n".join([*lines, "", table.note] if table.note else lines)
 
 
-def as_rich(table: PlainTable) -> Table:
-    """For a terminal; intervals in a second line."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
+def as_rich(table: PlainTable) -> Group:
+    """For a terminal: intervals in a second line, and more than one table where it is too wide."""
+    from rich.console import Group
     from rich.text import Text
 
-    title = Text(table.title, style="bold", justify="left")
-    shown = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    shown.title_justify = "left"
-    shown.add_column(table.heads[0], overflow="fold")
-    for head in table.heads[1:]:
-        shown.add_column(Text(head), justify="right")
+    lines = []
     for name, cells in table.rows:
         texts = []
         for cell in cells:
@@ -91,11 +86,10 @@ def as_rich(table: PlainTable) -> Table:
             if cell.below:
                 text.append(f"\n{cell.below}", style="dim")
             texts.append(text)
-        shown.add_row(Text(name), *texts)
-    if table.note:
-        shown.caption = Text(table.note, style="dim italic", justify="left")
-        shown.caption_justify = "left"
-    return shown
+        lines.append(Line(Text(name), tuple(texts)))
+    tables = fitted(table.heads, lines, title=table.title)
+    note = [Text(table.note, style="dim italic")] if table.note else []
+    return Group(*tables, *note)
 
 
 def _ends(value: Interval, form: object) -> str:

@@ -53,7 +53,9 @@ class FitResults(Part):
         method: name of the registered method.
         steps: that it made.
         longest: steps that it would have made at most; with fewer, validation ended it.
-        skipped: steps skipped because their gradient was not finite.
+        skipped: steps skipped because there was nothing to learn from.
+        queries: pictures shown to the source models, validation included; None in runs of before
+            it was counted.
         best_step: with validation, the step whose prompt was kept; 0 is the start.
         best_score: that prompt's validation score, mean over source models.
         converged: whether it was no longer learning at the end; None where it cannot be told.
@@ -69,6 +71,7 @@ class FitResults(Part):
     steps: int
     longest: int
     skipped: int = 0
+    queries: int | None = None
     seconds: Number = None
     best_step: int | None = None
     best_score: Number = None

@@ -35,6 +35,13 @@ class Part(BaseModel):
         return self.model_dump(mode="json", by_alias=True)
 
 
+class Skipped(Part):
+    """A picture that was left out, and why."""
+
+    id: str
+    reason: str
+
+
 class Interval(Part):
     """A value and its 95 % interval over ``n`` samples.
 

@@ -20,7 +20,11 @@ class StepRow(Part):
         task: in a stream, which task is being learned, counted from 1.
         loss: the whole loss; None where it was not finite.
         losses: each term before its weight.
-        skipped: steps of this fit skipped so far because their gradient was not finite.
+        skipped: steps of this fit skipped so far because there was nothing to learn from.
+        queries: pictures shown to the source models of this fit so far, validation included; None
+            in a stream.
+        unanswered: pictures of this step that nothing was learned from, because a closed model did
+            not answer about them.
         gradient_norms: L2 norms at the pixels of each weighted term and of their sum.
         gradient_cosines: pair of terms, ``a~b`` → cosine between their gradients.
         per_model: source model → its own quantities.
@@ -39,6 +43,8 @@ class StepRow(Part):
     losses: dict[str, Number] = Field(default={})
     lr: float | None = None
     skipped: int = 0
+    queries: int | None = None
+    unanswered: int = 0
     seconds: float | None = None
     gradient_norms: dict[str, Number] = Field(default={})
     gradient_cosines: dict[str, Number] = Field(default={})

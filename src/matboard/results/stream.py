@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias
 
 from pydantic import Field, model_validator
 
-from matboard.results.parts import Difference, Interval, Number, Part
+from matboard.results.parts import Difference, Interval, Number, Part, Skipped
 
 Kind: TypeAlias = Literal["prompt", "baseline", "control"]
 KINDS: tuple[Kind, ...] = ("prompt", "baseline", "control")
@@ -19,6 +19,7 @@ class StreamFacts(Part):
 
     Attributes:
         held_out: share of the training samples that it was judged on; None for the test part.
+        skipped: pictures that could not be read.
     """
 
     name: str
@@ -28,6 +29,7 @@ class StreamFacts(Part):
     train: int
     test: int
     held_out: float | None = None
+    skipped: tuple[Skipped, ...] = ()
 
 
 class BackboneFacts(Part):

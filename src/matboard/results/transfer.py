@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 
 from pydantic import Field, model_validator
 
-from matboard.results.parts import Difference, Number, Part
+from matboard.results.parts import Difference, Number, Part, Skipped
 from matboard.results.shown import Example, PromptFacts
 
 Baseline: TypeAlias = Literal["full", "shrunk", "random", "flat"]
@@ -48,13 +48,6 @@ class Model(Part):
         if self.shares_encoder is None:
             return "unknown"
         return "same" if self.shares_encoder else "other"
-
-
-class Skipped(Part):
-    """A picture that was left out, and why."""
-
-    id: str
-    reason: str
 
 
 class Corruption(Part):
@@ -225,7 +218,7 @@ class TransferResults(Part):
     Attributes:
         made_from: content address of all that decides them.
         precision: of the weights of the models while they were judged; ``mixed`` is float32 for the
-            eye and bfloat16 for all else.
+            eye and bfloat16 for all else. Null: all of them are behind an API.
         device: where they ran, for the process that wrote this; empty where that is not known.
     """
 
@@ -243,7 +236,7 @@ class TransferResults(Part):
     notes: tuple[str, ...] = ()
     seconds: Number = None
     made_from: str = ""
-    precision: Precision = "float32"
+    precision: Precision | None = "float32"
     device: str = ""
 
     @model_validator(mode="after")

@@ -146,7 +146,8 @@ class Asked:
             except ImageError as error:
                 untouched.append(f"{picture.place}: {error}")
             else:
-                picture.holder[picture.key] = to_data_url(prompt.apply(found))
+                url = to_data_url(prompt.apply(found), compress_level=1)
+                picture.holder[picture.key] = url
         prompted = len(self._pictures) - len(untouched)
         content = json.dumps(self._body).encode() if prompted else self.content
         return Outcome(content, prompted, tuple(untouched))

@@ -107,7 +107,9 @@ def _pictures(path: Path, out: Path, work: Work) -> Iterator[Path]:
 
 
 def _files(folder: Path, out: Path, work: Work) -> Iterator[Path]:
-    """Visible files below a folder, sorted; not those below ``out``, where that is inside."""
+    """Visible files below a folder, sorted; not those below ``out``, where that is inside. Hidden
+    files and folders are left alone, and named.
+    """
 
     def unreadable(error: OSError) -> None:
         work.skip(
@@ -115,6 +117,7 @@ def _files(folder: Path, out: Path, work: Work) -> Iterator[Path]:
         )
 
     results = os.path.realpath(out)
+    hidden = []
     for root, folders, names in os.walk(folder, onerror=unreadable):
         here = Path(root)
         inside = []
@@ -123,12 +126,23 @@ def _files(folder: Path, out: Path, work: Work) -> Iterator[Path]:
                 work.skip(
                     f"{here / name} is a link to a folder, which is not followed."
                 )
-            elif not name.startswith(".") and os.path.realpath(here / name) != results:
+            elif os.path.realpath(here / name) == results:
+                continue
+            elif name.startswith("."):
+                hidden.append(here / name)
+            else:
                 inside.append(name)
         folders[:] = inside
         for name in sorted(names):
-            if not name.startswith("."):
+            if name.startswith("."):
+                hidden.append(here / name)
+            else:
                 yield here / name
+    if hidden:
+        work.skip(
+            f"{folder} holds hidden files, which are left alone: {_named(hidden, folder)}.",
+            len(hidden),
+        )
 
 
 def _not_results(
@@ -155,8 +169,11 @@ def _named(files: Sequence[Path], below: Path) -> str:
     names = [
         str(file.relative_to(below)) if file != below else file.name for file in files
     ]
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more
+    if len(names) <= _NAMED:
+        return ", ".join(names)
+    rest = Counter(file.suffix or "no ending" for file in files[_NAMED:])
+    kinds = ", ".join(f"{count} {kind}" for kind, count in rest.most_common())
+    return f"{', '.join(names[:_NAMED])} and {rest.total()} more ({kinds})"
 
 
 def distinct_names(

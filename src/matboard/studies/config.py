@@ -160,10 +160,11 @@ class Learning(_Strict):
         guide: the image-text model that semantic enrichment is steered by (tiny-guide, mini-guide
             or a Hub id).
         task: what is learned from.
-        optimiser: normalised_gradient (EVP, TVP), gradient_descent (VP) or adam; null: the
+        optimiser: normalised_gradient (EVP, TVP), gradient_descent (VP) or adam; without gradients
+            spsa or cma. Null: the method's.
+        lr: learning rate at its peak; of a normalised gradient the L2 length of one step, of cma
+            the standard deviation that it starts with, in units of brightness [0, 1]. Null: the
             method's.
-        lr: learning rate at its peak; of a normalised gradient the L2 length of one step, in units
-            of brightness [0, 1]. Null: the method's.
         schedule: of the learning rate over the steps; null: the method's.
         warmup: steps in which the learning rate grows from 0; null: the method's.
         norm_scope: whether a gradient's norm is taken over the whole canvas or the prompt's pixels;
@@ -173,12 +174,17 @@ class Learning(_Strict):
         diversity: whether training pictures are flipped and cropped at random; null: the method's.
         prompt: its form.
         batch_size: training samples a step.
-        steps, epochs: how long, one of them; ⌈epochs · training samples / batch_size⌉ steps. With
-            validation it is the longest that learning may take. Both null: the method's own.
+        steps, epochs, queries: how long, one of them; ⌈epochs · training samples / batch_size⌉
+            steps, or as many as show so many pictures at most to the source models, validation
+            included. With validation it is the longest that learning may take. All null: the
+            method's own.
         validation: options of `matboard.transfer.validation.Validation`, over the method's own;
             null for none, and then all steps are made and every training sample is learned from.
         objective: ``preset`` (paper or authors-code), and by the name of a term its weight and
             options; see `matboard.transfer.terms`.
+        black_box: options of spsa (``proposals``, ``radius``, ``radius_decay``, ``decay``,
+            ``momentum``) or cma (``proposals``), over the method's own; see
+            `matboard.transfer.black_box`.
         micro_batch: so many samples of a batch go through the models at once; null: all. With it
             several processes (torchrun) learn bit for bit what one does.
         precision: of the models' and the guide's weights; ``mixed`` is float32 for the eye, whose
@@ -201,7 +207,9 @@ class Learning(_Strict):
     prompt: PromptConfig = PromptConfig()
     steps: Count | None = None
     epochs: Positive | None = None
+    queries: Count | None = None
     validation: dict[str, Any] | None = {}
+    black_box: dict[str, Any] = {}
     batch_size: Count = 16
     micro_batch: Count | None = None
     precision: Precision = "float32"
@@ -210,10 +218,11 @@ class Learning(_Strict):
     @model_validator(mode="after")
     def _consistent_learning(self) -> Learning:
         _refuse_repeats("sources", self.sources)
-        if self.steps is not None and self.epochs is not None:
+        lengths = {"steps": self.steps, "epochs": self.epochs, "queries": self.queries}
+        said = [f"{key} is {one:g}" for key, one in lengths.items() if one is not None]
+        if len(said) > 1:
             raise ValueError(
-                f"steps is {self.steps} and epochs is {self.epochs:g}; both say how long to learn,"
-                " give one of them"
+                f"{' and '.join(said)}; both say how long to learn, give one of them"
             )
         return self
 
@@ -222,7 +231,8 @@ class FitConfig(Learning):
     """One variant of a study: everything that decides its prompts but the seed.
 
     Attributes:
-        method: vp, evp, tvp or matboard; see matboard list objectives.
+        method: vp, evp, tvp or matboard, or without gradients spsa or cma; see matboard list
+            objectives.
     """
 
     method: str
@@ -247,6 +257,9 @@ class ModelConfig(_Strict):
         timeout: seconds that its server may take to connect, and then be silent; null: 60.
         retries: how often a call to it is made again that may succeed then; null: 4.
         request: what its requests hold beside, or instead; a value of null leaves a part out.
+        max_calls: at most so many calls to it in one command, retries among them; null: as
+            MATBOARD_API_CALLS says. Like ``max_tokens`` it may change from one command to the next.
+        max_tokens: no call once so many tokens are used up; null: as MATBOARD_API_TOKENS says.
     """
 
     model: str | None = None
@@ -260,11 +273,20 @@ class ModelConfig(_Strict):
     timeout: Positive | None = None
     retries: int | None = Field(None, ge=0, le=1000)
     request: dict[str, Any] | None = None
+    # what it may cost decides nothing of what comes out, and so is no part of a run
+    max_calls: int | None = Field(None, ge=0, le=10**9, exclude=True)
+    max_tokens: int | None = Field(None, ge=0, le=10**9, exclude=True)
+
+    @property
+    def cost(self) -> dict[str, Any]:
+        """Limits of it, of models behind an API."""
+        told = {"max_calls": self.max_calls, "max_tokens": self.max_tokens}
+        return {key: value for key, value in told.items() if value is not None}
 
     @property
     def options(self) -> dict[str, Any]:
         """For `matboard.zoo.load_model`."""
-        told = self.model_dump(exclude={"model"})
+        told = self.model_dump(exclude={"model"}) | self.cost
         return {key: value for key, value in told.items() if value is not None}
 
 

@@ -11,14 +11,15 @@ import torch
 from matboard.errors import RunError
 from matboard.results import StepRow
 from matboard.runs import Checkpoint, Run
-from matboard.transfer.fit import Fit, FitState, Step
+from matboard.transfer.fitting import Fitting
+from matboard.transfer.steps import FitState, Step
 from matboard.transfer.validation import Best
 
 
 class News:
     """What a person reads of a fit while it learns."""
 
-    def __init__(self, fit: Fit) -> None:
+    def __init__(self, fit: Fitting) -> None:
         self._fit = fit
         self._latest: float | None = None
 
@@ -42,6 +43,8 @@ def row_of(step: Step) -> StepRow:
         losses=step.losses,
         lr=step.lr,
         skipped=step.skipped,
+        queries=step.queries,
+        unanswered=step.unanswered,
         seconds=round(step.seconds, 4),
         gradient_norms=step.gradient_norms,
         gradient_cosines=step.gradient_cosines,

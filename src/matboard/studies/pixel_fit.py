@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from matboard import __version__
-from matboard.models.capabilities import Learnable, require
+from matboard.models.capabilities import FrozenModel
 from matboard.prompts.artifact import VisualPrompt, load_prompt
-from matboard.prompts.canvas import Canvas, Patch
-from matboard.prompts.pixel import PixelPrompt
 from matboard.results import FitResults, PlannedFit, read
 from matboard.runs import Checkpoint, Run
-from matboard.studies.config import FitConfig, PromptConfig
 from matboard.studies.engine import FitUnit
 from matboard.studies.fit_records import (
     News,
@@ -27,61 +23,19 @@ from matboard.studies.fit_records import (
 )
 from matboard.studies.loading import Models
 from matboard.studies.progress import Progress
-from matboard.studies.reading import laid_over
-from matboard.studies.variants import LENGTHS, FitVariant
+from matboard.studies.recipe import content_of, in_steps, recipe_of
+from matboard.studies.starting import begin, check_learnable
+from matboard.studies.variants import FitVariant
 from matboard.tasks.task import Task
-from matboard.transfer import terms
 from matboard.transfer.convergence import Convergence, convergence
-from matboard.transfer.fit import Fit, Processes
+from matboard.transfer.fit import Processes
+from matboard.transfer.fitting import Fitting
 from matboard.transfer.mapping import kept_mappings
-from matboard.transfer.methods import METHODS, Method
-from matboard.transfer.validation import Validation, split, steps_of
+from matboard.transfer.methods import METHODS
+from matboard.transfer.validation import Validation
 
-OWN_TO_METHODS = (
-    "optimiser",
-    "lr",
-    "schedule",
-    "warmup",
-    "norm_scope",
-    "per_picture",
-    "diversity",
-    "steps",
-    "epochs",
-)
-"""Settings that every method has a default of its own for."""
 ENDINGS = {True: "converged", False: "not converged", None: "finished"}
 """What a progress bar says at the end; the whole sentence is told with the results."""
-
-
-def recipe_of(settings: FitConfig) -> Method:
-    """How a variant learns: what is asked, over its method's own. Raises ConfigError, UnknownName
-    for a setting of the objective that is wrong.
-    """
-    method = METHODS[settings.method]
-    asked = settings.model_dump(include=set(OWN_TO_METHODS), exclude_none=True)
-    if not asked.keys().isdisjoint(LENGTHS):
-        asked = {**dict.fromkeys(LENGTHS), **asked}
-    if settings.optimiser not in (None, method.optimiser):
-        method = replace(method, norm_scope=None)
-    objective = terms.resolve(laid_over(method.objective, settings.objective))
-    validation = settings.validation
-    return replace(method, **asked, objective=objective, validation=validation)
-
-
-def build_prompt(config: PromptConfig) -> PixelPrompt:
-    """A prompt of the asked form, at its initial value. Raises ConfigError."""
-    canvas = Canvas(
-        config.size, config.width if config.layout == "border" else 0, config.policy
-    )
-    patch = Patch(config.width) if config.layout == "patch" else None
-    return PixelPrompt(
-        canvas,
-        config.layout,
-        config.range,
-        patch,
-        config.resolution,
-        level=config.level,
-    )
 
 
 class PixelFit(FitUnit):
@@ -107,25 +61,24 @@ class PixelFit(FitUnit):
     ) -> None:
         self.variant = variant
         self.task = task
-        recipe = recipe_of(variant.settings)
-        self.validation = _validation(recipe)
-        learned, _ = split(self.validation, task, seed)
-        samples = len(learned.train)
-        steps = steps_of(
-            recipe.steps, recipe.epochs, samples, variant.settings.batch_size
+        self.recipe = in_steps(
+            recipe_of(variant.settings), variant.settings, task, seed
         )
-        self.recipe = replace(recipe, steps=steps, epochs=None)
-        self._optimiser = self.recipe.build_optimiser(steps)
         self._models = models
         self._processes = processes
         self._checkpoint_every = checkpoint_every
         machine = {"threads": torch.get_num_threads(), "processes": processes.count}
-        content = _content(variant.settings, self.recipe, task, seed)
+        content = content_of(variant.settings, self.recipe, task, seed)
         if settled := models.settings(variant.settings.sources):
             content["models"] = settled
         super().__init__(
             store, variant.title, seed, content, machine, writes=processes.index == 0
         )
+
+    @property
+    def validation(self) -> Validation | None:
+        """How it is validated."""
+        return self.recipe.build_validation()
 
     def prompt(self) -> VisualPrompt:
         """The learned prompt, once it is finished."""
@@ -158,15 +111,16 @@ class PixelFit(FitUnit):
         ]
         return tuple(name for name in own if name not in counted)
 
-    def sources(self) -> list[Learnable]:
-        """The models that it is learned on. Raises ModelError where one cannot be learned on."""
+    def sources(self) -> list[FrozenModel]:
+        """The models that it is learned on."""
         settings = self.variant.settings
         alone = self.variant.where.model is not None
         load = self._models.visitor if alone else self._models.source
-        models = [load(name, settings.precision) for name in settings.sources]
-        return [
-            require(model, Learnable, doing="learning a prompt") for model in models
-        ]
+        return [load(name, settings.precision) for name in settings.sources]
+
+    def check(self) -> None:
+        """Raises InputError where it cannot be learned on its models."""
+        check_learnable(self.recipe, self.sources(), self.task)
 
     def learn(self, run: Run, checkpoint: Checkpoint | None) -> Iterator[Progress]:
         """See `FitUnit.learn`."""
@@ -199,28 +153,22 @@ class PixelFit(FitUnit):
         ended = self._finish(run, fit, encoders)
         yield Progress(stage, len(fit), len(fit), ENDINGS[ended.converged])
 
-    def _prepare(self) -> Fit:
+    def _prepare(self) -> Fitting:
         settings = self.variant.settings
         guide = None
         if settings.guide is not None:
             guide = self._models.guide(settings.guide, settings.precision)
-        return Fit(
-            build_prompt(settings.prompt),
+        return begin(
+            settings,
+            self.recipe,
             self.sources(),
             self.task,
-            objective=terms.objective(self.recipe.objective),
-            optimiser=self._optimiser,
             guide=guide,
-            batch_size=settings.batch_size,
-            micro_batch=settings.micro_batch,
             seed=self.seed,
-            diversity=self.recipe.diversity,
-            diagnose_every=settings.diagnose_every,
-            validation=self.validation,
             processes=self._processes,
         )
 
-    def _finish(self, run: Run, fit: Fit, encoders: dict[str, str]) -> Convergence:
+    def _finish(self, run: Run, fit: Fitting, encoders: dict[str, str]) -> Convergence:
         """How it ended. Who writes saves the prompt, then the results, which say that the fit is
         finished.
         """
@@ -231,7 +179,7 @@ class PixelFit(FitUnit):
         return ended
 
     def _write(
-        self, run: Run, fit: Fit, encoders: dict[str, str], ended: Convergence
+        self, run: Run, fit: Fitting, encoders: dict[str, str], ended: Convergence
     ) -> None:
         record = {
             "sources": [
@@ -261,6 +209,7 @@ class PixelFit(FitUnit):
             longest=len(fit),
             best_step=None if fit.best is None else fit.best.step,
             best_score=None if fit.best is None else fit.best.score,
+            queries=fit.shown,
             converged=ended.converged,
             convergence=ended.sentence,
             prompt="prompt",
@@ -268,33 +217,9 @@ class PixelFit(FitUnit):
         run.write_results(results.as_json())
         run.drop_checkpoint()
 
-    def _validated(self, fit: Fit) -> dict[str, Any] | None:
+    def _validated(self, fit: Fitting) -> dict[str, Any] | None:
         """How the prompt was chosen, for its record."""
         if fit.best is None:
             return None
         chosen = {"best_step": fit.best.step, "score": fit.best.score}
         return {**(self.recipe.validation or {}), **chosen}
-
-
-def _content(
-    settings: FitConfig, recipe: Method, task: Task, seed: int
-) -> dict[str, Any]:
-    """Everything that decides what is learned, readable."""
-    by_method = {"task", "validation", *OWN_TO_METHODS}
-    asked = settings.model_dump(mode="json", exclude=by_method)
-    return {
-        "kind": "pixel-fit",
-        "matboard": __version__,
-        **asked,
-        **asdict(recipe),
-        "task": {
-            "name": task.name,
-            "mirror": task.mirror,
-            "fingerprint": task.train_fingerprint,
-        },
-        "seed": seed,
-    }
-
-
-def _validation(recipe: Method) -> Validation | None:
-    return Validation(**recipe.validation) if recipe.validation else None

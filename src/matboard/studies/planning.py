@@ -15,8 +15,6 @@ from matboard.studies.loading import Models, load, load_distinct
 from matboard.studies.pixel_fit import PixelFit
 from matboard.studies.variants import FitVariant
 from matboard.tasks.task import Task
-from matboard.transfer import terms
-from matboard.transfer.checks import check_models
 from matboard.transfer.fit import Processes
 
 
@@ -170,7 +168,7 @@ def sources_of(variants: Sequence[FitVariant]) -> list[str]:
 def _refusal(fit: PixelFit) -> str | None:
     """Why nothing can be learned on a fit's model; None where it can be."""
     try:
-        check_models(fit.sources(), None, terms.objective(fit.recipe.objective))
+        fit.check()
     except InputError as error:
         return str(error)
     return None

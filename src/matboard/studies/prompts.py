@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from matboard.errors import ConfigError
+from matboard.errors import ConfigError, ModelError
 from matboard.models.devices import called, device_of
 from matboard.prompts.artifact import VisualPrompt
 from matboard.results import StepRow
@@ -37,9 +37,11 @@ from matboard.studies.engine import (
 from matboard.studies.judging import Judging
 from matboard.studies.loading import Models, with_options
 from matboard.studies.on_ray import on_ray
-from matboard.studies.pixel_fit import PixelFit, build_prompt, recipe_of
+from matboard.studies.pixel_fit import PixelFit
 from matboard.studies.planning import Plan, Planner
 from matboard.studies.progress import Progress
+from matboard.studies.recipe import build_prompt, build_proposer, recipe_of
+from matboard.studies.starting import without_gradients
 from matboard.studies.tracking import tracked
 from matboard.studies.variants import ITSELF, FitVariant, fit_variants
 from matboard.transfer import terms
@@ -131,6 +133,7 @@ def _plan(
     variants = fit_variants(config)
     for variant in variants:
         check_variant(variant)
+        check_sources(variant, models)
     planner = Planner(config, place, models, processes)
     check_tasks(planner.judged, config.evaluate.scorers)
     guides = {v.settings.guide for v in variants if v.settings.guide is not None}
@@ -141,9 +144,12 @@ def _plan(
 def check_variant(variant: FitVariant) -> None:
     """Build what is cheap to build. Raises ConfigError."""
     settings = variant.settings
-    build_prompt(settings.prompt)
+    prompt = build_prompt(settings.prompt)
     recipe = recipe_of(settings)
-    recipe.build_optimiser(steps=max(1, recipe.warmup))
+    if recipe.black_box is None:
+        recipe.build_optimiser(steps=max(1, recipe.warmup))
+    else:
+        build_proposer(recipe, prompt)
     objective = terms.objective(recipe.objective)
     if objective.needs.guide and settings.guide is None:
         term = objective.of_guide[0]
@@ -152,6 +158,15 @@ def check_variant(variant: FitVariant) -> None:
             " none. Add one, such as 'guide: tiny-guide', or set"
             f" methods.{variant.name}.objective.{term.name}.weight to 0."
         )
+
+
+def check_sources(variant: FitVariant, models: Models) -> None:
+    """Raises ModelError for a closed model where gradients are followed."""
+    if recipe_of(variant.settings).black_box is not None:
+        return
+    for name in variant.settings.sources:
+        if models.is_closed(name):
+            raise ModelError(without_gradients(name))
 
 
 # -- judging ---------------------------------------------------------------------------------------
@@ -279,6 +294,11 @@ def _notes(plan: Plan) -> list[str]:
             notes += outlier_notes(shares, label=variant.name, key=key)
         cosines = [row.float32_cosine for row in rows]
         notes += rounding_notes(cosines, label=variant.name, key=key)
+        if silent := sum(row.unanswered for row in rows):
+            notes.append(
+                f"{variant.name}: {silent} pictures were left out of its learning, because a source"
+                " model did not answer about them."
+            )
         notes += _unconverged(variant.name, plan.fits_of(variant))
     notes += _unconverged(ITSELF, plan.on_itself)
     learned_on = {tuple(variant.settings.sources) for variant in plan.variants}

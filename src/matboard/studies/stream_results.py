@@ -15,6 +15,7 @@ from matboard.metrics import StreamHits, stream_difference, stream_estimate
 from matboard.metrics.streams import Quantity
 from matboard.models.capabilities import Backbone
 from matboard.results import Difference, Interval, StreamResults, read
+from matboard.results.parts import Skipped
 from matboard.results.stream import (
     Against,
     BackboneFacts,
@@ -109,6 +110,7 @@ def _stream_facts(config: ContinualConfig, stream: TaskStream) -> StreamFacts:
         train=sum(len(task.train) for task in stream.tasks),
         test=sum(len(task.test) for task in stream.tasks),
         held_out=config.task.held_out,
+        skipped=tuple(Skipped(id=one.id, reason=one.reason) for one in stream.skipped),
     )
 
 
@@ -181,7 +183,7 @@ def _against(
 
 
 def _notes(config: ContinualConfig, plan: StreamPlan) -> list[str]:
-    notes = session_notes(plan.fits)
+    notes = [*session_notes(plan.fits), *plan.stream.notes]
     if config.task.held_out is not None:
         share = f"{config.task.held_out:.0%}"
         notes.append(

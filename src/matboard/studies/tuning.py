@@ -14,7 +14,7 @@ from matboard.studies.engine import Together
 from matboard.studies.loading import Models, load
 from matboard.studies.pixel_fit import PixelFit
 from matboard.studies.progress import Progress
-from matboard.studies.prompts import check_variant
+from matboard.studies.prompts import check_sources, check_variant
 from matboard.studies.ranges import SearchConfig, Value
 from matboard.studies.trials import Taken, Trials
 from matboard.tasks.task import Task
@@ -52,6 +52,7 @@ class Bench:
         for values in self.config.ends:
             variant = self.config.tuned(values).variant
             check_variant(variant)
+            check_sources(variant, self.models)
             guide = variant.settings.guide
             self.models.look_up(variant.settings.sources, [guide] if guide else [])
             self.fits(values)

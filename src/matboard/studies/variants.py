@@ -27,8 +27,8 @@ from matboard.transfer.terms import TASK, TERMS
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=,-]{0,99}")
 """What a variant may be called: its name becomes a part of file names."""
 UNSAFE = re.compile(r"[^A-Za-z0-9._+-]+")
-LENGTHS = ("steps", "epochs")
-"""The two ways to say how long is learned."""
+LENGTHS = ("steps", "epochs", "queries")
+"""The ways to say how long is learned."""
 LONGEST = 60
 """Characters of a model's or a task's name in that of a fit, which names a file (guess)."""
 ITSELF = "itself"

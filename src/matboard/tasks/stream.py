@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
 from matboard.errors import TaskError, shown
-from matboard.tasks.task import Sample, Task
+from matboard.tasks.task import Sample, Skipped, Task
+
+Named = TypeVar("Named", Sample, Skipped)
 
 
 @dataclass(frozen=True)
@@ -48,12 +51,15 @@ class TaskStream:
     Attributes:
         classes: names; a joint label is an index into them, the same for every order of the stream,
             and so `Sample.label`.
+        skipped, notes: what reading left out of the data set, and what it says about it.
     """
 
     name: str
     kind: str
     classes: tuple[str, ...]
     tasks: tuple[StreamTask, ...]
+    skipped: tuple[Skipped, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return (
@@ -93,7 +99,14 @@ def class_incremental(task: Task, tasks: int = 10, seed: int | None = 0) -> Task
                 mirror=task.mirror,
             )
         )
-    return TaskStream(task.name, "class-incremental", classes, tuple(made))
+    return TaskStream(
+        task.name,
+        "class-incremental",
+        classes,
+        tuple(made),
+        task.skipped,
+        task.notes,
+    )
 
 
 def _of_classes(samples: Sequence[Sample], names: Sequence[str]) -> tuple[Sample, ...]:
@@ -129,11 +142,18 @@ def domain_incremental(tasks: Sequence[Task]) -> TaskStream:
             )
         )
     name = " → ".join(task.name for task in tasks)
-    return TaskStream(name, "domain-incremental", classes, tuple(made))
+    return TaskStream(
+        name,
+        "domain-incremental",
+        classes,
+        tuple(made),
+        tuple(one for task in tasks for one in _of_domain(task.skipped, task.name)),
+        tuple(f"{task.name}: {note}" for task in tasks for note in task.notes),
+    )
 
 
-def _of_domain(samples: Sequence[Sample], name: str) -> tuple[Sample, ...]:
-    return tuple(replace(sample, id=f"{name}/{sample.id}") for sample in samples)
+def _of_domain(found: Sequence[Named], name: str) -> tuple[Named, ...]:
+    return tuple(replace(one, id=f"{name}/{one.id}") for one in found)
 
 
 def _classes(task: Task) -> tuple[str, ...]:

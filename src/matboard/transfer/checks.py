@@ -12,6 +12,7 @@ from matboard.errors import (
     UnknownName,
 )
 from matboard.models.capabilities import (
+    FrozenModel,
     Guide,
     HasFeatures,
     HasLikelihoods,
@@ -46,11 +47,7 @@ def check_models(
         UnknownName: a model has no tap where a term reads features.
         PreprocessingMismatch: a model, or the guide, gives no faithful gradient.
     """
-    if not models:
-        raise ConfigError(
-            "No source model was given; a prompt is learned on at least one."
-        )
-    _refuse_namesakes(models)
+    check_names(models)
     for model in models:
         for term in objective.terms:
             _check_ability(model, term)
@@ -77,7 +74,12 @@ def check_samples(task: Task, objective: Objective) -> None:
             )
 
 
-def _refuse_namesakes(models: Sequence[Learnable]) -> None:
+def check_names(models: Sequence[FrozenModel]) -> None:
+    """Raises ConfigError for no model, or two of the same name."""
+    if not models:
+        raise ConfigError(
+            "No source model was given; a prompt is learned on at least one."
+        )
     names = [model.name for model in models]
     for name in names:
         if names.count(name) > 1:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, variance
 
-from matboard.transfer.fit import Fit
+from matboard.transfer.fitting import Fitting
 from matboard.transfer.validation import Best, Validation
 
 PART = 10
@@ -32,7 +32,7 @@ class Convergence:
     sentence: str
 
 
-def convergence(fit: Fit, losses: Sequence[float | None]) -> Convergence:
+def convergence(fit: Fitting, losses: Sequence[float | None]) -> Convergence:
     """Whether a fit that has ended had converged: by its validation, else by its training loss.
 
     Args:

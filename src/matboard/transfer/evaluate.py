@@ -290,8 +290,8 @@ def score(
         else:
             said, silent = _generate(model, pictures, part)
             texts += said
-            judged = _grade if graded else _verdict
-            rows = np.stack([judged(*pair) for pair in zip(said, part, strict=True)])
+            each = zip(said, part, strict=True)
+            rows = np.stack([verdict(*pair, graded=graded) for pair in each])
         for place, reason in silent.items():
             rows[place] = _wrong(part[place], scorer, widest)
             reasons[start + place] = reason
@@ -318,7 +318,7 @@ def _rank(
         missing = widest - len(sample.candidates)
         padded.append((*sample.candidates, *sample.candidates[:1] * missing))
     questions = [sample.question for sample in samples]
-    likelihoods, silent = _as_far_as_answered(
+    likelihoods, silent = as_far_as_answered(
         lambda: ranking.candidate_log_likelihoods(pictures, questions, padded)
     )
     scores: NDArray[np.float64] = likelihoods.double().cpu().numpy()
@@ -337,12 +337,13 @@ def _generate(
     """Answers, and why there is none to some."""
     writing = require(model, Generates, doing="judging by generation")
     questions = [sample.question for sample in samples]
-    return _as_far_as_answered(lambda: writing.generate(pictures, questions))
+    return as_far_as_answered(lambda: writing.generate(pictures, questions))
 
 
-def _as_far_as_answered(
+def as_far_as_answered(
     ask: Callable[[], Given],
 ) -> tuple[Given, Mapping[int, str]]:
+    """What a model gives, and by their places the pictures that it is silent about, with why."""
     try:
         return ask(), {}
     except Unanswered as error:
@@ -363,8 +364,17 @@ def _wrong(sample: Sample, scorer: Scorer, widest: int) -> NDArray[np.float64]:
     return row
 
 
+def verdict(text: str, sample: Sample, *, graded: bool) -> NDArray[np.float64]:
+    """What an answer is worth, as shares of ``VERDICTS``.
+
+    Args:
+        graded: whether it may be right in part.
+    """
+    return _grade(text, sample) if graded else _verdict(text, sample)
+
+
 def _verdict(text: str, sample: Sample) -> NDArray[np.float64]:
-    """One-hot in ``VERDICTS``: right where the text gives any of the answers that count."""
+    """One-hot: right where the text gives any of the answers that count."""
     found = []
     for answer in sample.right:
         candidates = sample.candidates if answer in sample.candidates else ()
@@ -380,6 +390,6 @@ def _verdict(text: str, sample: Sample) -> NDArray[np.float64]:
 
 
 def _grade(text: str, sample: Sample) -> NDArray[np.float64]:
-    """Shares of ``VERDICTS``: right in so far as people gave that answer."""
+    """Right in so far as people gave that answer."""
     credit = metrics.vqa_credit(text, sample.right, sample.votes)
     return np.array([credit, 1 - credit, 0.0])

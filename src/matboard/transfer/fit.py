@@ -10,42 +10,32 @@ once.
 
 from __future__ import annotations
 
-import sys
-import time
-import warnings
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from matboard.errors import ConfigError, FitError
-from matboard.models.capabilities import Guide, Learnable
+from matboard.errors import ConfigError
+from matboard.models.capabilities import Guide, Learnable, require
 from matboard.prompts.pixel import PixelPrompt
 from matboard.tasks.task import Task
-from matboard.transfer.batches import Batches
 from matboard.transfer.checks import check_models, check_samples, needed_guide
+from matboard.transfer.fitting import Fitting, Made
 from matboard.transfer.gradients import Gradients
-from matboard.transfer.mapping import FitMappings
 from matboard.transfer.methods import by_name
 from matboard.transfer.objective import Objective
 from matboard.transfer.optimisers import Optimiser, Slope
 from matboard.transfer.pictures import PictureRule
 from matboard.transfer.processes import Processes
 from matboard.transfer.slopes import Slopes
-from matboard.transfer.steps import BEST, DELTA, FitState, Step
-from matboard.transfer.validation import Best, Validation, split
-from matboard.transfer.validator import Validator, Verdict
+from matboard.transfer.steps import DELTA, FitState, Step
+from matboard.transfer.validation import Validation, split
 
 __all__ = ["Fit", "FitState", "Processes", "Step", "fit"]
 
 
-class Fit(Iterator[Step]):
-    """A fit in progress: iterate to make steps, or `run` them all; `state` and `load_state` stop
-    and resume it exactly.
-
-    A step counts when it is complete. Whatever interrupts it, an exception or a signal, leaves the
-    prompt, the optimiser's memory and the number of steps as the last complete one left them.
+class Fit(Fitting):
+    """A fit that follows gradients; see `Fitting`.
 
     Args:
         prompt: what is learned; nothing else changes.
@@ -72,6 +62,11 @@ class Fit(Iterator[Step]):
         TaskError: samples lack what a term or validation needs, or validation leaves none.
     """
 
+    nothing = (
+        "no gradient was finite. Learn in float32, on models whose weights are finite, or with"
+        " smaller weights of the objective's terms."
+    )
+
     def __init__(
         self,
         prompt: PixelPrompt,
@@ -89,195 +84,62 @@ class Fit(Iterator[Step]):
         validation: Validation | None = None,
         processes: Processes | None = None,
     ) -> None:
-        self.processes = processes or Processes.here()
+        processes = processes or Processes.here()
         guide = needed_guide(objective, guide)
         check_models(models, guide, objective)
         check_samples(task, objective)
-        self.prompt = prompt
-        self.task, held = split(validation, task, seed)
-        self.validation = validation
+        super().__init__(
+            prompt,
+            models,
+            task,
+            steps=optimiser.schedule.steps,
+            tried=1,
+            batch_size=batch_size,
+            seed=seed,
+            diversity=diversity,
+            validation=validation,
+            processes=processes,
+        )
         self.objective = objective
         self.optimiser = optimiser
-        self.batches = Batches(
-            self.task.train, prompt.canvas, batch_size, seed, diversity, task.mirror
-        )
-        self._mappings = FitMappings(models, self.batches)
-        self.models = self._mappings.models
         self._slopes = Slopes(
             prompt,
-            self.models,
+            [require(model, Learnable, doing="learning") for model in self.models],
             guide,
             objective,
             self.batches,
-            self.processes,
-            parts=self.processes.count_parts(batch_size, micro_batch),
+            processes,
+            parts=processes.count_parts(batch_size, micro_batch),
             rule=PictureRule(optimiser.per_picture, prompt.mask),
             diagnose_every=diagnose_every,
         )
-        values = prompt.delta.detach()
-        tensors = {
-            DELTA: values,
-            **optimiser.memory(values),
-            **self._mappings.start(),
-        }
-        self._validator = None
-        if validation is not None and held is not None:
-            tensors[BEST] = values
-            self._validator = Validator(
-                validation, held, self._mappings, prompt, self.processes
-            )
-        self._done = FitState(0, tensors)
-        self._started = False
+        self._start(optimiser.memory(prompt.delta.detach()))
 
-    def __len__(self) -> int:
-        return self.optimiser.schedule.steps
-
-    def __repr__(self) -> str:
-        return f"<Fit: {self.step} of {len(self)} steps; iterate it or call run() to learn>"
-
-    def __del__(self) -> None:
-        if getattr(self, "_started", True) or sys.is_finalizing():
-            return
-        warnings.warn(
-            "A fit was made and thrown away before its first step, so its prompt has learned"
-            " nothing. Iterate it ('for step in fit(…)') or call its run().",
-            RuntimeWarning,
-            stacklevel=2,
-        )
-
-    @property
-    def step(self) -> int:
-        """Steps completed."""
-        return self._done.step
-
-    @property
-    def skipped(self) -> int:
-        """How many of them changed nothing, because their gradient was not finite."""
-        return self._done.skipped
-
-    @property
-    def best(self) -> Best | None:
-        """The best prompt so far, which is the fit's at its end; None without validation, and
-        before the first step.
-        """
-        return self._done.best
-
-    @property
-    def stopped(self) -> bool:
-        """Whether validation has ended it: no better score for so long."""
-        if self.validation is None or self.best is None:
-            return False
-        return self.best.stops(self.validation)
-
-    @property
-    def finished(self) -> bool:
-        """Whether no step is left."""
-        return self.stopped or self.step >= len(self)
-
-    def run(self) -> list[Step]:
-        """Make all the steps that are left. Raises FitError like iterating."""
-        return list(self)
-
-    def __next__(self) -> Step:
-        """One step. Raises FitError at the end where every step was skipped."""
-        self._started = True
-        self._settle()
-        if self.finished:
-            if self.skipped >= self.step:
-                raise FitError(
-                    f"None of the {self.step} steps changed the prompt, because no gradient was"
-                    " finite. Learn in float32, on models whose weights are finite, or with smaller"
-                    " weights of the objective's terms."
-                )
-            raise StopIteration
-        return self._complete(self._next(time.perf_counter()))
-
-    def state(self) -> FitState:
-        """A copy of everything needed to go on after the last completed step."""
-        done = self._done
-        tensors = {name: tensor.cpu().clone() for name, tensor in done.tensors.items()}
-        return replace(done, tensors=tensors)
-
-    def load_state(self, state: FitState) -> None:
-        """Go on from where `state` was taken. Raises RunError for the state of another fit."""
-        self._started = True
-        self._done.refuse_foreign(state, len(self))
-        device = self.prompt.delta.device
-        tensors = {
-            name: t.detach().clone().to(device) for name, t in state.tensors.items()
-        }
-        self._done = replace(state, tensors=tensors, last=None)
-        self._settle()
-
-    # -- one step
-
-    @torch.enable_grad()  # an interrupted no_grad() may have left gradients switched off
-    def _next(self, started: float) -> FitState:
-        """What the next step leads to; nothing is changed yet."""
-        now = self._mapped(self._done)
+    def _made(self, now: FitState) -> Made:
+        """See `Fitting`."""
         gradients = self._slopes.gradients(now.step)
         slope = self._slopes.slope(gradients)
-        tensors = now.tensors
-        skipped = now.skipped + 1
+        changed: dict[str, Tensor] = {}
         if bool(slope.values.isfinite().all() and slope.canvas.isfinite().all()):
-            tensors = {**tensors, **self._updated(slope)}
-            skipped = now.skipped
-        verdict = Verdict()
-        if self._validator is not None:
-            last_step = now.step + 1 == len(self)
-            verdict = self._validator.verdict(now, tensors[DELTA], last_step)
-        seconds = time.perf_counter() - started
-        last = self._report(gradients, verdict, skipped, seconds)
-        kept = {**tensors, **verdict.kept}
-        return FitState(now.step + 1, kept, skipped, last, verdict.best)
-
-    def _complete(self, done: FitState) -> Step:
-        """Make a step count. One assignment does it, so that a signal comes before it or after."""
-        self._done = done
-        self._settle()
-        assert done.last is not None
-        return done.last
-
-    def _settle(self) -> None:
-        """Give the prompt the learned values of the last completed step; at the end those of the
-        best one, where there is validation.
-        """
-        tensors = self._done.tensors
-        values = tensors[DELTA]
-        if self.finished:
-            values = tensors.get(BEST, values)
-        self.prompt.delta.data = values
-
-    def _mapped(self, now: FitState) -> FitState:
-        """With the label mappings that the next step learns by."""
-        due = self._mappings.due(now.step, self.prompt)
-        tensors = {**now.tensors, **due}
-        self._mappings.settle(tensors)
-        return replace(now, tensors=tensors)
+            changed = self._updated(slope, now)
+        return Made(changed, self._told(gradients, now.step))
 
     @torch.no_grad()
-    def _updated(self, slope: Slope) -> dict[str, Tensor]:
-        now = self._done
+    def _updated(self, slope: Slope, now: FitState) -> dict[str, Tensor]:
         values = now.tensors[DELTA]
         update = self.optimiser.update(values, slope, now.step, now.memory)
         return {DELTA: self.prompt.projected(update.values), **update.memory}
 
-    def _report(
-        self, gradients: Gradients, verdict: Verdict, skipped: int, seconds: float
-    ) -> Step:
+    def _told(self, gradients: Gradients, step: int) -> Step:
         losses = {name: float(value) for name, value in gradients.losses.items()}
         return Step(
-            index=self.step + 1,
+            index=step + 1,
             loss=self.objective.total(losses),
             losses=losses,
-            lr=self.optimiser.schedule.at(self.step),
-            skipped=skipped,
-            seconds=seconds,
+            lr=self.optimiser.schedule.at(step),
             gradient_norms=gradients.norms(),
             gradient_cosines=gradients.cosines(self.prompt.mask),
             per_model=gradients.per_model(),
-            validation=verdict.scores,
-            references=verdict.references,
             outlier_share=gradients.outlier_share,
             float32_cosine=gradients.float32_cosine,
         )
@@ -314,6 +176,11 @@ def fit(
     """
     if method is not None:
         own = by_name(method)
+        if own.black_box is not None:
+            raise ConfigError(
+                f"{method} follows no gradients; learn by matboard.transfer.black_box.fit's"
+                " BlackBoxFit."
+            )
         objective = objective or own.build_objective()
         validation = validation or own.build_validation()
         diversity = own.diversity if diversity is None else diversity

@@ -30,7 +30,7 @@ from PIL.Image import Image
 from torch import Tensor
 
 from matboard.errors import ModelError, TaskError
-from matboard.models.capabilities import FrozenModel, Learnable
+from matboard.models.capabilities import FrozenModel
 from matboard.models.classifier import Classifier
 from matboard.models.label_mapping import (
     LabelMapping,
@@ -57,7 +57,7 @@ class FitMappings:
         TaskError, ModelError: the task's answers cannot be mapped.
     """
 
-    def __init__(self, models: Sequence[Learnable], batches: Batches) -> None:
+    def __init__(self, models: Sequence[FrozenModel], batches: Batches) -> None:
         self.models = [unmapped(model) for model in models]
         self._mapped = {
             MAPPING + model.name: model
@@ -94,7 +94,7 @@ class FitMappings:
             classes = tuple(tensors[key].tolist())
             model.mapping = LabelMapping(self._answers, classes)
 
-    def judged(self, model: Learnable, prompt: VisualPrompt | None) -> Learnable:
+    def judged(self, model: FrozenModel, prompt: VisualPrompt | None) -> FrozenModel:
         """A source model as it is judged with a prompt, None: on untouched pictures. An iterative
         mapping is made for what is shown, on what is learned from; the others stay.
         """

@@ -1,4 +1,5 @@
-"""Ways of learning a pixel prompt, as data: VP, EVP and TVP as published, and ours.
+"""Ways of learning a pixel prompt, as data: VP, EVP and TVP as published, ours, and two that need
+no gradients.
 
 All share one geometry here, a border around the shrunk picture, so that what differs is how
 a prompt is learned.
@@ -14,7 +15,7 @@ from matboard.errors import UnknownName
 
 if TYPE_CHECKING:
     from matboard.transfer.objective import Objective
-    from matboard.transfer.optimisers import Optimiser
+    from matboard.transfer.optimisers import Optimiser, Schedule
     from matboard.transfer.pictures import PerPicture
     from matboard.transfer.validation import Validation
 
@@ -24,7 +25,8 @@ class Method:
     """How a prompt is learned, and what for.
 
     Attributes:
-        optimiser: a name of `optimisers.OPTIMISERS`.
+        optimiser: a name of `optimisers.OPTIMISERS`, or, to learn without gradients, one of
+            `black_box.BLACK_BOXES`.
         lr: the schedule's peak; see `optimisers.Schedule`.
         warmup: steps of warm-up.
         diversity: random flips and crops of the picture (not of the prompt).
@@ -32,9 +34,11 @@ class Method:
         per_picture: what becomes of each picture's gradient before they are summed; see
             `pictures.PictureRule`.
         objective: term → options; see `terms.objective`.
-        steps, epochs: how long it learns, at most where there is validation; one of them.
+        steps, epochs, queries: how long it learns, at most where there is validation; one of them.
+            Queries are pictures shown to source models; see `queries.Queries`.
         validation: options of `validation.Validation`; None: it learns from every training sample
             and makes all its steps.
+        black_box: options of the way without gradients; None where it follows gradients.
     """
 
     optimiser: str
@@ -47,7 +51,15 @@ class Method:
     objective: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     steps: int | None = None
     epochs: float | None = None
+    queries: int | None = None
     validation: Mapping[str, Any] | None = None
+    black_box: Mapping[str, Any] | None = None
+
+    def build_schedule(self, steps: int) -> Schedule:
+        """Of a run of ``steps`` steps. Raises ConfigError for a wrong setting."""
+        from matboard.transfer.optimisers import Schedule
+
+        return Schedule(self.lr, steps, self.schedule, self.warmup)
 
     def build_objective(self) -> Objective:
         """The terms that it weighs."""
@@ -75,14 +87,19 @@ class Method:
 
     def build_optimiser(self, steps: int) -> Optimiser:
         """The optimiser of a run of ``steps`` steps. Raises ConfigError for a wrong setting."""
-        from matboard.transfer.optimisers import Schedule, build_optimiser
+        from matboard.transfer.optimisers import build_optimiser
 
-        schedule = Schedule(self.lr, steps, self.schedule, self.warmup)
         options: dict[str, Any] = {"per_picture": self.per_picture}
         if self.norm_scope is not None:
             options["norm_scope"] = self.norm_scope
-        return build_optimiser(self.optimiser, schedule, **options)
+        return build_optimiser(self.optimiser, self.build_schedule(steps), **options)
 
+
+CANDIDATES: Mapping[str, Mapping[str, Any]] = {
+    "task_loss": {"weight": 0.0},
+    "candidate_contrast": {"weight": 1.0},
+}
+"""What a way without gradients learns for: the right candidate against the others."""
 
 METHODS: dict[str, Method] = {
     # Bahng et al. (arXiv 2203.17274): SGD, lr 40, momentum 0.9, cosine per step, 1,000 epochs;
@@ -135,6 +152,27 @@ METHODS: dict[str, Method] = {
         },
         steps=600,
         validation={"patience": None},
+    ),
+    # Oh et al. (arXiv 2303.14773), their baseline "VP with SPSA-GC": two-sided estimates and
+    # Nesterov's momentum; see `black_box.spsa` for what is theirs.
+    "spsa": Method(
+        optimiser="spsa",
+        lr=0.2,
+        diversity=True,
+        objective=CANDIDATES,
+        queries=20000,
+        validation={"every": 20},
+        black_box={"radius": 0.1},
+    ),
+    # Hansen & Ostermeier (2001); lr is the standard deviation that it starts with.
+    "cma": Method(
+        optimiser="cma",
+        lr=0.2,
+        diversity=True,
+        objective=CANDIDATES,
+        queries=20000,
+        validation={"every": 10},
+        black_box={},
     ),
 }
 

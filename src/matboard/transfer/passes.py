@@ -229,9 +229,7 @@ class ModelPass:
     @cached_property
     def candidates(self) -> list[tuple[str, ...]]:
         """The candidate answers that each sample is compared by, in its own order."""
-        most = self._needs.candidates
-        each = zip(self.samples, self._batch.draws, strict=True)
-        return [_drawn(sample, most, draw) for sample, draw in each]
+        return drawn_candidates(self._batch, self._needs.candidates)
 
     @cached_property
     def candidate_scores(self) -> Float[Tensor, "batch candidate"]:
@@ -247,19 +245,36 @@ class ModelPass:
             scores = model.candidate_log_likelihoods(
                 self._canvases, self._batch.questions, self._padded_candidates
             )
-        counts = [len(own) for own in self.candidates]
-        filled = torch.tensor(counts, device=scores.device)[:, None]
-        columns = torch.arange(scores.shape[1], device=scores.device)
-        return scores.masked_fill(columns >= filled, -torch.inf)
+        return of_candidates(scores, self.candidates)
 
     @property
     def _padded_candidates(self) -> list[tuple[str, ...]]:
-        """As many for every sample; the first stands for what is missing."""
-        most = max(map(len, self.candidates))
-        return [own + own[:1] * (most - len(own)) for own in self.candidates]
+        return padded(self.candidates)
 
     def _featured(self) -> HasFeatures:
         return require(self._model, HasFeatures, doing="a term that reads features")
+
+
+def drawn_candidates(batch: Batch, most: int) -> list[tuple[str, ...]]:
+    """The candidates that each sample of a batch is compared by, at most so many."""
+    each = zip(batch.samples, batch.draws, strict=True)
+    return [_drawn(sample, most, draw) for sample, draw in each]
+
+
+def padded(candidates: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """As many for every sample; the first stands for what is missing."""
+    most = max(map(len, candidates))
+    return [own + own[:1] * (most - len(own)) for own in candidates]
+
+
+def of_candidates(
+    scores: Float[Tensor, "batch candidate"], candidates: Sequence[tuple[str, ...]]
+) -> Float[Tensor, "batch candidate"]:
+    """Scores of padded candidates, −∞ in the columns that a sample does not fill."""
+    counts = [len(own) for own in candidates]
+    filled = torch.tensor(counts, device=scores.device)[:, None]
+    columns = torch.arange(scores.shape[1], device=scores.device)
+    return scores.masked_fill(columns >= filled, -torch.inf)
 
 
 def _drawn(sample: Sample, most: int, draw: float) -> tuple[str, ...]:

@@ -25,7 +25,11 @@ class Step:
         loss: L of Eq. 6, mean over source models.
         losses: each term before its weight, mean over source models.
         lr: learning rate of this step.
-        skipped: steps skipped so far because their gradient was not finite.
+        skipped: steps skipped so far because there was nothing to learn from: no finite gradient,
+            or no answer.
+        queries: pictures shown to source models so far; see `queries.Queries`.
+        unanswered: of the pictures of this step's batch, those that some source model did not
+            answer about under some prompt, so that nothing was learned from them.
         seconds: wall time of this step, validation included.
         gradient_norms: L2 norms at the canvas, summed over the batch, of each weighted term and of
             their sum; terms only on diagnosed steps.
@@ -46,8 +50,10 @@ class Step:
     loss: float
     losses: dict[str, float]
     lr: float
-    skipped: int
-    seconds: float
+    skipped: int = 0
+    queries: int = 0
+    unanswered: int = 0
+    seconds: float = 0.0
     gradient_norms: dict[str, float] = field(default_factory=dict)
     gradient_cosines: dict[str, float] = field(default_factory=dict)
     per_model: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -66,7 +72,7 @@ class FitState:
         tensors: the learned values ``delta``, those of the best prompt (``best``) where there is
             validation, classes that stand for answers where a source is a classifier, and the
             optimiser's memory.
-        skipped: how many of the steps changed nothing because their gradient was not finite.
+        skipped: how many of the steps changed nothing; see `Step.skipped`.
         last: what the last of them did; None before the first, and after `Fit.load_state`.
         best: the best prompt so far; None before the first step, and without validation.
     """

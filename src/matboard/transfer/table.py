@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 from matboard import metrics
 from matboard.errors import ModelError
 from matboard.models.capabilities import FrozenModel
-from matboard.results.parts import Difference
+from matboard.results.parts import Difference, Skipped
 from matboard.results.transfer import (
     Cell,
     Condition,
     Model,
     Scorer,
-    Skipped,
     TaskFacts,
     TransferResults,
 )

@@ -15,7 +15,7 @@ from PIL.Image import Image
 from torch import Tensor
 
 from matboard import metrics
-from matboard.models.capabilities import Learnable, require
+from matboard.models.capabilities import FrozenModel, require
 from matboard.prompts.artifact import VisualPrompt
 from matboard.prompts.canvas import Canvas
 from matboard.prompts.pixel import PixelPrompt
@@ -126,7 +126,7 @@ class Validator:
         return self._prompt.to_artifact()
 
     def _score(
-        self, model: Learnable, task: Task, prompt: VisualPrompt | None
+        self, model: FrozenModel, task: Task, prompt: VisualPrompt | None
     ) -> float:
         scorer = self.validation.scorer
         batch_size = self.validation.batch_size

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from matboard.report import curves
 from matboard.report.figures import (
@@ -26,6 +26,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 TITLE = "validation score"
+Axis: TypeAlias = Literal["step", "queries"]
+"""Of a `StepRow`: what a validation score is drawn over."""
+AXES: dict[Axis, str] = {
+    "step": "steps",
+    "queries": "pictures shown to the source models",
+}
 
 
 @dataclass(frozen=True)
@@ -33,7 +39,7 @@ class Validated:
     """One fit's validation scores.
 
     Attributes:
-        points: (step, mean score over source models), from the start, step 0, on.
+        points: (step or pictures shown, mean score over source models), from the start, 0, on.
         untouched: the score of the pictures as they are.
     """
 
@@ -59,14 +65,18 @@ def learning(run: RunFolder, results: TransferResults | None) -> dict[str, Any]:
         panels = curves.panel_each_quantity(steps)
         logged = enumerate(steps.items())
         colours = {label: place for place, (label, rows) in logged if rows}
-        checked = [validations(rows) for rows in steps.values()]
+        each: list[Sequence[StepRow]] = list(steps.values())
     else:
         panels = curves.panels_of_one(run.steps)
         colours = {}
-        checked = [validations(run.steps)]
+        each = [run.steps]
     drawings = [curves.draw_panel(panel) for panel in panels]
+    checked = [validations(rows) for rows in each]
     if any(checked):
         drawings.insert(1, draw_validations(checked))
+    if any(checked) and any(map(_without_gradients, run.steps)):
+        paid = [validations(rows, "queries") for rows in each]
+        drawings.insert(2, draw_validations(paid, "queries"))
     return {
         "learning": drawings,
         "learners": colours,
@@ -76,7 +86,12 @@ def learning(run: RunFolder, results: TransferResults | None) -> dict[str, Any]:
     }
 
 
-def validations(rows: Iterable[StepRow]) -> list[Validated]:
+def _without_gradients(row: StepRow) -> bool:
+    """Whether a step was learned from answers alone: what it costs are the pictures shown."""
+    return row.queries is not None and not row.gradient_norms
+
+
+def validations(rows: Iterable[StepRow], over: Axis = "step") -> list[Validated]:
     """Those of each fit that was validated, in the log's order."""
     fits: dict[str, list[StepRow]] = defaultdict(list)
     for row in rows:
@@ -85,7 +100,7 @@ def validations(rows: Iterable[StepRow]) -> list[Validated]:
     for own in fits.values():
         references = _references(own)
         if references:
-            points = tuple(_points(own, references))
+            points = tuple(_points(own, references, over))
             untouched = fmean(references["untouched"].values())
             found.append(Validated(points, untouched))
     return found
@@ -104,20 +119,24 @@ def converged(fits: Iterable[FitResults]) -> str:
     return "; ".join(counts) + "."
 
 
-def draw_validations(variants: Sequence[Sequence[Validated]]) -> Drawing:
+def draw_validations(
+    variants: Sequence[Sequence[Validated]], over: Axis = "step"
+) -> Drawing:
     """A line a fit in its variant's colour, a ring where the prompt was kept, and the untouched
     pictures' score as a dashed line.
     """
-    with style(TITLE):
+    along = f"{TITLE} over {AXES[over]}"
+    title = TITLE if over == "step" else along
+    with style(title):
         axes = new_axes(WIDTH, 220, left=46, bottom=36)
         for colour, fits in enumerate(variants):
             for fit in fits:
                 _draw(axes, fit, colour_of(colour))
-        axes.set_xlabel("step")
+        axes.set_xlabel("step" if over == "step" else AXES[over])
         axes.locator_params(axis="x", integer=True)
         axes.grid(axis="y", color=variable("line"), linewidth=0.6)
-        words = f"{TITLE} over steps, with the step whose prompt was kept"
-        return Drawing(TITLE, to_svg(axes, words))
+        words = f"{along}, with the step whose prompt was kept"
+        return Drawing(title, to_svg(axes, words))
 
 
 def _draw(axes: Axes, fit: Validated, colour: str) -> None:
@@ -144,9 +163,12 @@ def _references(rows: Sequence[StepRow]) -> Mapping[str, Mapping[str, float]]:
 
 
 def _points(
-    rows: Sequence[StepRow], references: Mapping[str, Mapping[str, float]]
+    rows: Sequence[StepRow],
+    references: Mapping[str, Mapping[str, float]],
+    over: Axis,
 ) -> Iterator[curves.Point]:
     yield 0, fmean(references["start"].values())
     for row in sorted(rows, key=lambda row: row.step):
-        if row.validation:
-            yield row.step, fmean(row.validation.values())
+        place = getattr(row, over)
+        if row.validation and place is not None:
+            yield place, fmean(row.validation.values())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from matboard.report.terminal import Line, fitted
 from matboard.report.transfer.pooled_text import pooled_text
 from matboard.report.transfer.references import Comparison
 from matboard.report.transfer.table import GROUP_TITLES, Table, TaskBlock, arrange
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from rich.table import Table as RichTable
     from rich.text import Text
 
-METHODS = 3
-"""Learned prompts beside each other: with four baselines they fit a terminal of 80 columns."""
 CAPTION = (
     "95 % intervals below · ▲ better, ▼ worse than the best baseline of that model"
     " (paired, 95 %)"
@@ -28,18 +27,20 @@ TOO_FEW = "few: too few test samples for an interval"
 
 def transfer_table_text(results: TransferResults) -> Group:
     """The transfer table for a terminal: values, 95 % intervals, and marks against each model's
-    best baseline. One table a geometry, and more where it has many learned prompts.
+    best baseline. One table a geometry, and more where its learned prompts do not fit 80 columns.
     """
     from rich.console import Group
     from rich.text import Text
 
-    tables = {scorer: arrange(results, scorer) for scorer in results.scorers}
+    tables = [arrange(results, scorer) for scorer in results.scorers]
     parts: list[RichTable | Text] = []
-    for title, conditions in _chunks(list(tables.values())):
-        shown = _empty_table(title, conditions)
-        for table in tables.values():
-            _fill(shown, table, conditions, Comparison(results, table.scorer))
-        parts.append(shown)
+    for title, baselines, methods in _geometries(tables):
+        shown = [*baselines, *methods]
+        lines: list[Line] = []
+        for table in tables:
+            lines += _lines(table, shown, Comparison(results, table.scorer))
+        heads = ["model", *(one.baseline or one.name for one in shown)]
+        parts += fitted(heads, lines, always=len(baselines), title=title)
     if not parts:
         return Group(
             Text("Nothing was measured: there is no model, or no task.", style="dim")
@@ -54,63 +55,44 @@ def transfer_table_text(results: TransferResults) -> Group:
     return Group(*parts)
 
 
-def _chunks(tables: Sequence[Table]) -> Iterator[tuple[str, list[Condition]]]:
-    """The columns of each table that is shown, and its title where there are several."""
+def _geometries(
+    tables: Sequence[Table],
+) -> Iterator[tuple[str, list[Condition], list[Condition]]]:
+    """The baselines and learned prompts that stand beside each other, and a title where there are
+    several geometries.
+    """
     columns: dict[str | None, dict[str, Condition]] = {}
     for table in tables:
         for condition in table.conditions:
             columns.setdefault(condition.geometry, {})[condition.name] = condition
-    full = columns.pop(None, {}).values()
+    full = list(columns.pop(None, {}).values())
     for geometry, by_name in columns.items():
         baselines = [c for c in by_name.values() if c.role == "baseline"]
         methods = [c for c in by_name.values() if c.role != "baseline"]
-        for start in range(0, max(1, len(methods)), METHODS):
-            title = str(geometry) if len(columns) > 1 else ""
-            yield title, [*full, *baselines, *methods[start : start + METHODS]]
+        title = str(geometry) if len(columns) > 1 else ""
+        yield title, [*full, *baselines], methods
     if full and not columns:
-        yield "", list(full)
+        yield "", full, []
 
 
-def _empty_table(title: str, conditions: Sequence[Condition]) -> RichTable:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table as RichTable
-    from rich.text import Text
-
-    table = RichTable(
-        title=Text(title) if title else None,
-        title_justify="left",
-        box=SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-    )
-    table.add_column("model", overflow="fold")
-    for condition in conditions:
-        head = Text(condition.baseline or condition.name)
-        table.add_column(head, justify="right", no_wrap=True)
-    return table
-
-
-def _fill(
-    shown: RichTable,
-    table: Table,
-    conditions: Sequence[Condition],
-    comparison: Comparison,
-) -> None:
+def _lines(
+    table: Table, conditions: Sequence[Condition], comparison: Comparison
+) -> Iterator[Line]:
     from rich.text import Text
 
     for block in table.blocks:
-        shown.add_section()
         task = (block.task.name, "bold")
-        shown.add_row(Text.assemble(task, (f"\n{_facts(block, table)}", "dim")))
+        facts = Text.assemble(task, (f"\n{_facts(block, table)}", "dim"))
+        yield Line(facts, section=True)
         for group in block.groups:
-            shown.add_row(Text(GROUP_TITLES[group.group], style="italic dim"))
+            yield Line(Text(GROUP_TITLES[group.group], style="italic dim"))
             for row in group.rows:
                 by_name = {
                     cell.condition: cell for cell in row.cells if cell is not None
                 }
                 cells = [by_name.get(condition.name) for condition in conditions]
-                texts = [_cell(cell, block, comparison) for cell in cells]
-                shown.add_row(Text(f"  {row.model.name}"), *texts)
+                texts = tuple(_cell(cell, block, comparison) for cell in cells)
+                yield Line(Text(f"  {row.model.name}"), texts)
 
 
 def _facts(block: TaskBlock, table: Table) -> str:

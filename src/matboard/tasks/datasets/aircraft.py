@@ -5,15 +5,12 @@ A line of text below each picture names its photographer. The authors ask to cut
 on here, as in most published figures, and says nothing of the aircraft.
 """
 
-from pathlib import Path
-
-from matboard.tasks.datasets.image_classes import ImageClasses
+from matboard.tasks.datasets.image_classes import ImageClasses, class_names
 from matboard.tasks.datasets.sources import Facts, HubTable, Layout
-from matboard.tasks.readers.lists import listed_records
+from matboard.tasks.readers.lists import Lists
 from matboard.tasks.readers.parquet import Columns
-from matboard.tasks.records import Records
 
-_VARIANTS = """\
+_CLASSES = class_names("""\
 707-320, 727-200, 737-200, 737-300, 737-400, 737-500, 737-600, 737-700, 737-800, 737-900,
 747-100, 747-200, 747-300, 747-400, 757-200, 757-300, 767-200, 767-300, 767-400, 777-200,
 777-300, A300B4, A310, A318, A319, A320, A321, A330-200, A330-300, A340-200, A340-300,
@@ -24,8 +21,7 @@ DHC-8-100, DHC-8-300, DR-400, Dornier 328, E-170, E-190, E-195, EMB-120, ERJ 135
 Embraer Legacy 600, Eurofighter Typhoon, F-16A/B, F/A-18, Falcon 2000, Falcon 900, Fokker 100,
 Fokker 50, Fokker 70, Global Express, Gulfstream IV, Gulfstream V, Hawk T1, Il-76, L-1011,
 MD-11, MD-80, MD-87, MD-90, Metroliner, Model B200, PA-28, SR-20, Saab 2000, Saab 340,
-Spitfire, Tornado, Tu-134, Tu-154, Yak-42"""
-_CLASSES = tuple(_VARIANTS.replace("\n", " ").split(", "))
+Spitfire, Tornado, Tu-134, Tu-154, Yak-42""")
 
 
 def _line(line: str) -> tuple[str, str]:
@@ -34,18 +30,13 @@ def _line(line: str) -> tuple[str, str]:
     return f"{int(number):07d}.jpg", variant
 
 
-def _records(root: Path) -> Records:
-    lists = root / "data"
-    return listed_records(
-        {
-            lists / "images_variant_trainval.txt": "train",
-            lists / "images_variant_test.txt": "test",
-        },
-        lists / "images",
-        _line,
-        "a picture's number and a variant, such as 1025794 707-320",
-    )
-
+_LISTS = Lists(
+    train="data/images_variant_trainval.txt",
+    test="data/images_variant_test.txt",
+    pictures="data/images",
+    line=_line,
+    form="a picture's number and a variant, such as 1025794 707-320",
+)
 
 AIRCRAFT = ImageClasses(
     name="aircraft",
@@ -57,8 +48,8 @@ AIRCRAFT = ImageClasses(
     ),
     layout=Layout(
         ("fgvc-aircraft-2013b", "fgvc-aircraft-2013b-variants102"),
-        "data/images_variant_trainval.txt",
-        _records,
+        _LISTS.train,
+        _LISTS,
     ),
     facts=Facts(sizes=(6_667, 3_333)),
 )

@@ -2,12 +2,12 @@
 fine classes.
 """
 
-from matboard.tasks.datasets.image_classes import ImageClasses
+from matboard.tasks.datasets.image_classes import ImageClasses, class_names
 from matboard.tasks.datasets.sources import Facts, HubTable, Layout
 from matboard.tasks.readers.cifar_batches import cifar100_records
 from matboard.tasks.readers.parquet import Columns
 
-_NAMES = """\
+_CLASSES = class_names("""\
 apple, aquarium fish, baby, bear, beaver, bed, bee, beetle, bicycle, bottle, bowl, boy, bridge,
 bus, butterfly, camel, can, castle, caterpillar, cattle, chair, chimpanzee, clock, cloud,
 cockroach, couch, crab, crocodile, cup, dinosaur, dolphin, elephant, flatfish, forest, fox,
@@ -16,8 +16,7 @@ maple tree, motorcycle, mountain, mouse, mushroom, oak tree, orange, orchid, ott
 pear, pickup truck, pine tree, plain, plate, poppy, porcupine, possum, rabbit, raccoon, ray,
 road, rocket, rose, sea, seal, shark, shrew, skunk, skyscraper, snail, snake, spider, squirrel,
 streetcar, sunflower, sweet pepper, table, tank, telephone, television, tiger, tractor, train,
-trout, tulip, turtle, wardrobe, whale, willow tree, wolf, woman, worm"""
-_CLASSES = tuple(_NAMES.replace("\n", " ").split(", "))
+trout, tulip, turtle, wardrobe, whale, willow tree, wolf, woman, worm""")
 
 CIFAR100 = ImageClasses(
     name="cifar100",

@@ -1,14 +1,11 @@
 """Food-101 (Bossard et al. 2014): 101 dishes, 750 pictures to train and 250 to test of each."""
 
-from pathlib import Path
-
-from matboard.tasks.datasets.image_classes import ImageClasses
+from matboard.tasks.datasets.image_classes import ImageClasses, class_names
 from matboard.tasks.datasets.sources import Facts, HubTable, Layout
-from matboard.tasks.readers.lists import listed_records
+from matboard.tasks.readers.lists import Lists
 from matboard.tasks.readers.parquet import Columns
-from matboard.tasks.records import Records
 
-_DISHES = """\
+_CLASSES = class_names("""\
 apple pie, baby back ribs, baklava, beef carpaccio, beef tartare, beet salad, beignets,
 bibimbap, bread pudding, breakfast burrito, bruschetta, caesar salad, cannoli, caprese salad,
 carrot cake, ceviche, cheesecake, cheese plate, chicken curry, chicken quesadilla,
@@ -23,8 +20,7 @@ onion rings, oysters, pad thai, paella, pancakes, panna cotta, peking duck, pho,
 pork chop, poutine, prime rib, pulled pork sandwich, ramen, ravioli, red velvet cake, risotto,
 samosa, sashimi, scallops, seaweed salad, shrimp and grits, spaghetti bolognese,
 spaghetti carbonara, spring rolls, steak, strawberry shortcake, sushi, tacos, takoyaki,
-tiramisu, tuna tartare, waffles"""
-_CLASSES = tuple(_DISHES.replace("\n", " ").split(", "))
+tiramisu, tuna tartare, waffles""")
 
 
 def _line(line: str) -> tuple[str, str]:
@@ -33,15 +29,13 @@ def _line(line: str) -> tuple[str, str]:
     return f"{dish}/{int(number)}.jpg", dish
 
 
-def _records(root: Path) -> Records:
-    lists = root / "meta"
-    return listed_records(
-        {lists / "train.txt": "train", lists / "test.txt": "test"},
-        root / "images",
-        _line,
-        "a class and a picture's number, such as apple_pie/1005649",
-    )
-
+_LISTS = Lists(
+    train="meta/train.txt",
+    test="meta/test.txt",
+    pictures="images",
+    line=_line,
+    form="a class and a picture's number, such as apple_pie/1005649",
+)
 
 FOOD101 = ImageClasses(
     name="food101",
@@ -49,6 +43,6 @@ FOOD101 = ImageClasses(
     hub=HubTable(
         "ethz/food101", test=("validation",), columns=Columns(classes=_CLASSES)
     ),
-    layout=Layout(("food-101",), "meta/train.txt", _records),
+    layout=Layout(("food-101",), _LISTS.train, _LISTS),
     facts=Facts(sizes=(75_750, 25_250)),
 )

@@ -116,6 +116,11 @@ class ImageClasses:
         return None
 
 
+def class_names(text: str) -> tuple[str, ...]:
+    """Names out of a text that sets them off by commas."""
+    return tuple(text.replace("\n", " ").split(", "))
+
+
 def _plain(name: str) -> str:
     """A class name without case, spaces and signs: files spell ``F/A-18`` as ``F_A-18``."""
     return re.sub(r"[^a-z0-9]", "", name.lower())

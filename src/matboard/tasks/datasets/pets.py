@@ -2,22 +2,18 @@
 learn from and ``test`` to be judged by.
 """
 
-from pathlib import Path
-
-from matboard.tasks.datasets.image_classes import ImageClasses
+from matboard.tasks.datasets.image_classes import ImageClasses, class_names
 from matboard.tasks.datasets.sources import Facts, HubTable, Layout
-from matboard.tasks.readers.lists import listed_records
+from matboard.tasks.readers.lists import Lists
 from matboard.tasks.readers.parquet import Columns
-from matboard.tasks.records import Records
 
-_BREEDS = """\
+_CLASSES = class_names("""\
 Abyssinian, American Bulldog, American Pit Bull Terrier, Basset Hound, Beagle, Bengal, Birman,
 Bombay, Boxer, British Shorthair, Chihuahua, Egyptian Mau, English Cocker Spaniel,
 English Setter, German Shorthaired, Great Pyrenees, Havanese, Japanese Chin, Keeshond,
 Leonberger, Maine Coon, Miniature Pinscher, Newfoundland, Persian, Pomeranian, Pug, Ragdoll,
 Russian Blue, Saint Bernard, Samoyed, Scottish Terrier, Shiba Inu, Siamese, Sphynx,
-Staffordshire Bull Terrier, Wheaten Terrier, Yorkshire Terrier"""
-_CLASSES = tuple(_BREEDS.replace("\n", " ").split(", "))
+Staffordshire Bull Terrier, Wheaten Terrier, Yorkshire Terrier""")
 
 
 def _line(line: str) -> tuple[str, str]:
@@ -28,15 +24,13 @@ def _line(line: str) -> tuple[str, str]:
     return f"{stem}.jpg", breed
 
 
-def _records(root: Path) -> Records:
-    lists = root / "annotations"
-    return listed_records(
-        {lists / "trainval.txt": "train", lists / "test.txt": "test"},
-        root / "images",
-        _line,
-        "picture, class, species and breed, such as Abyssinian_100 1 1 1",
-    )
-
+_LISTS = Lists(
+    train="annotations/trainval.txt",
+    test="annotations/test.txt",
+    pictures="images",
+    line=_line,
+    form="picture, class, species and breed, such as Abyssinian_100 1 1 1",
+)
 
 PETS = ImageClasses(
     name="pets",
@@ -45,8 +39,6 @@ PETS = ImageClasses(
         "timm/oxford-iiit-pet",
         columns=Columns(classes=_CLASSES),
     ),
-    layout=Layout(
-        ("oxford-iiit-pet", "oxford_iiit_pet"), "annotations/trainval.txt", _records
-    ),
+    layout=Layout(("oxford-iiit-pet", "oxford_iiit_pet"), _LISTS.train, _LISTS),
     facts=Facts(sizes=(3_680, 3_669)),
 )

@@ -4,7 +4,8 @@ belongs, one a line.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -23,27 +24,45 @@ ValueError where the line has another form.
 """
 
 
-def listed_records(
-    lists: Mapping[Path, Split], pictures: Path, understand: Line, form: str
-) -> Records:
-    """What lists name; a picture that is not there is left out and said.
+@dataclass(frozen=True)
+class Lists:
+    """What lists name, as the records of a data set's folder.
 
-    Args:
-        lists: list → the part it makes.
-        pictures: the folder of the pictures.
+    Attributes:
+        train, test: the list that makes each part, relative to the folder.
+        pictures: the folder of the pictures, likewise.
+        line: understands a line.
         form: how a line should look, for errors.
     """
-    records = Records([], unit="files")
-    for path, split in lists.items():
+
+    train: str
+    test: str
+    pictures: str
+    line: Line
+    form: str
+
+    def __call__(self, root: Path) -> Records:
+        """Of a folder; a picture that is not there is left out and said. Raises TaskError."""
+        records = Records([], unit="files")
+        self._add(records, root, self.train, "train")
+        self._add(records, root, self.test, "test")
+        if not records.found:
+            raise TaskError(
+                f"None of the pictures that the lists name are in {root / self.pictures}."
+            )
+        return records
+
+    def _add(self, records: Records, root: Path, own: str, split: Split) -> None:
+        path = root / own
         for number, line in enumerate(_lines(path), start=1):
             where = f"{path.name}, line {number}"
             try:
-                name, answer = understand(line)
+                name, answer = self.line(line)
             except ValueError:
                 raise TaskError(
-                    f"{where}: expected {form}, but it reads {line[:80]!r}."
+                    f"{where}: expected {self.form}, but it reads {line[:80]!r}."
                 ) from None
-            file = pictures / name
+            file = root / self.pictures / name
             id = f"{split}/{name}"
             if not file.is_file():
                 records.skipped.append(Skipped(id, f"there is no file {file}."))
@@ -51,9 +70,6 @@ def listed_records(
             records.found.append(
                 Record(where, id, id, partial(decode, file), answer, split, file=file)
             )
-    if not records.found:
-        raise TaskError(f"None of the pictures that the lists name are in {pictures}.")
-    return records
 
 
 def _lines(path: Path) -> list[str]:

@@ -21,13 +21,16 @@ is biased downwards, by Jensen's inequality, the less the more are drawn.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from matboard.errors import ConfigError
+from matboard.tasks.task import Sample
 from matboard.transfer.passes import ModelPass, Needs
 from matboard.transfer.terms.term import ModelTerm, Scalar
 
@@ -57,21 +60,34 @@ class CandidateContrast(ModelTerm):
 
     def value(self, seen: ModelPass) -> Scalar:
         """See `ModelTerm.value`."""
-        scores = seen.candidate_scores.float()
+        return self.each(seen.samples, seen.candidates, seen.candidate_scores).sum()
+
+    def each(
+        self,
+        samples: Sequence[Sample],
+        candidates: Sequence[Sequence[str]],
+        scores: Float[Tensor, "batch candidate"],
+    ) -> Float[Tensor, " batch"]:
+        """L_C of each sample.
+
+        Args:
+            candidates: those that each sample is compared by.
+            scores: theirs; −∞ in the columns that a sample does not fill.
+        """
         right = torch.zeros_like(scores, dtype=torch.bool)
-        weights = torch.zeros_like(scores)
-        for row, sample in enumerate(seen.samples):
-            listed = seen.candidates[row]
+        weights = torch.zeros_like(scores, dtype=torch.float32)
+        for row, sample in enumerate(samples):
+            listed = candidates[row]
             wrong = sum(name not in sample.right for name in listed)
             standing_for = len(sample.candidates) - len(listed) + wrong
             for column, name in enumerate(listed):
                 right[row, column] = name in sample.right
                 if not right[row, column]:
                     weights[row, column] = math.log(standing_for / wrong)
-        return contrast(scores + weights, right)
+        return contrast(scores.float() + weights, right)
 
 
-def contrast(scores: Tensor, right: Tensor) -> Scalar:
-    """L_C of scores and the places of the right answers, both ``batch candidate``; summed."""
+def contrast(scores: Tensor, right: Tensor) -> Float[Tensor, " batch"]:
+    """L_C of scores and the places of the right answers, both ``batch candidate``."""
     of_right = scores.masked_fill(~right, -torch.inf).logsumexp(dim=1)
-    return (scores.logsumexp(dim=1) - of_right).sum()
+    return scores.logsumexp(dim=1) - of_right
