@@ -109,6 +109,8 @@ def test_what_a_fit_lacks_is_said() -> None:
     task = matboard.load_task("scenes-recognition", train=16, test=12)
     with pytest.raises(UnknownName, match=r"Unknown method 'tpv'. Did you mean 'tvp'"):
         matboard.fit(prompt, model, task, method="tpv")
+    with pytest.raises(ConfigError, match="spsa follows no gradients"):
+        matboard.fit(prompt, model, task, method="spsa")
     with pytest.raises(ConfigError, match="give a method"):
         matboard.fit(prompt, model, task)
     optimiser = matboard.NormalisedGradient(matboard.Schedule(10.0, 3))

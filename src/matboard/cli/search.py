@@ -15,6 +15,7 @@ from matboard.cli.console import (
     out,
     say,
     settings_and_folder,
+    show_where,
 )
 from matboard.extras import require
 
@@ -92,5 +93,5 @@ def show_results(folder: Path) -> None:
     out.print(search_text(results))
     best = results.best_trial
     say(f"best: trial {best.number}, validation score {best.score:.4f}")
-    say(f"results: {folder / 'results.json'}")
+    show_where(folder)
     say(f"learn with it: matboard fit {folder / results.config}")

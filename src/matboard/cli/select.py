@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from matboard.cli.completion import models, prompts_and_runs, tasks
-from matboard.cli.console import drive, out, say, tell
+from matboard.cli.console import (
+    MaxCalls,
+    MaxTokens,
+    drive,
+    model_options,
+    out,
+    say,
+    tell,
+)
 from matboard.errors import ConfigError
 from matboard.extras import require
 
@@ -84,6 +92,8 @@ def select(
     batch_size: Annotated[
         int, typer.Option(min=1, help="Pictures that the model gets at once.")
     ] = 32,
+    max_calls: MaxCalls = None,
+    max_tokens: MaxTokens = None,
     predictions: Annotated[
         list[Path] | None,
         typer.Option(
@@ -146,6 +156,7 @@ def select(
                 asked,
                 scorer=scorer,
                 batch_size=batch_size,
+                options=model_options(max_calls=max_calls, max_tokens=max_tokens),
             )
         )
     _show(folder)

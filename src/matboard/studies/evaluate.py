@@ -70,8 +70,8 @@ def evaluate(
         "prompts": list(prompts),
         "evaluate": config.model_dump(mode="json"),
     }
-    if options is not None:
-        asked["options"] = options.model_dump(exclude_none=True)
+    if given := (options or ModelConfig()).model_dump(exclude_none=True):
+        asked["options"] = given
     data = [task.test_fingerprint for task in loaded]
     shown = {name: prompt.fingerprint for name, prompt in learned.items()}
     made_from = address([asked, shown, data])
