@@ -4,7 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -16,6 +16,7 @@ class Reply:
     Attributes:
         cut: so many bytes of the body are sent, then the connection is closed.
         after: seconds before anything is sent.
+        drip: seconds before each byte of the body.
     """
 
     body: bytes = b""
@@ -24,6 +25,7 @@ class Reply:
     kind: str = "application/json"
     cut: int | None = None
     after: float = 0.0
+    drip: float = 0.0
 
 
 def said(text, finish="stop", tokens=10, **more):
@@ -106,7 +108,13 @@ class Handler(BaseHTTPRequestHandler):
         for name, value in reply.headers.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(reply.body[: reply.cut])
+        if not reply.drip:
+            self.wfile.write(reply.body[: reply.cut])
+            return
+        with suppress(OSError):  # nobody waits for the rest
+            for byte in reply.body:
+                time.sleep(reply.drip)
+                self.wfile.write(bytes([byte]))
 
     def log_message(self, *_):
         pass

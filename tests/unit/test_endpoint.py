@@ -1,9 +1,11 @@
 """Models behind an API: asked, asked again, paid for once, and honest about silence."""
 
+import asyncio
 import base64
 import io
 import json
 import math
+import time
 from functools import partial
 
 import numpy as np
@@ -20,8 +22,10 @@ from matboard.errors import (
     Unanswered,
     UnknownName,
 )
+from matboard.models import chat
 from matboard.models.capabilities import Ranks
-from matboard.models.endpoint import RankingEndpoint, load, look_up, parts_of
+from matboard.models.endpoint import RankingEndpoint, load, look_up
+from matboard.models.endpoint_name import parts_of
 from matboard.prompts.artifact import VisualPrompt
 from matboard.prompts.canvas import Canvas
 from matboard.tasks.task import Sample, Task
@@ -184,6 +188,31 @@ def test_a_failed_picture_is_told_with_its_reason_and_the_others_are_answered(
             answers = again.generate(pictures(3), ["a", "bad", "c"])
             assert answers == ["a!", "bad!", "c!"]
             assert len(server.asked) == 4
+
+
+def test_a_server_that_never_ends_is_given_up(tmp_path, monkeypatch):
+    def drips(body, times):
+        return (
+            Reply(said("x").body, drip=0.1) if question(body) == "b" else echo(body, 0)
+        )
+
+    with serving(drips) as server:
+        model = load(server.name, kept=tmp_path, timeout=1, retries=0)
+        monkeypatch.setattr(chat, "PAUSE", 0.5)
+        started = time.monotonic()
+        with pytest.raises(Unanswered) as silent:
+            model.generate(pictures(2), ["a", "b"])
+        assert 1.5 <= time.monotonic() - started < 8
+    assert silent.value.given == ["a!", ""]
+    assert silent.value.reasons == {1: "its answer did not end within 1.5 s"}
+
+
+def test_it_works_where_a_loop_runs_already(tmp_path):
+    async def notebook():
+        return load(server.name, kept=tmp_path).generate([picture()], ["q"])
+
+    with serving(echo) as server:
+        assert asyncio.run(notebook()) == ["q!"]
 
 
 def test_a_server_that_dies_midway_does_not_make_a_table_of_silence(tmp_path):
