@@ -33,10 +33,11 @@ study-%:
 
 study-search:
 	$(BIN)/matboard search experiments/search_tiny.yaml --trials 12
+	$(BIN)/matboard report runs/search_tiny
 
 study-cost:
-	@mkdir -p runs
-	test -f runs/cost_tiny.json || $(BIN)/python benchmarks/cost.py --model tiny-minigpt4 --out runs/cost_tiny.json
+	test -f runs/cost_tiny/results.json || $(BIN)/python benchmarks/cost.py --model tiny-minigpt4 --out runs/cost_tiny
+	$(BIN)/matboard report runs/cost_tiny
 
 results: setup  ## docs/results.md from the finished studies in runs/
 	$(BIN)/python docs/tables.py keep runs

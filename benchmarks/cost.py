@@ -1,7 +1,8 @@
 """What a border costs beside LoRA, prompt tuning and full fine-tuning of the same model (arXiv
 2404.11207, Tab. 5), on the same pictures in one run:
 
-    python benchmarks/cost.py --model tiny-minigpt4 --out cost.json
+    python benchmarks/cost.py --model tiny-minigpt4 --out runs/cost_tiny
+    matboard report runs/cost_tiny
 
 Every way has its own copy of the model, drives it by the same code (`answer_loss`), and takes its
 steps in turns with the others, one order after the other, so that a busy machine is busy for all.
@@ -25,13 +26,12 @@ gradient.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,10 @@ from matboard.errors import ModelError
 from matboard.images import to_array
 from matboard.prompts.canvas import Canvas
 from matboard.prompts.pixel import PixelPrompt
+from matboard.report.cost import cost_table
+from matboard.report.plain_table import as_markdown
+from matboard.results.cost import Cost, CostResults
+from matboard.runs import Run
 from matboard.transfer.optimisers import NormalisedGradient, Schedule, Slope
 
 QUERIES_AND_VALUES = ("q_proj", "v_proj", "q", "v")
@@ -85,23 +89,6 @@ class Way:
     state: Callable[[], Iterable[Tensor]]
     keep: Callable[[Path], None]
     serves: bool = False
-
-
-@dataclass
-class Cost:
-    """What a way costs; bytes, and seconds of a step."""
-
-    name: str
-    trainable: int
-    share: float
-    seconds: float
-    fastest: float
-    slowest: float
-    over_border: float
-    memory: int
-    optimiser: int
-    kept: int
-    kept_for: dict[int, int] = field(default_factory=dict)
 
 
 def lesson(task: str, count: int, canvas: Canvas) -> Lesson:
@@ -285,42 +272,26 @@ def measure(
         seconds = statistics.median(taken[way.name])
         kept = kept_bytes(way)
         cost = Cost(
-            way.name,
-            way.trainable,
-            way.trainable / weights,
-            seconds,
-            min(taken[way.name]),
-            max(taken[way.name]),
-            seconds / first,
-            peak_bytes(way.step, device),
-            sum(tensor.nbytes for tensor in way.state()),
-            kept,
-            {1: kept, models: kept if way.serves else kept * models},
+            name=way.name,
+            trainable=way.trainable,
+            share=way.trainable / weights,
+            seconds=seconds,
+            fastest=min(taken[way.name]),
+            slowest=max(taken[way.name]),
+            over_border=seconds / first,
+            memory=peak_bytes(way.step, device),
+            optimiser=sum(tensor.nbytes for tensor in way.state()),
+            kept=kept,
+            kept_for_all=kept if way.serves else kept * models,
         )
         costs.append(cost)
     return costs
 
 
-def table(costs: Sequence[Cost]) -> str:
-    """The costs as a table for people."""
-    models = max(costs[0].kept_for)
-    lines = [
-        f"| | trainable | of the model | step, s | over border | step's memory, MB |"
-        f" optimiser, MB | kept, kB | kept for {models} models, kB |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
-    for cost in costs:
-        spread = f"{cost.seconds:.3f} ({cost.fastest:.3f} to {cost.slowest:.3f})"
-        lines.append(
-            f"| {cost.name} | {cost.trainable:,} | {cost.share:.2%} | {spread} |"
-            f" {cost.over_border:.2f} | {cost.memory / 1e6:.1f} | {cost.optimiser / 1e6:.2f} |"
-            f" {cost.kept / 1e3:.0f} | {cost.kept_for[models] / 1e3:.0f} |"
-        )
-    return "\n".join(lines) + "\n"
-
-
 def main() -> None:
     asked = arguments()
+    settings = {key: value for key, value in vars(asked).items() if key != "out"}
+    run = Run.open(asked.out, settings) if asked.out else None
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     canvas = Canvas(asked.size, asked.width)
     given = lesson(asked.task, asked.batch, canvas)
@@ -330,15 +301,21 @@ def main() -> None:
     all_ways = ways(asked.model, given, canvas, asked.rank, asked.tokens)
     weights = all_ways[-1].trainable
     costs = measure(all_ways, asked.rounds, weights, asked.models, device)
-    sys.stdout.write(table(costs))
-    if asked.out:
-        told = {
-            "asked": {k: str(v) for k, v in vars(asked).items()},
-            "device": str(device),
-        }
-        told |= {"torch": torch.__version__, "threads": torch.get_num_threads()}
-        told |= {"weights": weights, "costs": [asdict(cost) for cost in costs]}
-        asked.out.write_text(json.dumps(told, indent=1) + "\n")
+    results = CostResults(
+        title=f"What a border costs on {asked.model}",
+        model=asked.model,
+        weights=weights,
+        batch=asked.batch,
+        rounds=asked.rounds,
+        models=asked.models,
+        device=device.type,
+        threads=torch.get_num_threads(),
+        torch=torch.__version__,
+        costs=tuple(costs),
+    )
+    sys.stdout.write(as_markdown(cost_table(results)) + "\n")
+    if run:
+        run.write_results(results.as_json())
 
 
 def arguments() -> argparse.Namespace:
@@ -360,7 +337,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--models", type=int, default=6, help="to count what is kept for"
     )
-    parser.add_argument("--out", type=Path, help="a JSON file to write too")
+    parser.add_argument("--out", type=Path, help="a run folder to write too")
     return parser.parse_args()
 
 

@@ -2,7 +2,7 @@
 
     python docs/tables.py              # write every table of README.md, and docs/results.md, anew
     python docs/tables.py keep RUN docs/results/NAME.json   # what these need of a run's results
-    python docs/tables.py keep runs    # the same of every finished run there named like its YAML
+    python docs/tables.py keep runs    # the same of costs and of every run named like its YAML
 
 ``NAME`` is that of the experiment that made the run, ``experiments/NAME.yaml``. A table stands
 between ``<!-- table: docs/results/NAME.json -->`` and ``<!-- end of table -->``; docs/results.md
@@ -20,9 +20,11 @@ from pathlib import Path
 import yaml
 
 from matboard.report import StudyView, study_views, transfer_table_markdown, verdict
+from matboard.report.cost import cost_lead, cost_view
 from matboard.report.figures import standalone
 from matboard.report.plain_table import as_markdown
-from matboard.results import TransferResults, read
+from matboard.report.search import search_lead, search_view
+from matboard.results import CostResults, SearchResults, TransferResults, read
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = ("README.md",)
@@ -66,9 +68,18 @@ def page(root: Path = ROOT) -> tuple[str, dict[str, str]]:
     parts = [HEAD]
     figures: dict[str, str] = {}
     for path in sorted((root / KEPT).glob("*.json")):
-        results = transfer(path)
-        parts += _study(path.stem, results, root)
-        for view in study_views(results):
+        results = read(path)
+        views = []
+        if isinstance(results, TransferResults):
+            parts += _study(path.stem, results, root)
+            views = study_views(results)
+        elif isinstance(results, SearchResults):
+            parts += _search(path.stem, results, root)
+            views = [search_view(results)]
+        elif isinstance(results, CostResults):
+            parts += _cost(results)
+            views = [cost_view(results)]
+        for view in views:
             drawn = dict(_figures(path.stem, view))
             parts += _view(view, list(drawn))
             figures |= drawn
@@ -77,12 +88,29 @@ def page(root: Path = ROOT) -> tuple[str, dict[str, str]]:
     return "\n".join(parts), figures
 
 
-def _study(name: str, results: TransferResults, root: Path) -> Iterator[str]:
-    yield f"## {results.title or name}\n"
-    yield f"`matboard fit experiments/{name}.yaml`\n"
+def _head(what: str, name: str, title: str, root: Path) -> Iterator[str]:
+    """A study's title, command and rule."""
+    yield f"## {title or name}\n"
+    yield f"`matboard {what} experiments/{name}.yaml`\n"
     rule = _rule(root / f"experiments/{name}.yaml")
     if rule:
         yield f"**Rule, written before the run.** {rule}\n"
+
+
+def _search(name: str, results: SearchResults, root: Path) -> Iterator[str]:
+    yield from _head("search", name, results.title, root)
+    yield f"{search_lead(results)}\n"
+
+
+def _cost(results: CostResults) -> Iterator[str]:
+    yield f"## {results.title}\n"
+    asked = f"--model {results.model} --batch {results.batch} --rounds {results.rounds}"
+    yield f"`python benchmarks/cost.py {asked}`\n"
+    yield f"{cost_lead(results)}\n"
+
+
+def _study(name: str, results: TransferResults, root: Path) -> Iterator[str]:
+    yield from _head("fit", name, results.title, root)
     yield f"**Verdict.** {verdict(results).lead}\n"
     yield f"{transfer_table_markdown(results)}\n"
 
@@ -114,7 +142,13 @@ def _rule(path: Path) -> str:
 
 
 def keep(run: Path, target: Path) -> None:
-    """Write what verdicts, tables and figures need: cells, contrasts; no examples."""
+    """Write what verdicts, tables and figures need: of a transfer study cells and contrasts, no
+    examples.
+    """
+    results = read(run)
+    if isinstance(results, SearchResults | CostResults):
+        _write(target, results)
+        return
     results = transfer(run)
     contrasts = [
         one for one in results.contrasts if one.task is None or one.against is None
@@ -124,19 +158,27 @@ def keep(run: Path, target: Path) -> None:
         "prompts": (),
         "examples": (),
     }
-    target.parent.mkdir(exist_ok=True)
-    content = json.dumps(results.model_copy(update=needed).as_json())
-    target.write_text(content + "\n", encoding="utf-8")
+    _write(target, results.model_copy(update=needed))
+
+
+def _write(
+    target: Path, results: TransferResults | SearchResults | CostResults
+) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(json.dumps(results.as_json()) + "\n", encoding="utf-8")
 
 
 def keep_all(runs: Path) -> None:
-    """Keep every finished run of a transfer study that is named after its experiment."""
-    for experiment in sorted((ROOT / "experiments").glob("*.yaml")):
-        run = runs / experiment.stem
-        if not (run / "results.json").exists():
-            continue
-        if isinstance(read(run), TransferResults):
-            keep(run, ROOT / KEPT / f"{experiment.stem}.json")
+    """Keep every finished transfer study and search that is named after its experiment, and every
+    comparison of costs.
+    """
+    for place in sorted(runs.glob("*/results.json")):
+        run = place.parent
+        results = read(run)
+        known = (ROOT / f"experiments/{run.name}.yaml").exists()
+        studied = known and isinstance(results, TransferResults | SearchResults)
+        if studied or isinstance(results, CostResults):
+            keep(run, ROOT / KEPT / f"{run.name}.json")
 
 
 def write_page(root: Path = ROOT) -> None:

@@ -15,14 +15,16 @@ import pytest
 
 from matboard.report import transfer_table_markdown, verdict
 from matboard.report.figures import LIGHT
-from matboard.results import TransferResults, read
+from matboard.results import CostResults, SearchResults, TransferResults, read
 from matboard.studies.config import StudyConfig
 from matboard.studies.planning import sources_of
 from matboard.studies.reading import load_config
+from matboard.studies.search.ranges import SearchConfig
 from matboard.studies.variants import fit_variants
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests/unit"))
+from made_views import made_cost, made_search, write_run  # noqa: E402
 from study_results import learned, table  # noqa: E402
 
 RECORDED = ROOT / "tests/recorded/transfer"
@@ -42,6 +44,13 @@ def test_every_table_of_a_document_is_what_its_file_says(name: str) -> None:
 @pytest.mark.parametrize("path", sorted((ROOT / "docs/results").glob("*.json")))
 def test_every_file_of_results_is_that_of_an_experiment(path: Path) -> None:
     results = read(path)
+    if isinstance(results, CostResults):
+        assert path.stem.startswith("cost_")
+        return
+    if isinstance(results, SearchResults):
+        asked = load_config(ROOT / f"experiments/{path.stem}.yaml", [], SearchConfig)
+        assert results.title == asked.title and set(results.ranges) == set(asked.search)
+        return
     assert isinstance(results, TransferResults)
     config = load_config(ROOT / f"experiments/{path.stem}.yaml", [], StudyConfig)
     assert results.title == config.title
@@ -80,6 +89,26 @@ def test_the_page_holds_a_studys_rule_tables_and_figures(tmp_path: Path) -> None
     assert "| border width, pixels | 10 | 30 |" in text
     shown = re.findall(r"!\[.*?\]\((\S+)\)", text)
     assert len(shown) == 8
+    for file in shown:
+        svg = (tmp_path / "docs" / file).read_text(encoding="utf-8")
+        assert "var(" not in svg and ElementTree.fromstring(svg).tag.endswith("svg")
+
+
+def test_the_page_holds_searches_and_costs(tmp_path: Path) -> None:
+    (tmp_path / "experiments").mkdir()
+    (tmp_path / "experiments/tune.yaml").write_text("rule: Found or not.\n")
+    for name, made in (("tune", made_search()), ("cost_small", made_cost())):
+        write_run(tmp_path / name, made)
+        TABLES["keep"](tmp_path / name, tmp_path / f"docs/results/{name}.json")
+    TABLES["write_page"](tmp_path)
+    text = (tmp_path / "docs/results.md").read_text(encoding="utf-8")
+    assert "## A search\n\n`matboard search experiments/tune.yaml`\n" in text
+    assert "**Rule, written before the run.** Found or not.\n" in text
+    assert "| 1 | 0.750 | complete | 30 | 20 | False |" in text
+    assert "`python benchmarks/cost.py --model small --batch 8 --rounds 3`" in text
+    assert "| border | 100 | 10 % | 0.500 s 0.400 to 0.800 |" in text
+    shown = re.findall(r"!\[.*?\]\((\S+)\)", text)
+    assert len(shown) == 3 + 4
     for file in shown:
         svg = (tmp_path / "docs" / file).read_text(encoding="utf-8")
         assert "var(" not in svg and ElementTree.fromstring(svg).tag.endswith("svg")

@@ -14,6 +14,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from made_views import made_cost, made_search, write_run
 from recorded_runs import CHOICE, STREAM, TRANSFER, text_of, transfer_results
 from typer.testing import CliRunner
 
@@ -66,14 +67,20 @@ class Page(HTMLParser):
             pass
 
 
-@pytest.fixture(scope="module", params=["transfer", "stream", "choice", "unfinished"])
+@pytest.fixture(
+    scope="module",
+    params=["transfer", "stream", "choice", "unfinished", "search", "cost"],
+)
 def page(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Page:
     folder = tmp_path_factory.mktemp("pages")
     runs = {"transfer": TRANSFER, "stream": STREAM, "choice": CHOICE}
     run = runs.get(request.param)
-    if run is None:
+    if request.param in ("search", "cost"):
+        run = folder / request.param
+        write_run(run, made_search() if request.param == "search" else made_cost())
+    elif run is None:
         run = Path(shutil.copytree(TRANSFER, folder / "run"))
         (run / "results.json").unlink()
     return Page(write_report(run, folder / "page.html").read_text())

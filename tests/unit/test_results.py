@@ -75,7 +75,7 @@ WRONG = [
     (
         {"schema": 2, "kind": "poem"},
         " are of kind 'poem'; expected one of transfer, stream, plan, fit, stream-fit, selection,"
-        " choice, analysis, search. " + ANEW,
+        " choice, analysis, search, cost. " + ANEW,
     ),
     (
         {"schema": 2, "kind": "transfer", "colour": 1},

@@ -113,6 +113,28 @@ DeviceMap = Annotated[
         show_default=False,
     ),
 ]
+MaxCalls = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        help=(
+            "At most so many calls to each model behind an API, retries among them. Answers are"
+            " kept: a higher limit goes on. Default: as MATBOARD_API_CALLS says."
+        ),
+        show_default=False,
+    ),
+]
+MaxTokens = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        help=(
+            "No call to a model behind an API once it has used so many tokens. Default: as"
+            " MATBOARD_API_TOKENS says."
+        ),
+        show_default=False,
+    ),
+]
 TrustRemoteCode = Annotated[
     bool,
     typer.Option(
@@ -169,19 +191,18 @@ def settings_and_folder(
     return settings, folder
 
 
-def model_options(
-    quantise: str | None, device_map: str | None, trust_remote_code: bool
-) -> ModelConfig | None:
-    """What all models are loaded with; None where nothing is asked for. Raises ConfigError."""
+def model_options(**asked: object) -> ModelConfig | None:
+    """What all models are loaded with; None where nothing is asked for. Raises ConfigError.
+
+    Args:
+        asked: keys of `ModelConfig`; None and False ask for nothing.
+    """
     from matboard.studies.config import ModelConfig
     from matboard.studies.reading import parse
 
-    asked = {
-        "quantise": quantise,
-        "device_map": device_map,
-        "trust_remote_code": trust_remote_code or None,
+    given = {
+        name: one for name, one in asked.items() if one is not None and one is not False
     }
-    given = {name: value for name, value in asked.items() if value is not None}
     return parse(ModelConfig, given, "") if given else None
 
 
@@ -196,10 +217,19 @@ def print_rows(folder: Path, *, json: bool) -> None:
     has none.
     """
     from matboard import report
-    from matboard.results import StreamResults, TransferResults, read
+    from matboard.results import (
+        CostResults,
+        SearchResults,
+        StreamResults,
+        TransferResults,
+        read,
+    )
 
     results = read(folder)
-    if isinstance(results, StreamResults):
+    if isinstance(results, SearchResults | CostResults):
+        rows = report.view_rows(results)
+        text = report.rows_csv(rows, list(rows[0]))
+    elif isinstance(results, StreamResults):
         rows = report.continual_table_rows(results)
         text = report.continual_table_csv(results)
     elif isinstance(results, TransferResults):
@@ -208,7 +238,7 @@ def print_rows(folder: Path, *, json: bool) -> None:
     else:
         raise RunError(
             f"{folder} holds a {results.kind}, which has no table; expected the run folder of fit,"
-            " evaluate, continual or demo."
+            " evaluate, continual, search or demo."
         )
     typer.echo(report.rows_json(rows) if json else text, nl=False)
 

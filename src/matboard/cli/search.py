@@ -15,6 +15,7 @@ from matboard.cli.console import (
     out,
     say,
     settings_and_folder,
+    show_where,
 )
 from matboard.extras import require
 
@@ -71,11 +72,11 @@ def search(
     Example: [bold]matboard search study.yaml --trials 20 --out runs/tuned[/bold]
     """
     require("optuna")
-    from matboard.studies.ranges import SearchConfig
+    from matboard.studies.search.ranges import SearchConfig
 
     settings, folder = settings_and_folder(config, words, run, SearchConfig)
-    from matboard.studies.search import SearchOptions
-    from matboard.studies.search import search as study
+    from matboard.studies.search.searching import SearchOptions
+    from matboard.studies.search.searching import search as study
 
     options = SearchOptions(trials=trials, seed=seed, pruner=pruner, storage=storage)
     drive(study(settings, folder, options))
@@ -92,5 +93,5 @@ def show_results(folder: Path) -> None:
     out.print(search_text(results))
     best = results.best_trial
     say(f"best: trial {best.number}, validation score {best.score:.4f}")
-    say(f"results: {folder / 'results.json'}")
+    show_where(folder)
     say(f"learn with it: matboard fit {folder / results.config}")

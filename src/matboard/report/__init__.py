@@ -8,8 +8,8 @@ from matboard.report.comparison import (
     comparison_rows,
     comparison_text,
 )
-from matboard.report.page import progress_words, write_report
-from matboard.report.rows import rows_json
+from matboard.report.page import progress_words, view_rows, write_report
+from matboard.report.rows import rows_csv, rows_json
 from matboard.report.search import search_text
 from matboard.report.stream.table import (
     continual_table_csv,
@@ -34,6 +34,7 @@ __all__ = [
     "continual_table_rows",
     "continual_table_text",
     "progress_words",
+    "rows_csv",
     "rows_json",
     "search_text",
     "study_views",
@@ -42,5 +43,6 @@ __all__ = [
     "transfer_table_rows",
     "transfer_table_text",
     "verdict",
+    "view_rows",
     "write_report",
 ]

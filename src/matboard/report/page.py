@@ -5,13 +5,23 @@ from __future__ import annotations
 from pathlib import Path
 
 from matboard.report.choice import render_choice
-from matboard.report.html import need_libraries
+from matboard.report.cost import cost_lead, cost_rows, cost_view
+from matboard.report.html import need_libraries, render_template, table_files
+from matboard.report.rows import rows_csv
 from matboard.report.run_folder import RunFolder, read_folder
+from matboard.report.search import search_lead, search_rows, search_view
 from matboard.report.stream.page import render_stream
 from matboard.report.stream.unfinished import so_far
 from matboard.report.transfer.page import render_transfer
 from matboard.report.transfer.unfinished import so_far_words
-from matboard.results import ChoiceResults, StreamResults, TransferResults
+from matboard.report.transfer.views import StudyView
+from matboard.results import (
+    ChoiceResults,
+    CostResults,
+    SearchResults,
+    StreamResults,
+    TransferResults,
+)
 from matboard.runs import Run, write_atomically
 
 
@@ -55,6 +65,39 @@ def render(run: RunFolder) -> str:
         return render_choice(run, run.results)
     if isinstance(run.results, TransferResults):
         return render_transfer(run, run.results)
+    if isinstance(run.results, SearchResults):
+        return render_view(
+            run, run.results, search_view(run.results), search_lead(run.results)
+        )
+    if isinstance(run.results, CostResults):
+        return render_view(
+            run, run.results, cost_view(run.results), cost_lead(run.results)
+        )
     if run.of_stream:
         return render_stream(run, None)
     return render_transfer(run, None)
+
+
+def render_view(
+    run: RunFolder, results: SearchResults | CostResults, view: StudyView, lead: str
+) -> str:
+    """The page of results that are one table with its figures."""
+    rows = view_rows(results)
+    return render_template(
+        "view.html.j2",
+        run,
+        title=results.title,
+        view=view,
+        lead=lead,
+        command=run.command,
+        table_files=table_files(rows_csv(rows, list(rows[0])), rows),
+    )
+
+
+def view_rows(results: SearchResults | CostResults) -> list[dict[str, object]]:
+    """A trial or a way of adapting a model as a row; nothing rounded."""
+    return (
+        search_rows(results)
+        if isinstance(results, SearchResults)
+        else cost_rows(results)
+    )

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import yaml
 
@@ -16,6 +16,7 @@ from matboard.errors import RunError
 from matboard.results import (
     AnalysisResults,
     ChoiceResults,
+    CostResults,
     FitResults,
     PlannedFit,
     SearchResults,
@@ -36,6 +37,10 @@ FILES = (
     "metrics.jsonl",
     "results.json",
 )
+Shown: TypeAlias = (
+    TransferResults | StreamResults | ChoiceResults | SearchResults | CostResults
+)
+"""Results that have a page."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,7 @@ class RunFolder:
     environment: dict[str, Any]
     plan: StudyPlan | None
     steps: tuple[StepRow, ...]
-    results: TransferResults | StreamResults | ChoiceResults | None
+    results: Shown | None
     outcomes: Mapping[str, FitResults] = field(default_factory=dict)
     analysis: AnalysisResults | None = None
 
@@ -147,11 +152,6 @@ def read_folder(folder: Path) -> RunFolder:
             " run was written to."
         )
     results = read(folder) if (folder / "results.json").exists() else None
-    if isinstance(results, SearchResults):
-        raise RunError(
-            f"{folder} is a search, of which there is no page: matboard search prints its trials,"
-            f" and matboard fit {folder / results.config} makes a study of the best."
-        )
     plan = read(folder / "plan.json") if (folder / "plan.json").exists() else None
     fits = plan.fits if isinstance(plan, StudyPlan) else ()
     return RunFolder(
@@ -162,9 +162,7 @@ def read_folder(folder: Path) -> RunFolder:
         steps=tuple(_steps(folder, fits)),
         outcomes=dict(_outcomes(folder, fits)),
         analysis=_analysis(folder),
-        results=results
-        if isinstance(results, TransferResults | StreamResults | ChoiceResults)
-        else None,
+        results=results if isinstance(results, Shown) else None,
     )
 
 

@@ -95,7 +95,8 @@ def _longest(texts: Sequence[str]) -> int:
 
 def _words(head: str) -> list[str]:
     """What of a head may stand in lines of its own; a hyphen does not part a name."""
-    return re.findall(r"\n|[^\s@=,/]+[@=,/]*[^\S\n]*|\S", head)
+    part = r"(?:[^\s@=,/._]|[._](?![A-Za-z]))+[@=,/._]*[^\S\n]*"  # numbers stay whole
+    return re.findall(rf"\n|{part}|\S", head)
 
 
 def _broken(head: str, width: int) -> str:

@@ -5,6 +5,7 @@ Each file has one model and bears its schema's number; ``docs/schema/`` holds th
 
 from matboard.results.analysis import AnalysisResults
 from matboard.results.choice import ChoiceResults
+from matboard.results.cost import CostResults
 from matboard.results.fits import FitResults, PlannedFit, StreamFitResults, StudyPlan
 from matboard.results.parts import SCHEMA, Difference, Interval
 from matboard.results.reading import Results, json_schemas, read
@@ -18,6 +19,7 @@ __all__ = [
     "SCHEMA",
     "AnalysisResults",
     "ChoiceResults",
+    "CostResults",
     "Difference",
     "FitResults",
     "Interval",

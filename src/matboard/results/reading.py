@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from matboard.errors import RunError
 from matboard.results.analysis import AnalysisResults
 from matboard.results.choice import ChoiceResults
+from matboard.results.cost import CostResults
 from matboard.results.fits import FitResults, StreamFitResults, StudyPlan
 from matboard.results.parts import SCHEMA
 from matboard.results.search import SearchResults
@@ -30,6 +31,7 @@ Results: TypeAlias = (
     | ChoiceResults
     | AnalysisResults
     | SearchResults
+    | CostResults
 )
 
 _KINDS: dict[str, type[Results]] = {
@@ -42,6 +44,7 @@ _KINDS: dict[str, type[Results]] = {
     "choice": ChoiceResults,
     "analysis": AnalysisResults,
     "search": SearchResults,
+    "cost": CostResults,
 }
 
 
