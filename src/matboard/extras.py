@@ -36,6 +36,8 @@ EXTRAS = {
     "cma": "cma",
     "optuna": "search",
     "ray": "ray",
+    "tensorboard": "tensorboard",
+    "wandb": "wandb",
 }
 """Library, by the name it is imported by → the extra of matboard that installs it."""
 

@@ -8,6 +8,7 @@ MATBOARD_API_KEY     the key of models behind an API; whoever serves them is sen
 OPENAI_API_KEY       the same, for OpenAI's own server alone
 MATBOARD_API_CALLS   at most so many calls to each model behind an API; none: no limit
 MATBOARD_API_TOKENS  at most so many tokens of each
+WANDB_PROJECT        where studies are tracked in Weights & Biases; default ``matboard``
 HF_HUB_OFFLINE       1: no server is asked (TRANSFORMERS_OFFLINE says the same)
 ===================  =========================================================================
 """
@@ -74,6 +75,11 @@ def api_calls() -> int | None:
 def api_tokens() -> int | None:
     """At most so many tokens of each model behind an API; None: any number. Raises ConfigError."""
     return _count("MATBOARD_API_TOKENS")
+
+
+def wandb_project() -> str:
+    """Which project of Weights & Biases a study is tracked in."""
+    return os.environ.get("WANDB_PROJECT", "").strip() or "matboard"
 
 
 def _count(name: str) -> int | None:

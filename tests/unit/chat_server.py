@@ -4,7 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -16,6 +16,7 @@ class Reply:
     Attributes:
         cut: so many bytes of the body are sent, then the connection is closed.
         after: seconds before anything is sent.
+        drip: seconds before each byte of the body.
     """
 
     body: bytes = b""
@@ -24,6 +25,7 @@ class Reply:
     kind: str = "application/json"
     cut: int | None = None
     after: float = 0.0
+    drip: float = 0.0
 
 
 def said(text, finish="stop", tokens=10, **more):
@@ -57,6 +59,7 @@ class ChatServer(ThreadingHTTPServer):
             that is answered plainly, and not among ``asked``.
         asked: body, headers and time of every request.
         listed: names of the models; None: there is no list.
+        dripping: seconds before each byte of that list.
     """
 
     daemon_threads = True
@@ -67,6 +70,7 @@ class ChatServer(ThreadingHTTPServer):
         self.probed = False
         self.asked: list = []
         self.listed: list | None = ["m"]
+        self.dripping = 0.0
         self.lock = threading.Lock()
 
     @property
@@ -85,7 +89,8 @@ class Handler(BaseHTTPRequestHandler):
             self._send(Reply(b"no such page", 404, kind="text/plain"))
         else:
             rows = [{"id": name} for name in names]
-            self._send(Reply(json.dumps({"data": rows}).encode()))
+            body = json.dumps({"data": rows}).encode()
+            self._send(Reply(body, drip=self.server.dripping))
 
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
@@ -106,7 +111,13 @@ class Handler(BaseHTTPRequestHandler):
         for name, value in reply.headers.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(reply.body[: reply.cut])
+        if not reply.drip:
+            self.wfile.write(reply.body[: reply.cut])
+            return
+        with suppress(OSError):  # nobody waits for the rest
+            for byte in reply.body:
+                time.sleep(reply.drip)
+                self.wfile.write(bytes([byte]))
 
     def log_message(self, *_):
         pass

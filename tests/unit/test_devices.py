@@ -6,16 +6,24 @@ import importlib.util
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from matboard import zoo
+from matboard.cli import app
 from matboard.cli.console import model_options, settings_and_folder
 from matboard.errors import ConfigError, MissingExtra, ModelError
 from matboard.images import to_picture
 from matboard.models import devices
+from matboard.studies import loading
 from matboard.studies.config import ModelConfig, StudyConfig
 from matboard.studies.loading import Models, with_options
 
 SMALL = "sources: [tiny-minigpt4]\nguide: tiny-guide\ntask: {name: scenes-counting}\n"
+STREAM = """
+backbone: {model: tiny-vit}
+task: {name: scenes-things, train: 96, test: 48}
+learners: {ridge: {}}
+"""
 PICTURES = [to_picture(torch.rand(3, 64, 64, generator=torch.manual_seed(0)).numpy())]
 
 
@@ -44,13 +52,38 @@ def test_a_gpu_that_knows_bfloat16_loads_models_in_it(monkeypatch):
 def test_a_study_that_names_no_precision_has_the_devices(tmp_path, monkeypatch):
     path = tmp_path / "small.yaml"
     path.write_text(SMALL)
-    monkeypatch.setattr(devices, "precision_of", lambda device: "bfloat16")
+    monkeypatch.setattr(loading, "precision_of", lambda device: "bfloat16")
     settings, _ = settings_and_folder(path, [], None, StudyConfig)
     assert settings.precision == "bfloat16"
     settings, _ = settings_and_folder(path, ["precision=mixed"], None, StudyConfig)
     assert settings.precision == "mixed"
     path.write_text(SMALL + "precision: float32\n")
     assert settings_and_folder(path, [], None, StudyConfig)[0].precision == "float32"
+
+
+def test_the_backbone_of_a_stream_is_loaded_as_asked(tmp_path, monkeypatch):
+    class Asked(Exception):
+        pass
+
+    def load(name, **options):
+        raise Asked(options["device"], options["dtype"])
+
+    monkeypatch.setattr(zoo, "load_backbone", load)
+    path = tmp_path / "stream.yaml"
+    path.write_text(STREAM)
+    words = ["continual", str(path), "--out", str(tmp_path / "run")]
+    for more, expected in (
+        (["--device", "cpu"], ("cpu", torch.float32)),
+        (["--precision", "bfloat16"], (str(devices.device_of()), torch.bfloat16)),
+    ):
+        failed = CliRunner().invoke(app, [*words, *more]).exception
+        assert isinstance(failed, Asked) and failed.args == expected
+    for more, sentence in (
+        (["--device", "gpu"], "The device 'gpu' cannot be used here"),
+        (["--precision", "mixed"], "backbone.precision: expected 'float32' or"),
+    ):
+        failed = CliRunner().invoke(app, [*words, *more]).exception
+        assert isinstance(failed, ConfigError) and sentence in str(failed)
 
 
 def test_options_for_all_models_lie_over_what_each_has():

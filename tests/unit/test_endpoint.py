@@ -1,10 +1,13 @@
 """Models behind an API: asked, asked again, paid for once, and honest about silence."""
 
+import asyncio
 import base64
 import io
 import json
 import math
+import time
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,8 +23,10 @@ from matboard.errors import (
     Unanswered,
     UnknownName,
 )
+from matboard.models import chat
 from matboard.models.capabilities import Ranks
-from matboard.models.endpoint import RankingEndpoint, load, look_up, parts_of
+from matboard.models.endpoint import RankingEndpoint, load, look_up
+from matboard.models.endpoint_name import parts_of
 from matboard.prompts.artifact import VisualPrompt
 from matboard.prompts.canvas import Canvas
 from matboard.tasks.task import Sample, Task
@@ -184,6 +189,31 @@ def test_a_failed_picture_is_told_with_its_reason_and_the_others_are_answered(
             answers = again.generate(pictures(3), ["a", "bad", "c"])
             assert answers == ["a!", "bad!", "c!"]
             assert len(server.asked) == 4
+
+
+def test_a_server_that_never_ends_is_given_up(tmp_path, monkeypatch):
+    def drips(body, times):
+        return (
+            Reply(said("x").body, drip=0.1) if question(body) == "b" else echo(body, 0)
+        )
+
+    with serving(drips) as server:
+        model = load(server.name, kept=tmp_path, timeout=1, retries=0)
+        monkeypatch.setattr(chat, "PAUSE", 0.5)
+        started = time.monotonic()
+        with pytest.raises(Unanswered) as silent:
+            model.generate(pictures(2), ["a", "b"])
+        assert 1.5 <= time.monotonic() - started < 8
+    assert silent.value.given == ["a!", ""]
+    assert silent.value.reasons == {1: "its answer did not end within 1.5 s"}
+
+
+def test_it_works_where_a_loop_runs_already(tmp_path):
+    async def notebook():
+        return load(server.name, kept=tmp_path).generate([picture()], ["q"])
+
+    with serving(echo) as server:
+        assert asyncio.run(notebook()) == ["q!"]
 
 
 def test_a_server_that_dies_midway_does_not_make_a_table_of_silence(tmp_path):
@@ -406,3 +436,12 @@ def test_without_the_client_it_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "openai", None)
     with pytest.raises(MissingExtra, match=r"pip install 'matboard\[endpoints\]'"):
         load("openai:m", kept=tmp_path)
+
+
+def test_a_list_of_models_that_never_ends_is_given_up(monkeypatch):
+    monkeypatch.setattr(chat, "PAUSE", 0.1)
+    limits = chat.Limits(timeout=0.4, retries=0)
+    with serving(echo) as server:
+        server.dripping = 0.1
+        with pytest.raises(ModelError, match=r"its answer did not end within 0\.5 s"):
+            chat.Chat(server.name, server.url, None, Path(), limits).models()

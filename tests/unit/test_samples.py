@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from matboard.cli import app
 from matboard.errors import RunError
+from matboard.results import SearchResults
 from matboard.results.transfer import (
     Cell,
     Condition,
@@ -25,6 +26,7 @@ from matboard.studies.judging import FolderStore
 from matboard.studies.loading import load
 from matboard.studies.samples import write_predictions
 from matboard.transfer.table import Scored
+from tests.unit.recorded_runs import CHOICE, STREAM
 
 ASKED = {"name": "scenes-counting", "test": 4}
 TASK = load(TaskConfig(**ASKED))
@@ -125,3 +127,30 @@ def test_results_of_an_earlier_matboard_say_how_to_get_them(run):
     Run(run).write_results(old)
     with pytest.raises(RunError, match=r"do not say where their scores are kept"):
         list(write_predictions(run))
+
+
+def searched(folder: Path) -> Path:
+    """A finished search of one trial."""
+    trial = {"number": 0, "state": "complete", "values": {"lr": 1.0}, "score": 0.5}
+    said = SearchResults(
+        variant="tvp",
+        scored="best",
+        validation={},
+        ranges={},
+        seed=0,
+        pruner="none",
+        trials=(trial,),
+        best=0,
+    )
+    Run(folder).write_results(said.as_json())
+    return folder
+
+
+def test_runs_without_predictions_say_what_to_do_instead(tmp_path):
+    for folder, sentence in (
+        (CHOICE, "holds a choice, .* matboard evaluate PROMPT… --models MODEL"),
+        (STREAM, "holds a study over a stream, .* matboard compare"),
+        (searched(tmp_path), "holds a search, .* matboard fit .*/best.yaml"),
+    ):
+        with pytest.raises(RunError, match=sentence):
+            list(write_predictions(folder))

@@ -113,6 +113,28 @@ DeviceMap = Annotated[
         show_default=False,
     ),
 ]
+MaxCalls = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        help=(
+            "At most so many calls to each model behind an API, retries among them. Answers are"
+            " kept: a higher limit goes on. Default: as MATBOARD_API_CALLS says."
+        ),
+        show_default=False,
+    ),
+]
+MaxTokens = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        help=(
+            "No call to a model behind an API once it has used so many tokens. Default: as"
+            " MATBOARD_API_TOKENS says."
+        ),
+        show_default=False,
+    ),
+]
 TrustRemoteCode = Annotated[
     bool,
     typer.Option(
@@ -169,19 +191,18 @@ def settings_and_folder(
     return settings, folder
 
 
-def model_options(
-    quantise: str | None, device_map: str | None, trust_remote_code: bool
-) -> ModelConfig | None:
-    """What all models are loaded with; None where nothing is asked for. Raises ConfigError."""
+def model_options(**asked: object) -> ModelConfig | None:
+    """What all models are loaded with; None where nothing is asked for. Raises ConfigError.
+
+    Args:
+        asked: keys of `ModelConfig`; None and False ask for nothing.
+    """
     from matboard.studies.config import ModelConfig
     from matboard.studies.reading import parse
 
-    asked = {
-        "quantise": quantise,
-        "device_map": device_map,
-        "trust_remote_code": trust_remote_code or None,
+    given = {
+        name: one for name, one in asked.items() if one is not None and one is not False
     }
-    given = {name: value for name, value in asked.items() if value is not None}
     return parse(ModelConfig, given, "") if given else None
 
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from matboard.cli.console import (
     Config,
     Csv,
+    Device,
     Json,
     RunFolder,
     Store,
@@ -25,6 +29,17 @@ def continual(
     words: Words = None,
     run: RunFolder = None,
     store: Store = None,
+    device: Device = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            help=(
+                "Of the backbone's weights: float32 or bfloat16. Default: as the configuration"
+                " says."
+            ),
+            show_default=False,
+        ),
+    ] = None,
     csv: Csv = False,
     json: Json = False,
 ) -> None:
@@ -39,10 +54,12 @@ def continual(
     from matboard.studies.config import ContinualConfig
 
     one_form(csv, json)
-    settings, folder = settings_and_folder(config, words, run, ContinualConfig)
+    told = [f"backbone.precision={precision}"] if precision else []
+    asked = [*(words or []), *told]
+    settings, folder = settings_and_folder(config, asked, run, ContinualConfig)
     from matboard.studies.streams import continual as study
 
-    drive(study(settings, folder, store=store))
+    drive(study(settings, folder, store=store, device=device))
     show_results(folder, csv=csv, json=json)
 
 

@@ -15,6 +15,8 @@ from matboard.cli.console import (
     DeviceMap,
     InPrecision,
     Json,
+    MaxCalls,
+    MaxTokens,
     Quantise,
     TrustRemoteCode,
     drive,
@@ -83,6 +85,8 @@ def evaluate(
     quantise: Quantise = None,
     device_map: DeviceMap = None,
     trust_remote_code: TrustRemoteCode = False,
+    max_calls: MaxCalls = None,
+    max_tokens: MaxTokens = None,
     batch_size: Annotated[
         int, typer.Option(min=1, help="Pictures that a model gets at once.")
     ] = 32,
@@ -100,7 +104,13 @@ def evaluate(
     --out runs/judged[/bold]
     """
     one_form(csv, json)
-    options = model_options(quantise, device_map, trust_remote_code)
+    options = model_options(
+        quantise=quantise,
+        device_map=device_map,
+        trust_remote_code=trust_remote_code,
+        max_calls=max_calls,
+        max_tokens=max_tokens,
+    )
     from matboard.studies.evaluate import evaluate as judge
 
     drive(

@@ -49,7 +49,11 @@ def fit(
     from matboard.studies.config import StudyConfig
 
     one_form(csv, json)
-    options = model_options(quantise, device_map, trust_remote_code)
+    options = model_options(
+        quantise=quantise,
+        device_map=device_map,
+        trust_remote_code=trust_remote_code,
+    )
     asked = [*(words or []), *([f"precision={precision}"] if precision else [])]
     settings, folder = settings_and_folder(config, asked, run, StudyConfig, device)
     from matboard.studies.prompts import study

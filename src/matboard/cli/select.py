@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from matboard.cli.completion import models, prompts_and_runs, tasks
-from matboard.cli.console import drive, out, say, tell
+from matboard.cli.console import (
+    MaxCalls,
+    MaxTokens,
+    drive,
+    model_options,
+    out,
+    say,
+    tell,
+)
 from matboard.errors import ConfigError
 from matboard.extras import require
 
@@ -84,6 +92,8 @@ def select(
     batch_size: Annotated[
         int, typer.Option(min=1, help="Pictures that the model gets at once.")
     ] = 32,
+    max_calls: MaxCalls = None,
+    max_tokens: MaxTokens = None,
     predictions: Annotated[
         list[Path] | None,
         typer.Option(
@@ -119,8 +129,8 @@ def select(
     Example: [bold]matboard select runs/demo --model tiny-bliva --task
     scenes-recognition/noise[/bold]
     """
-    from matboard.studies.choice import Asked
-    from matboard.studies.choosing_stored import choose_stored, write_out
+    from matboard.studies.choose.choice import Asked
+    from matboard.studies.choose.stored import choose_stored, write_out
 
     given = list(prompts or [])
     _check(given, model, task, predictions, pictures_out)
@@ -134,7 +144,7 @@ def select(
         _work_off(choose_stored(predictions, folder, asked, prompts=given, task=task))
     else:
         require("torch")
-        from matboard.studies.choosing import choose
+        from matboard.studies.choose.choosing import choose
 
         tell(f"run folder: {folder}")
         drive(
@@ -146,6 +156,7 @@ def select(
                 asked,
                 scorer=scorer,
                 batch_size=batch_size,
+                options=model_options(max_calls=max_calls, max_tokens=max_tokens),
             )
         )
     _show(folder)

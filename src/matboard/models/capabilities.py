@@ -94,6 +94,7 @@ class FrozenModel(ABC):
         model: the torch module that holds them; None where there is none here.
         settings: what its scores depend on beside its weights, as a clause for people: the captions
             of a dual encoder, the label mapping of a classifier. Empty where there is no choice.
+        closed: whether it is behind an API: where and in which precision it runs nobody here knows.
     """
 
     name: str
@@ -101,6 +102,7 @@ class FrozenModel(ABC):
     weights: str = ""
     model: Any = None
     settings: str = ""
+    closed: ClassVar[bool] = False
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name})"

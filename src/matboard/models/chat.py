@@ -7,38 +7,32 @@ with growing pauses, and heeding ``Retry-After`` are the ``openai`` package's.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from pydantic import ValidationError
 
-from matboard.disk import make_folder, read_regular, write_whole
-from matboard.errors import ModelError, first_line
+from matboard.errors import ModelError
 from matboard.extras import needed
+from matboard.models import kept_replies
+from matboard.models.endpoint_name import OPENAI
+from matboard.models.failures import failure_of, misshapen
 from matboard.models.replies import Failure, Reply
 
-OPENAI = "https://api.openai.com/"
 Body: TypeAlias = Mapping[str, Any]
 """A request's body."""
-MOST_BYTES = 64 * 2**20
-"""Of a kept reply (guess)."""
 IN_A_ROW = 32
 """After so many calls in a row without an answer nobody is there (guess)."""
-HOPELESS = (401, 402, 403, 404, 405)
-"""What every other call would be answered too: no key, no money, no such model or address."""
-LONGEST = 200
-"""Characters of a server's words that are passed on."""
 _NAMED = ("model", "messages")
-AGAIN = (408, 409, 429)
-"""Of those below 500, what may pass."""
-SPENT = "insufficient_quota"
-"""OpenAI's code for an account without credit; its status is that of a rate limit."""
+PAUSE = 120.0
+"""Seconds before a call is made again, at most: the longest ``Retry-After`` that is heeded."""
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -52,6 +46,8 @@ class Limits:
             calls (429), or the server's own error (5xx).
         calls: at most so many are sent, retries among them; None: any number.
         tokens: no call is sent once so many are used up, as the server counts them.
+        deadline: seconds for a call with its retries. A server that is silent is given up before;
+            it ends one that goes on and on.
     """
 
     concurrency: int = 8
@@ -73,6 +69,11 @@ class Limits:
                     f" {smallest:g} on."
                 )
 
+    @property
+    def deadline(self) -> float:
+        """See the class."""
+        return (self.retries + 1) * (self.timeout + PAUSE)
+
 
 class Chat:
     """The chat completions of one server.
@@ -91,26 +92,16 @@ class Chat:
         self, name: str, url: str, key: str | None, kept: Path, limits: Limits
     ) -> None:
         with needed():
+            import httpx2
             import openai
 
         self.name = name
         self.url = url
-        self.kept = kept
         self.limits = limits
         self._openai = openai
-        self._client = openai.OpenAI(
-            base_url=url,
-            api_key=key or "none",
-            timeout=limits.timeout,
-            max_retries=limits.retries,
-            http_client=openai.DefaultHttpxClient(
-                event_hooks={"request": [self._count]}
-            ),
-        )
-        if not url.startswith(OPENAI):
-            # the client takes them from the environment; they are nobody else's business
-            self._client.organization = self._client.project = None
-        self._lock = Lock()
+        self._trusted = httpx2.create_ssl_context()  # takes longer than a client
+        self._key = key
+        self._kept = kept
         self._calls = 0
         self._tokens = 0
         self._answered = False
@@ -126,16 +117,7 @@ class Chat:
                 answers nothing at all. What was answered until then is kept.
         """
         named = {self._address(body): body for body in bodies}
-        self._ended = None
-        pool = ThreadPoolExecutor(self.limits.concurrency)
-        try:
-            found = dict(zip(named, pool.map(self._one, named, named.values())))
-        except BaseException:
-            # what is under way ends, and is not made again
-            self._ended = self._ended or ModelError(f"{self.name} is asked no more.")
-            raise
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+        found = dict(zip(named, self._run(self._all(named))))
         replies = [found[self._address(body)] for body in bodies]
         self._check_alive(list(found.values()))
         return replies
@@ -144,7 +126,7 @@ class Chat:
         """A reply, or a failure where the server will not do what is asked. Raises ModelError where
         it does not answer.
         """
-        found = self._one(self._address(body), body)
+        (found,) = self._run(self._all({self._address(body): body}))
         if isinstance(found, Failure) and not found.refused:
             raise self._hopeless(found)
         return found
@@ -153,81 +135,138 @@ class Chat:
         """The models that the server lists; none where it keeps no list. Raises ModelError where it
         cannot be reached, or not with this key.
         """
-        try:
-            raw = self._client.models.with_raw_response.list()
-            listed = json.loads(raw.content)
-        except self._openai.NotFoundError:
-            return []
-        except self._openai.OpenAIError as error:
-            raise self._hopeless(self._failure(error)) from None
-        except ValueError:
-            return []
+        listed = self._run(self._listed())
         rows = listed.get("data") if isinstance(listed, dict) else None
         each = rows if isinstance(rows, list) else []
         return [str(row["id"]) for row in each if isinstance(row, dict) and "id" in row]
 
-    def _one(self, address: str, body: Body) -> Reply | Failure:
-        file = self.kept / address[:2] / f"{address}.json"
-        reply = _read_kept(file)
+    def _run(self, work: Coroutine[Any, Any, Result]) -> Result:
+        """Do it on a thread of its own, for a notebook's has a loop already. Where that is
+        interrupted, calls under way still end, for they are paid for; none is made again.
+        """
+        self._ended = None
+        with ThreadPoolExecutor(1) as thread:
+            try:
+                return thread.submit(asyncio.run, work).result()
+            except BaseException:
+                self._ended = self._ended or ModelError(
+                    f"{self.name} is asked no more."
+                )
+                raise
+
+    def _client(self) -> Any:
+        """A client for one loop."""
+        sending = self._openai.DefaultAsyncHttpxClient(
+            event_hooks={"request": [self._count]}, verify=self._trusted
+        )
+        client = self._openai.AsyncOpenAI(
+            base_url=self.url,
+            api_key=self._key or "none",
+            timeout=self.limits.timeout,
+            max_retries=self.limits.retries,
+            http_client=sending,
+        )
+        if not self.url.startswith(OPENAI):
+            # the client takes them from the environment; they are nobody else's business
+            client.organization = client.project = None
+        return client
+
+    async def _all(self, asked: Mapping[str, Body]) -> list[Reply | Failure]:
+        """Replies in order. Raises ModelError once what is under way has ended."""
+        gate = asyncio.Semaphore(self.limits.concurrency)
+        async with self._client() as client:
+            calls = [self._one(client, gate, *one) for one in asked.items()]
+            found = await asyncio.gather(*calls, return_exceptions=True)
+        if self._ended is not None:
+            raise self._ended
+        replies = []
+        for one in found:
+            if isinstance(one, BaseException):
+                raise one
+            replies.append(one)
+        return replies
+
+    async def _listed(self) -> Any:
+        """A server's list of models as it comes, None where there is none."""
+        async with self._client() as client:
+            try:
+                async with asyncio.timeout(self.limits.deadline):
+                    raw = await client.models.with_raw_response.list()
+                return json.loads(raw.content)
+            except (self._openai.NotFoundError, ValueError):
+                return None
+            except TimeoutError:
+                raise self._hopeless(self._endless()) from None
+            except self._openai.OpenAIError as error:
+                raise self._hopeless(self._failure(error)) from None
+
+    async def _one(
+        self, client: Any, gate: asyncio.Semaphore, address: str, body: Body
+    ) -> Reply | Failure:
+        reply = kept_replies.read(self._kept, address)
         if reply is not None:
             self._answered = True
             return reply
-        if self._ended is not None:
-            return Failure("the command has ended")
-        try:
-            return self._paid(file, body)
-        except ModelError as error:
-            self._ended = error
-            raise
+        async with gate:
+            if self._ended is not None:
+                return Failure("the command has ended")
+            try:
+                return await self._paid(client, address, body)
+            except ModelError as error:
+                self._ended = self._ended or error
+                raise
 
-    def _paid(self, file: Path, body: Body) -> Reply | Failure:
+    async def _paid(self, client: Any, address: str, body: Body) -> Reply | Failure:
         """What is not kept yet."""
         try:
-            reply = Reply.model_validate_json(self._send(body))
+            async with asyncio.timeout(self.limits.deadline):
+                reply = Reply.model_validate_json(await self._send(client, body))
+        except TimeoutError:
+            return self._silence(self._endless())
         except ValidationError as error:
-            said = f"its reply is no chat completion: {_what(error)}"
-            return self._silence(Failure(said))
+            return self._silence(misshapen(error))
         except self._openai.OpenAIError as error:
             return self._silence(self._failure(error))
-        with self._lock:
-            self._tokens += reply.usage.total_tokens if reply.usage else 0
-            self._answered = True
-            self._silent = 0
-        _keep(file, reply)
+        self._tokens += reply.usage.total_tokens if reply.usage else 0
+        self._answered = True
+        self._silent = 0
+        kept_replies.write(self._kept, address, reply)
         return reply
 
-    def _send(self, body: Body) -> bytes:
+    async def _send(self, client: Any, body: Body) -> bytes:
         """One call, with its retries."""
         most = self.limits.tokens
         if most is not None and self._tokens >= most:
-            raise self._spent(f"{self._tokens} tokens", "MATBOARD_API_TOKENS", most)
+            raise self._spent(f"{self._tokens} tokens", "tokens", most)
         rest = {key: value for key, value in body.items() if key not in _NAMED}
-        raw = self._client.chat.completions.with_raw_response.create(
+        raw = await client.chat.completions.with_raw_response.create(
             model=body["model"], messages=body["messages"], extra_body=rest
         )
         return bytes(raw.content)
 
-    def _count(self, request: Any) -> None:
+    async def _count(self, request: Any) -> None:
         """Before every request that leaves, retries among them."""
         if not request.url.path.endswith("/chat/completions"):
             return
-        with self._lock:
-            most = self.limits.calls
-            if self._ended is not None:
-                raise self._ended
-            if most is not None and self._calls >= most:
-                raise self._spent(f"{self._calls} calls", "MATBOARD_API_CALLS", most)
-            self._calls += 1
+        most = self.limits.calls
+        if self._ended is not None:
+            raise self._ended
+        if most is not None and self._calls >= most:
+            raise self._spent(f"{self._calls} calls", "calls", most)
+        self._calls += 1
 
-    def _spent(self, what: str, variable: str, most: int) -> ModelError:
+    def _spent(self, spent: str, kind: str, most: int) -> ModelError:
         return ModelError(
-            f"{self.name}: {what} are spent, and the limit is {most}. All answers so far are kept;"
-            f" set {variable} higher and run the same command again to go on."
+            f"{self.name}: {spent} are spent, and the limit is {most}. All answers so far are kept;"
+            f" raise it (--max-{kind}, the model's max_{kind} in a configuration, or"
+            f" MATBOARD_API_{kind.upper()}) and run the same command again to go on."
         )
 
+    def _endless(self) -> Failure:
+        return Failure(f"its answer did not end within {self.limits.deadline:g} s")
+
     def _silence(self, failure: Failure) -> Failure:
-        with self._lock:
-            self._silent += not failure.refused
+        self._silent += not failure.refused
         return failure
 
     def _check_alive(self, found: Sequence[Reply | Failure]) -> None:
@@ -241,18 +280,8 @@ class Chat:
         """What an error of the client says. Raises ModelError where all other calls would fail the
         same way.
         """
-        openai = self._openai
-        if isinstance(error, openai.APITimeoutError):
-            waited = f"no sign of the server within {self.limits.timeout:g} s"
-            return Failure(f"{waited}, tried {self.limits.retries + 1} times")
-        if not isinstance(error, openai.APIStatusError):
-            said = first_line(error.__cause__ or error)
-            return Failure(f"the connection failed ({said})")
-        status = error.status_code
-        said = " ".join(_said(error).split())[:LONGEST]
-        refused = 400 <= status < 500 and status not in AGAIN
-        failure = Failure(f"status {status}: {said}", refused)
-        if status in HOPELESS or error.code == SPENT:
+        failure = failure_of(error, self.limits.timeout, self.limits.retries + 1)
+        if failure.hopeless:
             raise self._hopeless(failure)
         return failure
 
@@ -267,41 +296,3 @@ class Chat:
     def _address(self, body: Body) -> str:
         told = json.dumps([self.url, body], sort_keys=True)
         return hashlib.sha256(told.encode()).hexdigest()
-
-
-def _said(error: Any) -> str:
-    """The server's own words, in OpenAI's form or any other."""
-    told = error.body
-    if isinstance(told, dict) and isinstance(told.get("error"), dict):
-        told = told["error"]
-    if isinstance(told, dict) and isinstance(told.get("message"), str):
-        return str(told["message"])
-    return str(error.response.text) or "no words with it"
-
-
-def _what(error: ValidationError) -> str:
-    """The first thing that is wrong with a reply."""
-    wrong = error.errors(include_url=False, include_input=False)[0]
-    where = ".".join(map(str, wrong["loc"]))
-    return f"{where}: {wrong['msg']}" if where else wrong["msg"]
-
-
-def _read_kept(file: Path) -> Reply | None:
-    """A kept reply; a file that cannot be read counts as none."""
-    try:
-        return Reply.model_validate_json(read_regular(file, MOST_BYTES))
-    except (OSError, ValidationError):
-        return None
-
-
-def _keep(file: Path, reply: Reply) -> None:
-    try:
-        make_folder(file.parent)
-        content = reply.model_dump_json(exclude_none=True).encode()
-        write_whole(file, content, replace=True)
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise ModelError(
-            f"The answer of a model behind an API cannot be kept: {file}: {reason}. Make room, or"
-            " set MATBOARD_CACHE to another folder; asked again it would cost again."
-        ) from error

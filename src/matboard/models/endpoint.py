@@ -23,11 +23,9 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
-from urllib.parse import urlsplit
 
 import torch
 from jaxtyping import Float
@@ -35,11 +33,12 @@ from PIL import Image
 from torch import Tensor
 
 from matboard import settings
-from matboard.errors import ModelError, Unanswered, UnknownName, shown
+from matboard.errors import Unanswered, UnknownName
 from matboard.images import decode, to_data_url, to_picture
 from matboard.models.capabilities import Generates, Pictures, Ranks
-from matboard.models.chat import OPENAI, Body, Chat, Limits
+from matboard.models.chat import Body, Chat, Limits
 from matboard.models.counts import common_count, same_count
+from matboard.models.endpoint_name import OPENAI, parts_of
 from matboard.models.replies import (
     Failure,
     Reply,
@@ -52,10 +51,6 @@ from matboard.models.replies import (
     whole_answer,
 )
 
-PREFIX = "openai:"
-_NAME = re.compile(r"openai:(?:(?P<model>\S+?)@(?P<url>https?://\S+)|(?P<own>[^\s@]+))")
-OWN = f"{OPENAI}v1"
-"""Where a model is that names no server."""
 Scoring: TypeAlias = Literal["whole answers", "first tokens"]
 WHOLE: Scoring = "whole answers"
 FIRST: Scoring = "first tokens"
@@ -70,6 +65,8 @@ class _Endpoint(Generates):
         chat: the server.
         request: what its requests hold beside, or instead; a value of None leaves a part out.
     """
+
+    closed = True
 
     def __init__(
         self, name: str, model: str, chat: Chat, request: Mapping[str, Any]
@@ -256,34 +253,6 @@ def look_up(name: str) -> None:
     listed = Chat(name, url, key, Path(), Limits(retries=1)).models()
     if listed and model not in listed:
         raise UnknownName(f"model of {url}", model, listed)
-
-
-def is_endpoint(name: str) -> bool:
-    """Whether a model's name is of one behind an API."""
-    return name.startswith(PREFIX)
-
-
-def parts_of(name: str) -> tuple[str, str]:
-    """The model as its server calls it, and the server's address. Raises ModelError."""
-    found = _NAME.fullmatch(name)
-    url = (found["url"] if found else None) or OWN
-    model = (found["model"] or found["own"]) if found else ""
-    try:
-        parts = urlsplit(url)
-        usable = parts.port != 0 and not parts.query and not parts.fragment
-    except ValueError:  # a port that is none, half an IPv6 address
-        usable = False
-    if not model or not usable or not parts.hostname:
-        raise ModelError(
-            f"The model {shown(name)} has another form than openai:MODEL@URL, such as"
-            " openai:my-model@http://127.0.0.1:8000/v1; without @URL it is OpenAI's own."
-        )
-    if parts.username is not None:
-        raise ModelError(
-            f"The address of {model!r} holds a user or password, which tables would show;"
-            " leave it out and set MATBOARD_API_KEY."
-        )
-    return model, url.rstrip("/")
 
 
 def _offered(model: Endpoint) -> Scoring | None:

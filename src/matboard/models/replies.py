@@ -83,10 +83,12 @@ class Failure:
 
     Attributes:
         refused: whether the server would not do what was asked (status 400 and the like).
+        hopeless: whether every other call would end like this.
     """
 
     reason: str
     refused: bool = False
+    hopeless: bool = False
 
 
 def text_of(reply: Reply | Failure) -> str | Failure:

@@ -218,7 +218,7 @@ class TransferResults(Part):
     Attributes:
         made_from: content address of all that decides them.
         precision: of the weights of the models while they were judged; ``mixed`` is float32 for the
-            eye and bfloat16 for all else.
+            eye and bfloat16 for all else. Null: all of them are behind an API.
         device: where they ran, for the process that wrote this; empty where that is not known.
     """
 
@@ -236,7 +236,7 @@ class TransferResults(Part):
     notes: tuple[str, ...] = ()
     seconds: Number = None
     made_from: str = ""
-    precision: Precision = "float32"
+    precision: Precision | None = "float32"
     device: str = ""
 
     @model_validator(mode="after")

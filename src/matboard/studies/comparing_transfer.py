@@ -61,10 +61,11 @@ class TransferRun(Comparable):
 
     def notes(self, other: TransferRun) -> Iterator[str]:
         """See `Comparable.notes`."""
-        if self.results.precision != other.results.precision:
+        mine, theirs = self.results.precision, other.results.precision
+        if mine and theirs and mine != theirs:
             yield (
-                f"Models were judged in {self.results.precision} for {self.name}, and in"
-                f" {other.results.precision} for {other.name}."
+                f"Models were judged in {mine} for {self.name}, and in {theirs} for"
+                f" {other.name}."
             )
         lacking = [*self._lacks(other), *other._lacks(self)]
         if lacking:

@@ -257,6 +257,9 @@ class ModelConfig(_Strict):
         timeout: seconds that its server may take to connect, and then be silent; null: 60.
         retries: how often a call to it is made again that may succeed then; null: 4.
         request: what its requests hold beside, or instead; a value of null leaves a part out.
+        max_calls: at most so many calls to it in one command, retries among them; null: as
+            MATBOARD_API_CALLS says. Like ``max_tokens`` it may change from one command to the next.
+        max_tokens: no call once so many tokens are used up; null: as MATBOARD_API_TOKENS says.
     """
 
     model: str | None = None
@@ -270,11 +273,20 @@ class ModelConfig(_Strict):
     timeout: Positive | None = None
     retries: int | None = Field(None, ge=0, le=1000)
     request: dict[str, Any] | None = None
+    # what it may cost decides nothing of what comes out, and so is no part of a run
+    max_calls: int | None = Field(None, ge=0, le=10**9, exclude=True)
+    max_tokens: int | None = Field(None, ge=0, le=10**9, exclude=True)
+
+    @property
+    def cost(self) -> dict[str, Any]:
+        """Limits of it, of models behind an API."""
+        told = {"max_calls": self.max_calls, "max_tokens": self.max_tokens}
+        return {key: value for key, value in told.items() if value is not None}
 
     @property
     def options(self) -> dict[str, Any]:
         """For `matboard.zoo.load_model`."""
-        told = self.model_dump(exclude={"model"})
+        told = self.model_dump(exclude={"model"}) | self.cost
         return {key: value for key, value in told.items() if value is not None}
 
 

@@ -13,7 +13,7 @@ from matboard.prompts.artifact import VisualPrompt, load_prompt
 from matboard.results.shown import PromptFacts
 from matboard.results.transfer import Origin
 from matboard.runs import Run, address
-from matboard.studies.candidates import names_of
+from matboard.studies.choose.candidates import names_of
 from matboard.studies.config import EvaluateConfig, ModelConfig
 from matboard.studies.engine import Together, already_made
 from matboard.studies.judging import Judging
@@ -70,8 +70,8 @@ def evaluate(
         "prompts": list(prompts),
         "evaluate": config.model_dump(mode="json"),
     }
-    if options is not None:
-        asked["options"] = options.model_dump(exclude_none=True)
+    if given := (options or ModelConfig()).model_dump(exclude_none=True):
+        asked["options"] = given
     data = [task.test_fingerprint for task in loaded]
     shown = {name: prompt.fingerprint for name, prompt in learned.items()}
     made_from = address([asked, shown, data])

@@ -1,4 +1,4 @@
-"""Who works off a study's units, as its configuration says."""
+"""Who works off a study's units and who is shown how it goes, as its configuration says."""
 
 from __future__ import annotations
 
@@ -52,17 +52,21 @@ class ExecutorConfig(BaseModel):
 
 
 class Executed(BaseModel):
-    """What units are made of, and who works them off.
+    """What units are made of, who works them off, and who is shown how it goes.
 
     Attributes:
         executor: decides nothing of what comes out, and is no part of what a run is made from.
+        tracking: where losses, validation scores and the finished table are shown beside the run
+            folder: tensorboard (``tensorboard --logdir RUN/tensorboard``), wandb, or both. Like
+            ``executor`` no part of what a run is made from: it may be added to a run, or left out.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     executor: ExecutorConfig = ExecutorConfig()
+    tracking: list[Literal["tensorboard", "wandb"]] = []
 
     @property
     def asked(self) -> dict[str, Any]:
         """What decides the results, as JSON values."""
-        return self.model_dump(mode="json", exclude={"executor"})
+        return self.model_dump(mode="json", exclude={"executor", "tracking"})

@@ -57,4 +57,5 @@ class Finished:
             tasks = evaluating.tasks
             told = parse(ModelConfig, asked.get("options", {}), str(folder))
             models = with_options({}, evaluating.models, told)
-        return cls(folder, results, load_distinct(tasks), models, results.precision)
+        precision = results.precision or "float32"
+        return cls(folder, results, load_distinct(tasks), models, precision)

@@ -166,6 +166,7 @@ def study_stream(
     *,
     settings: Mapping[str, Any] | None = None,
     store: str | Path | None = None,
+    device: str | None = None,
     watch: Watch | None = None,
 ) -> StreamStudy:
     """Run learners over a stream of tasks, compare them, write a run folder: ``matboard
@@ -173,7 +174,7 @@ def study_stream(
     """
     asked = _settings(config, settings, ContinualConfig, None)
     place = None if store is None else Path(store)
-    _drive(continual(asked, Path(out), store=place), watch)
+    _drive(continual(asked, Path(out), store=place, device=device), watch)
     results = read(Path(out))
     assert isinstance(results, StreamResults)
     return StreamStudy(Path(out), results)

@@ -70,6 +70,7 @@ class Judging:
         total = sum(self._pieces(model, shown) for model in self.models)
         done = 0
         settings = []
+        closed = []
         kept: dict[tuple[str, str, str, str], list[str]] = {}
         yield Progress("judge", 0, total)
         for model in load:
@@ -78,6 +79,8 @@ class Judging:
                 JudgedUnit(unit, scores, self.config.batch_size) for unit in asked
             ]
             before = done
+            if model.closed:
+                closed.append(model.name)
             if model.settings:
                 settings.append(f"{model.name} answers by {model.settings}.")
             for event in executor.run(pieces):
@@ -94,7 +97,7 @@ class Judging:
             yield Progress("judge", done, total, model.name)
         with alone(self.run):
             if not already_made(self.run, self.made_from):
-                self._write(table, settings, kept, started)
+                self._write(table, settings, closed, kept, started)
         yield Progress("write", 1, 1)
 
     def _pieces(self, model: str, shown: Sequence[Showing]) -> int:
@@ -108,6 +111,7 @@ class Judging:
         self,
         table: TransferTable,
         settings: Sequence[str],
+        closed: Sequence[str],
         kept: Mapping[tuple[str, str, str, str], Sequence[str]],
         started: float,
     ) -> None:
@@ -126,7 +130,8 @@ class Judging:
                 if facts == self.shipped:
                     told.save_pretrained(self.run.path("prompt"))
         results = table.results()
-        rounded = _precision_notes(self.precision)
+        precision = self.precision if len(closed) < len(self.models) else None
+        rounded = _precision_notes(precision, closed)
         notes = [*self.notes, *rounded, *settings, *table.notes()]
         for task in self.tasks:
             notes += task.notes
@@ -138,8 +143,8 @@ class Judging:
                 "examples": tuple(examples(self.run, table, self.config.examples)),
                 "notes": tuple(dict.fromkeys(notes)),
                 "made_from": self.made_from,
-                "precision": self.precision,
-                "device": self.device,
+                "precision": precision,
+                "device": self.device if precision else "",
                 "seconds": round(time.perf_counter() - started, 1),
             }
         )
@@ -152,14 +157,15 @@ def _where(cell: Cell, kept: Mapping[tuple[str, str, str, str], Sequence[str]]) 
     return cell.model_copy(update={"kept": tuple(kept.get(place, ()))})
 
 
-def _precision_notes(precision: Precision) -> list[str]:
+def _precision_notes(precision: Precision | None, closed: Sequence[str]) -> list[str]:
     """What a reader must know of numbers that float32 might not give."""
-    if precision == "float32":
+    if precision in (None, "float32"):
         return []
     weights = "bfloat16"
     if precision == "mixed":
         weights = "bfloat16, but for their eyes, which were in float32"
-    return [f"All models were judged with their weights in {weights}."]
+    but = " but those behind an API" if closed else ""
+    return [f"All models{but} were judged with their weights in {weights}."]
 
 
 class JudgedUnit(Unit):

@@ -14,7 +14,7 @@ from matboard.errors import ConfigError, TaskError
 from matboard.extras import require
 from matboard.models.capabilities import FrozenModel, Guide
 from matboard.models.devices import device_of, precision_of
-from matboard.models.endpoint import is_endpoint
+from matboard.models.endpoint_name import is_endpoint
 from matboard.studies.config import ModelConfig, TaskConfig
 from matboard.tasks import Request, load_task
 from matboard.tasks.task import Task
@@ -131,10 +131,15 @@ class Models:
 def with_options(
     asked: Mapping[str, ModelConfig], names: Sequence[str], given: ModelConfig
 ) -> dict[str, ModelConfig]:
-    """What models are loaded with, where something is given for all of them."""
+    """What models are loaded with, where something is given for all of them; limits of cost are for
+    those behind an API.
+    """
     for_all = given.model_dump(exclude_none=True)
-    own = {name: asked.get(name, ModelConfig()) for name in names} if for_all else {}
-    told = {name: one.model_copy(update=for_all) for name, one in own.items()}
+    told = {}
+    for name in names if given.options else ():
+        own = asked.get(name, ModelConfig())
+        limits = given.cost if is_endpoint(own.model or name) else {}
+        told[name] = own.model_copy(update=for_all | limits)
     return {**asked, **told}
 
 

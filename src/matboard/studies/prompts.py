@@ -9,7 +9,7 @@ would have reached.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,7 @@ from matboard.studies.planning import Plan, Planner
 from matboard.studies.progress import Progress
 from matboard.studies.recipe import build_prompt, build_proposer, recipe_of
 from matboard.studies.starting import without_gradients
+from matboard.studies.tracking import tracked
 from matboard.studies.variants import ITSELF, FitVariant, fit_variants
 from matboard.transfer import terms
 from matboard.transfer.balance import balance_notes, outlier_notes
@@ -71,10 +72,21 @@ def study(
     Raises:
         InputError: before anything heavy starts, whatever in the configuration cannot be had.
     """
-    started = time.perf_counter()
     processes = Processes.here()
+    work = _study(config, out, store or out, processes, device, options)
+    yield from tracked(work, out, config.tracking if processes.index == 0 else [])
+
+
+def _study(
+    config: StudyConfig,
+    out: Path,
+    place: Path,
+    processes: Processes,
+    device: str | None,
+    options: ModelConfig | None,
+) -> Generator[Progress, None, None]:
+    started = time.perf_counter()
     config.executor.check(processes.count)
-    place = store or out
     config = _with_options(config, options)
     models = Models(config.models, device)
     plan = _plan(config, place, models, processes)

@@ -27,6 +27,7 @@ import numpy as np
 
 from matboard import metrics
 from matboard.errors import RunError
+from matboard.results import read
 from matboard.results.transfer import Cell
 from matboard.runs import Run, write_atomically
 from matboard.studies.engine import STORE
@@ -50,6 +51,22 @@ COLUMNS = (
     "scores",
 )
 
+INSTEAD = {
+    "choice": (
+        "a choice, which asks about ever fewer prompts; judge them all on the same samples:"
+        " matboard evaluate PROMPT… --models MODEL --tasks TASK"
+    ),
+    "search": (
+        "a search, whose trials are scored on training samples that are held out; learn and judge"
+        " with its best values: matboard fit {run}/best.yaml"
+    ),
+    "stream": (
+        "a study over a stream, whose learners' answers lie in the checkpoints of its fits, from"
+        " which matboard compare takes them"
+    ),
+}
+"""Kind of results that have no predictions to be written → what they are, and what to do."""
+
 
 def write_predictions(
     run: Path, out: Path | None = None, *, as_csv: bool = False
@@ -65,6 +82,9 @@ def write_predictions(
         RunError: there is no finished study of pixel prompts, its scores are gone, or a task is no
             longer what was judged.
     """
+    kind = read(run).kind
+    if kind in INSTEAD:
+        raise RunError(f"{run} holds {INSTEAD[kind].format(run=run)}.")
     study = Finished.read(run)
     tasks = _by_name(study)
     store = run.resolve() / str(Run(run).environment().get(STORE, "."))

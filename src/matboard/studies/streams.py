@@ -8,7 +8,7 @@ not made again, nor are pictures encoded for it.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +17,7 @@ import torch
 
 from matboard import zoo
 from matboard.continual.eye import FrozenEye
+from matboard.models.devices import device_of
 from matboard.runs import Run, address
 from matboard.studies.config import BackboneConfig, ContinualConfig
 from matboard.studies.engine import (
@@ -33,6 +34,7 @@ from matboard.studies.on_ray import on_ray
 from matboard.studies.progress import Progress
 from matboard.studies.stream_fit import StreamFit
 from matboard.studies.stream_results import StreamPlan, stream_results
+from matboard.studies.tracking import tracked
 from matboard.studies.variants import learner_variants
 from matboard.tasks.stream import TaskStream, class_incremental, domain_incremental
 from matboard.tasks.task import Task
@@ -44,6 +46,7 @@ class Backbone:
 
     config: BackboneConfig
     batch_size: int
+    device: torch.device
 
     @cached_property
     def eye(self) -> FrozenEye:
@@ -52,36 +55,45 @@ class Backbone:
             self.config.model,
             side=self.config.side,
             dtype=getattr(torch, self.config.precision),
-            device="cuda" if torch.cuda.is_available() else "cpu",
+            device=str(self.device),
             pixels=self.config.pixels,
         )
         return FrozenEye(backbone, batch_size=self.batch_size)
 
 
 def continual(
-    config: ContinualConfig, out: Path, *, store: Path | None = None
+    config: ContinualConfig,
+    out: Path,
+    *,
+    store: Path | None = None,
+    device: str | None = None,
 ) -> Iterator[Progress]:
     """Run every learner with every seed over its stream, compare them, write the run folder.
 
     Args:
         out: the run folder; created, or taken up where it was left.
         store: where fits lie, to be found by other studies too; by default ``out``.
+        device: where the backbone runs; a GPU where there is one, if None.
 
     Raises:
         InputError: before anything heavy starts, whatever in the configuration cannot be had.
     """
+    work = _continual(config, out, store or out, device)
+    yield from tracked(work, out, config.tracking)
+
+
+def _continual(
+    config: ContinualConfig, out: Path, place: Path, device: str | None
+) -> Generator[Progress, None, None]:
     started = time.perf_counter()
-    place = store or out
-    backbone = Backbone(config.backbone, config.batch_size)
+    backbone = Backbone(config.backbone, config.batch_size, device_of(device))
     plan = _plan(config, place, backbone)
     unfinished = [fit for fit in plan.fits if not fit.finished]
     if not unfinished and already_made(Run(out), plan.made_from):
         yield Progress("fits", len(plan.fits), len(plan.fits), "all found")
         return
     for fit in {fit.variant.name: fit for fit in unfinished}.values():
-        fit.build(
-            backbone.eye
-        )  # what cannot be built is known before anything is learned
+        fit.build(backbone.eye)  # what cannot be built is known before it is learned
     run = begun(out, config.asked, place)
     yield from found(plan.fits)
     write_plan(run, "stream", plan.fits, tasks=len(plan.stream.tasks))
@@ -106,8 +118,8 @@ def stream_fits(config: ContinualConfig, place: Path) -> list[StreamFit]:
     """A study's fits as they lie in its store, to be read; no model is loaded. Raises like
     `continual`.
     """
-    plan = _plan(config, place, Backbone(config.backbone, config.batch_size))
-    return list(plan.fits)
+    backbone = Backbone(config.backbone, config.batch_size, device_of())
+    return list(_plan(config, place, backbone).fits)
 
 
 def _plan(config: ContinualConfig, place: Path, backbone: Backbone) -> StreamPlan:

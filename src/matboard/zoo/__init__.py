@@ -50,7 +50,7 @@ def load_model(name: str, *, cache: Path | None = None, **options: Any) -> Froze
         UnknownName: an option that models of its kind do not have.
     """
     with needed():
-        from matboard.models.endpoint import is_endpoint
+        from matboard.models.endpoint_name import is_endpoint
         from matboard.models.kinds import kind_of
         from matboard.zoo import architectures
 
@@ -78,12 +78,13 @@ def look_up(names: Iterable[str], *, cache: Path | None = None) -> None:
     """
     with needed():
         from matboard.models import endpoint
+        from matboard.models.endpoint_name import is_endpoint
         from matboard.models.kinds import kind_of
         from matboard.zoo import architectures
 
     architectures.register()
     for name in names:
-        if endpoint.is_endpoint(name):
+        if is_endpoint(name):
             endpoint.look_up(name)
         else:
             kind_of(resolve(name, cache))

@@ -15,17 +15,18 @@ from matboard.metrics import credit
 from matboard.models.capabilities import FrozenModel, Ranks, require
 from matboard.results.transfer import SCORERS, Scorer
 from matboard.runs import Run, address
-from matboard.studies.candidates import Candidates, load_candidates
-from matboard.studies.choice import (
+from matboard.studies.choose.candidates import Candidates, load_candidates
+from matboard.studies.choose.choice import (
     PICTURES,
     Asked,
     choice_results,
     draw_samples,
     write_choice,
 )
+from matboard.studies.config import ModelConfig
 from matboard.studies.engine import Executor, Together, already_made
 from matboard.studies.judging import FolderStore, JudgedUnit
-from matboard.studies.loading import Models
+from matboard.studies.loading import Models, with_options
 from matboard.studies.progress import Progress
 from matboard.tasks import load_task
 from matboard.tasks.task import Sample, Task
@@ -45,6 +46,7 @@ def choose(
     *,
     scorer: str | None = None,
     batch_size: int = 32,
+    options: ModelConfig | None = None,
 ) -> Iterator[Progress]:
     """Ask the model, round after round, and write a run folder with the decision; the winner's copy
     lies in its ``prompt``. What was asked is kept, and not asked again.
@@ -52,6 +54,7 @@ def choose(
     Args:
         prompts: see `load_candidates`.
         scorer: how answers are read; None: ranking where the model ranks and there are candidates.
+        options: what the model is loaded with.
 
     Raises:
         InputError: whatever cannot be had, before anything heavy starts.
@@ -63,7 +66,7 @@ def choose(
     whole = load_task(task)
     samples = draw_samples(whole, asked)
     halving = Halving(candidates.names, len(samples), asked.rate)
-    models = Models()
+    models = Models(with_options({}, [model], options or ModelConfig()))
     models.look_up([model], [])
     config = asked.config(prompts=list(prompts), model=model, task=task)
     run = Run.open(out, config | {"scorer": scorer})

@@ -155,6 +155,10 @@ class SearchConfig(StudyConfig):
             self._check_one(self.with_values(values))
         if self.itself is not None:
             raise ConfigError("a search learns on the sources alone; leave out itself.")
+        if self.tracking:
+            raise ConfigError(
+                "a search keeps its trials itself, and its report shows them; leave out tracking."
+            )
 
     def _check_one(self, config: StudyConfig) -> None:
         names = [variant.name for variant in fit_variants(config)]
