@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from matboard.metrics import credit
-from matboard.studies.candidates import load_candidates
+from matboard.studies.choose.candidates import load_candidates
 from matboard.studies.config import TaskConfig
 from matboard.studies.judging import FolderStore
 from matboard.studies.loading import load

@@ -59,8 +59,8 @@ def test_make_targets_of_the_readme_exist():
 
 def test_every_experiment_is_a_valid_configuration():
     from matboard.studies.config import ContinualConfig, StudyConfig
-    from matboard.studies.ranges import SearchConfig
     from matboard.studies.reading import load_config
+    from matboard.studies.search.ranges import SearchConfig
     from matboard.studies.variants import learner_variants
 
     found = sorted((ROOT / "experiments").glob("*.yaml"))

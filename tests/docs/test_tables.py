@@ -18,8 +18,8 @@ from matboard.report.figures import LIGHT
 from matboard.results import CostResults, SearchResults, TransferResults, read
 from matboard.studies.config import StudyConfig
 from matboard.studies.planning import sources_of
-from matboard.studies.ranges import SearchConfig
 from matboard.studies.reading import load_config
+from matboard.studies.search.ranges import SearchConfig
 from matboard.studies.variants import fit_variants
 
 ROOT = Path(__file__).parents[2]

@@ -12,8 +12,8 @@ from matboard.errors import RunError, UnknownName
 from matboard.report import write_report
 from matboard.results import AnalysisResults, TransferResults, read
 from matboard.results.transfer import Origin
-from matboard.studies import analysing
-from matboard.studies.analysing import Wanted, analyse
+from matboard.studies.analyse import analysing
+from matboard.studies.analyse.analysing import Wanted, analyse
 from matboard.studies.config import StudyConfig
 from matboard.studies.prompts import study
 from matboard.studies.reading import parse

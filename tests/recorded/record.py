@@ -16,8 +16,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from matboard.studies.choice import Asked
-from matboard.studies.choosing import choose
+from matboard.studies.choose.choice import Asked
+from matboard.studies.choose.choosing import choose
 from matboard.studies.config import ContinualConfig, StudyConfig
 from matboard.studies.progress import Progress
 from matboard.studies.prompts import study

@@ -59,6 +59,7 @@ class ChatServer(ThreadingHTTPServer):
             that is answered plainly, and not among ``asked``.
         asked: body, headers and time of every request.
         listed: names of the models; None: there is no list.
+        dripping: seconds before each byte of that list.
     """
 
     daemon_threads = True
@@ -69,6 +70,7 @@ class ChatServer(ThreadingHTTPServer):
         self.probed = False
         self.asked: list = []
         self.listed: list | None = ["m"]
+        self.dripping = 0.0
         self.lock = threading.Lock()
 
     @property
@@ -87,7 +89,8 @@ class Handler(BaseHTTPRequestHandler):
             self._send(Reply(b"no such page", 404, kind="text/plain"))
         else:
             rows = [{"id": name} for name in names]
-            self._send(Reply(json.dumps({"data": rows}).encode()))
+            body = json.dumps({"data": rows}).encode()
+            self._send(Reply(body, drip=self.server.dripping))
 
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))

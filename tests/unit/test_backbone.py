@@ -2,10 +2,13 @@
 where they should.
 """
 
+import logging
+
 import pytest
 import torch
 import transformers as hf
 
+from matboard import zoo
 from matboard.errors import ConfigError, ModelError
 from matboard.models.backbone import CLIP_MEAN, CLIP_STD, TransformerBackbone, load
 
@@ -226,3 +229,17 @@ def test_what_is_no_vision_transformer_is_refused(tmp_path):
         match=r"has no preprocessor_config\.json, which says how its pixels are normalised",
     ):
         load(str(tmp_path / "bare"))
+
+
+def test_loading_says_nothing_of_what_is_deprecated() -> None:
+    said: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: said.append(record.getMessage())
+    logger = logging.getLogger("transformers")
+    logger.addHandler(handler)
+    logging.Logger.warning_once.cache_clear()  # transformers says some things once
+    try:
+        zoo.load_backbone("tiny-vit")
+    finally:
+        logger.removeHandler(handler)
+    assert not [one for one in said if "deprecat" in one]

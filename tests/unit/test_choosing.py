@@ -13,10 +13,10 @@ from matboard.models.capabilities import Generates, Ranks
 from matboard.prompts.artifact import VisualPrompt
 from matboard.prompts.canvas import Canvas
 from matboard.results import read
-from matboard.studies import choosing
-from matboard.studies.choice import Asked, draw_samples
-from matboard.studies.choosing import choose
-from matboard.studies.choosing_stored import choose_stored
+from matboard.studies.choose import choosing
+from matboard.studies.choose.choice import Asked, draw_samples
+from matboard.studies.choose.choosing import choose
+from matboard.studies.choose.stored import choose_stored
 from matboard.tasks.task import Sample, Task
 
 SKILL = {"untouched": 0.4, 0: 0.5, 51: 0.6, 153: 0.95}

@@ -7,6 +7,7 @@ import json
 import math
 import time
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -435,3 +436,12 @@ def test_without_the_client_it_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "openai", None)
     with pytest.raises(MissingExtra, match=r"pip install 'matboard\[endpoints\]'"):
         load("openai:m", kept=tmp_path)
+
+
+def test_a_list_of_models_that_never_ends_is_given_up(monkeypatch):
+    monkeypatch.setattr(chat, "PAUSE", 0.1)
+    limits = chat.Limits(timeout=0.4, retries=0)
+    with serving(echo) as server:
+        server.dripping = 0.1
+        with pytest.raises(ModelError, match=r"its answer did not end within 0\.5 s"):
+            chat.Chat(server.name, server.url, None, Path(), limits).models()

@@ -10,9 +10,9 @@ from matboard.errors import PredictionsError
 from matboard.prompts.artifact import VisualPrompt
 from matboard.prompts.canvas import Canvas
 from matboard.results import read
-from matboard.studies.candidates import load_candidates
-from matboard.studies.choice import Asked
-from matboard.studies.choosing_stored import choose_stored, write_out
+from matboard.studies.choose.candidates import load_candidates
+from matboard.studies.choose.choice import Asked
+from matboard.studies.choose.stored import choose_stored, write_out
 from matboard.studies.predictions import read_predictions
 from matboard.tasks.task import Sample, Task
 

@@ -30,6 +30,7 @@ from matboard.errors import ConfigError
 from matboard.images import to_data_url
 from matboard.serving.pictures import Asked, Prompts
 from matboard.serving.proxy import origin_of
+from matboard.serving.wire import Refused
 
 PROMPT = prompt()
 BROKEN = "data:image/png;base64,AAAA"
@@ -406,9 +407,23 @@ def test_an_upstream_is_an_address():
     ):
         with pytest.raises(ConfigError, match="expected the address of an OpenAI-"):
             origin_of(wrong)
-    with pytest.raises(ConfigError, match="holds a user or password") as error:
-        origin_of("https://me:word@a/v1")
-    assert "word@" not in str(error.value)
+    for secret in ("https://me:word@a/v1", "https://me:word@a/v1?x", "me:word@a:b"):
+        with pytest.raises(ConfigError, match="holds a user or password") as error:
+            origin_of(secret)
+        assert "word" not in str(error.value).replace("password", "")
+
+
+def test_no_depth_of_a_body_is_a_failure():
+    deepest = 0
+    for depth in range(900, 1010):
+        nested = f'"x": {"[" * depth + "]" * depth}'
+        body = json.dumps(chat(jpeg())).replace("{", "{" + nested + ", ", 1).encode()
+        try:
+            Asked(body, "messages").with_prompt(PROMPT, {}, 10**6)
+            deepest = depth
+        except Refused as refused:
+            assert "nested too deeply" in str(refused)
+    assert deepest > 900
 
 
 def test_pictures_in_a_body_are_replaced_and_nothing_else():

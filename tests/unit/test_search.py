@@ -18,11 +18,11 @@ from matboard.results import SearchResults, read
 from matboard.runs import Run
 from matboard.studies.config import StudyConfig
 from matboard.studies.pixel_fit import PixelFit
-from matboard.studies.ranges import SearchConfig
 from matboard.studies.reading import load_config, parse
-from matboard.studies.search import SearchOptions, search
-from matboard.studies.trials import Trials
-from matboard.studies.tuning import Bench, Course
+from matboard.studies.search.ranges import SearchConfig
+from matboard.studies.search.searching import SearchOptions, search
+from matboard.studies.search.trials import Trials
+from matboard.studies.search.tuning import Bench, Course
 
 TRAIN, TEST = 8, 6
 

@@ -25,8 +25,8 @@ from matboard.results.transfer import (
 from matboard.runs import LOG, Run
 from matboard.studies.config import ContinualConfig, StudyConfig
 from matboard.studies.prompts import study
-from matboard.studies.ranges import SearchConfig
 from matboard.studies.reading import parse
+from matboard.studies.search.ranges import SearchConfig
 from matboard.studies.tracking import STATE, tracked
 
 FIT = {

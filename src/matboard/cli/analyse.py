@@ -61,8 +61,8 @@ def analyse(
     require("torch")
     from matboard.report import analysis_text
     from matboard.results import AnalysisResults, read
-    from matboard.studies.analysing import ANALYSIS, Wanted
-    from matboard.studies.analysing import analyse as look
+    from matboard.studies.analyse.analysing import ANALYSIS, Wanted
+    from matboard.studies.analyse.analysing import analyse as look
 
     wanted = Wanted(
         models=_split(models),

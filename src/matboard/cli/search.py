@@ -72,11 +72,11 @@ def search(
     Example: [bold]matboard search study.yaml --trials 20 --out runs/tuned[/bold]
     """
     require("optuna")
-    from matboard.studies.ranges import SearchConfig
+    from matboard.studies.search.ranges import SearchConfig
 
     settings, folder = settings_and_folder(config, words, run, SearchConfig)
-    from matboard.studies.search import SearchOptions
-    from matboard.studies.search import search as study
+    from matboard.studies.search.searching import SearchOptions
+    from matboard.studies.search.searching import search as study
 
     options = SearchOptions(trials=trials, seed=seed, pruner=pruner, storage=storage)
     drive(study(settings, folder, options))

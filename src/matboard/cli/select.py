@@ -129,8 +129,8 @@ def select(
     Example: [bold]matboard select runs/demo --model tiny-bliva --task
     scenes-recognition/noise[/bold]
     """
-    from matboard.studies.choice import Asked
-    from matboard.studies.choosing_stored import choose_stored, write_out
+    from matboard.studies.choose.choice import Asked
+    from matboard.studies.choose.stored import choose_stored, write_out
 
     given = list(prompts or [])
     _check(given, model, task, predictions, pictures_out)
@@ -144,7 +144,7 @@ def select(
         _work_off(choose_stored(predictions, folder, asked, prompts=given, task=task))
     else:
         require("torch")
-        from matboard.studies.choosing import choose
+        from matboard.studies.choose.choosing import choose
 
         tell(f"run folder: {folder}")
         drive(

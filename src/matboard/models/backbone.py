@@ -252,9 +252,7 @@ def _statistics(name: str, kind: str) -> tuple[Any, Any]:
             f"{name} has no preprocessor_config.json, which says how its pixels are normalised;"
             " copy it from where it came."
         )
-    processor = load_part(
-        hf.AutoImageProcessor, "image processor", name, use_fast=False
-    )
+    processor = load_part(hf.AutoImageProcessor, "image processor", name, backend="pil")
     return processor.image_mean, processor.image_std
 
 

@@ -92,12 +92,14 @@ class Chat:
         self, name: str, url: str, key: str | None, kept: Path, limits: Limits
     ) -> None:
         with needed():
+            import httpx2
             import openai
 
         self.name = name
         self.url = url
         self.limits = limits
         self._openai = openai
+        self._trusted = httpx2.create_ssl_context()  # takes longer than a client
         self._key = key
         self._kept = kept
         self._calls = 0
@@ -154,13 +156,15 @@ class Chat:
 
     def _client(self) -> Any:
         """A client for one loop."""
-        hooks = {"request": [self._count]}
+        sending = self._openai.DefaultAsyncHttpxClient(
+            event_hooks={"request": [self._count]}, verify=self._trusted
+        )
         client = self._openai.AsyncOpenAI(
             base_url=self.url,
             api_key=self._key or "none",
             timeout=self.limits.timeout,
             max_retries=self.limits.retries,
-            http_client=self._openai.DefaultAsyncHttpxClient(event_hooks=hooks),
+            http_client=sending,
         )
         if not self.url.startswith(OPENAI):
             # the client takes them from the environment; they are nobody else's business
@@ -186,11 +190,13 @@ class Chat:
         """A server's list of models as it comes, None where there is none."""
         async with self._client() as client:
             try:
-                return json.loads(
-                    (await client.models.with_raw_response.list()).content
-                )
+                async with asyncio.timeout(self.limits.deadline):
+                    raw = await client.models.with_raw_response.list()
+                return json.loads(raw.content)
             except (self._openai.NotFoundError, ValueError):
                 return None
+            except TimeoutError:
+                raise self._hopeless(self._endless()) from None
             except self._openai.OpenAIError as error:
                 raise self._hopeless(self._failure(error)) from None
 
@@ -216,8 +222,7 @@ class Chat:
             async with asyncio.timeout(self.limits.deadline):
                 reply = Reply.model_validate_json(await self._send(client, body))
         except TimeoutError:
-            within = f"{self.limits.deadline:g} s"
-            return self._silence(Failure(f"its answer did not end within {within}"))
+            return self._silence(self._endless())
         except ValidationError as error:
             return self._silence(misshapen(error))
         except self._openai.OpenAIError as error:
@@ -256,6 +261,9 @@ class Chat:
             f" raise it (--max-{kind}, the model's max_{kind} in a configuration, or"
             f" MATBOARD_API_{kind.upper()}) and run the same command again to go on."
         )
+
+    def _endless(self) -> Failure:
+        return Failure(f"its answer did not end within {self.limits.deadline:g} s")
 
     def _silence(self, failure: Failure) -> Failure:
         self._silent += not failure.refused

@@ -30,6 +30,11 @@ AT_ONCE = 16
 """Connections (guess)."""
 HEADERS = [(b"Accept", b"image/*"), (b"User-Agent", b"matboard")]
 """All that a stranger's server is told; nothing of the client's."""
+_BROKEN = (
+    httpcore2.NetworkError,
+    httpcore2.ProtocolError,
+    httpcore2.TimeoutException,
+)
 _MOVED = (301, 302, 303, 307, 308)
 _GLOBAL_UNICAST = ip_network("2000::/3")
 
@@ -59,7 +64,7 @@ class Fetcher:
             reason = f"it took more than {SECONDS:g} s"
         except (httpx2.InvalidURL, UnicodeError):
             reason = "that is no address"
-        except (httpcore2.NetworkError, httpcore2.ProtocolError, OSError) as error:
+        except (*_BROKEN, OSError) as error:
             reason = first_line(error)
         return _unfetched(url, reason)
 

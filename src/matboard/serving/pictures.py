@@ -149,8 +149,14 @@ class Asked:
                 url = to_data_url(prompt.apply(found), compress_level=1)
                 picture.holder[picture.key] = url
         prompted = len(self._pictures) - len(untouched)
-        content = json.dumps(self._body).encode() if prompted else self.content
+        content = self._written() if prompted else self.content
         return Outcome(content, prompted, tuple(untouched))
+
+    def _written(self) -> bytes:
+        try:
+            return json.dumps(self._body).encode()
+        except RecursionError:
+            raise Refused("The request is nested too deeply.") from None
 
 
 def _pictures(conversation: object, name: str) -> Iterator[Picture]:

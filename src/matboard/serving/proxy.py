@@ -98,6 +98,11 @@ def make_proxy(
 
 def origin_of(upstream: str) -> str:
     """Scheme, host and port of a server's address. Raises ConfigError."""
+    if "@" in upstream:
+        raise ConfigError(
+            "The upstream's address holds a user or password; leave it out. Clients send their own"
+            " key, and it is passed on."
+        )
     try:
         parts = urlsplit(upstream)
         usable = parts.port != 0 and not parts.query and not parts.fragment
@@ -108,11 +113,6 @@ def origin_of(upstream: str) -> str:
         raise ConfigError(
             f"The upstream is {shown(upstream)}; expected the address of an OpenAI-compatible"
             " server, such as http://127.0.0.1:8000/v1 or https://api.openai.com/v1."
-        )
-    if url.userinfo:
-        raise ConfigError(
-            "The upstream's address holds a user or password; leave it out. Clients send their own"
-            " key, and it is passed on."
         )
     return str(url).rstrip("/")
 

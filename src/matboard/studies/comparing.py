@@ -14,7 +14,7 @@ from typing import TypeVar
 from matboard.errors import RunError
 from matboard.results import StreamResults, TransferResults, read
 from matboard.results.comparison import ComparedRow, RunComparison
-from matboard.studies.candidates import names_of
+from matboard.studies.choose.candidates import names_of
 from matboard.studies.comparable import Comparable
 from matboard.studies.comparing_streams import StreamRun
 from matboard.studies.comparing_transfer import TransferRun

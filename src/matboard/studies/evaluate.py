@@ -13,7 +13,7 @@ from matboard.prompts.artifact import VisualPrompt, load_prompt
 from matboard.results.shown import PromptFacts
 from matboard.results.transfer import Origin
 from matboard.runs import Run, address
-from matboard.studies.candidates import names_of
+from matboard.studies.choose.candidates import names_of
 from matboard.studies.config import EvaluateConfig, ModelConfig
 from matboard.studies.engine import Together, already_made
 from matboard.studies.judging import Judging

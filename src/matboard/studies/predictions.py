@@ -28,7 +28,7 @@ from matboard.disk import read_regular
 from matboard.errors import PredictionsError, shown
 from matboard.metrics import generation_correct
 from matboard.runs import replace_atomically, write_atomically
-from matboard.studies.candidates import Candidates
+from matboard.studies.choose.candidates import Candidates
 from matboard.studies.progress import Progress
 from matboard.tasks.task import Sample, Task
 from matboard.transfer.choose import NONE

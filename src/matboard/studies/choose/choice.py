@@ -10,7 +10,7 @@ from matboard.metrics import wilson
 from matboard.results import ChoiceResults, Difference, Interval
 from matboard.results.choice import Candidate
 from matboard.runs import Run
-from matboard.studies.candidates import Candidates
+from matboard.studies.choose.candidates import Candidates
 from matboard.studies.engine import alone
 from matboard.tasks.task import Sample, Task
 from matboard.transfer.choose import Halving, drawn, looks

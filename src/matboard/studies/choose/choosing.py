@@ -15,8 +15,8 @@ from matboard.metrics import credit
 from matboard.models.capabilities import FrozenModel, Ranks, require
 from matboard.results.transfer import SCORERS, Scorer
 from matboard.runs import Run, address
-from matboard.studies.candidates import Candidates, load_candidates
-from matboard.studies.choice import (
+from matboard.studies.choose.candidates import Candidates, load_candidates
+from matboard.studies.choose.choice import (
     PICTURES,
     Asked,
     choice_results,

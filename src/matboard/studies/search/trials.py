@@ -27,7 +27,7 @@ from matboard.errors import ConfigError, UnknownName, first_line
 from matboard.runs import Run, address, write_atomically
 from matboard.studies.engine import LOCKS
 from matboard.studies.leases import WAIT, Leases
-from matboard.studies.ranges import Range, Value
+from matboard.studies.search.ranges import Range, Value
 
 PRUNERS: dict[str, type[BasePruner]] = {
     "median": MedianPruner,

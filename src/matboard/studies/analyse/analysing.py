@@ -23,9 +23,9 @@ from matboard.results.analysis import DrawnPicture, View
 from matboard.results.shown import PromptFacts
 from matboard.results.transfer import Precision
 from matboard.runs import address, replace_atomically, write_atomically
+from matboard.studies.analyse.inside import Inside, Subject, picture_of
 from matboard.studies.engine import Executor, Together
 from matboard.studies.finished import Finished
-from matboard.studies.inside import Inside, Subject, picture_of
 from matboard.studies.loading import Models
 from matboard.studies.progress import Progress
 from matboard.tasks.task import Sample, Task

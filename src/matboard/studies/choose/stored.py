@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from matboard.runs import Run, address
-from matboard.studies.candidates import load_candidates
-from matboard.studies.choice import (
+from matboard.studies.choose.candidates import load_candidates
+from matboard.studies.choose.choice import (
     Asked,
     choice_results,
     draw_samples,

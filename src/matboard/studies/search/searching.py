@@ -23,9 +23,9 @@ from matboard.runs import Run, address, write_atomically
 from matboard.studies.engine import alone
 from matboard.studies.leases import WAIT
 from matboard.studies.progress import Progress
-from matboard.studies.ranges import SearchConfig
-from matboard.studies.trials import ERROR, Trials
-from matboard.studies.tuning import Bench
+from matboard.studies.search.ranges import SearchConfig
+from matboard.studies.search.trials import ERROR, Trials
+from matboard.studies.search.tuning import Bench
 
 STATES: dict[TrialState, Literal["complete", "pruned", "failed", "running"]] = {
     TrialState.COMPLETE: "complete",

@@ -15,8 +15,8 @@ from matboard.studies.loading import Models, load
 from matboard.studies.pixel_fit import PixelFit
 from matboard.studies.progress import Progress
 from matboard.studies.prompts import check_sources, check_variant
-from matboard.studies.ranges import SearchConfig, Value
-from matboard.studies.trials import Taken, Trials
+from matboard.studies.search.ranges import SearchConfig, Value
+from matboard.studies.search.trials import Taken, Trials
 from matboard.tasks.task import Task
 from matboard.transfer.fit import Processes
 from matboard.transfer.validator import START

@@ -1,0 +1,1 @@
+"""Look into models with and without prompts: features and gradients, one unit a model."""
