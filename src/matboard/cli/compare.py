@@ -16,7 +16,7 @@ def compare(
     runs: Annotated[
         list[Path],
         typer.Argument(
-            metavar="RUN...",
+            metavar="RUN",
             help=(
                 "Run folders of fit, evaluate or demo, or of continual, finished. The others are"
                 " compared with the first."
@@ -30,13 +30,15 @@ def compare(
 ) -> None:
     """Set runs side by side, model by model and task by task, each difference with its interval.
 
-    What a run learned is compared with what has the same name in the first run, and with
-    everything that the first run learned where nothing has. Of one run alone, its prompts are
-    compared with its first. Of a stream, learners are compared.
+    What a run learned is compared with what has the same name in the first
+    run, and with everything that the first run learned where nothing has. Of
+    one run alone, its prompts are compared with its first. Of streams,
+    learners are compared.
 
-    A difference is paired where both were judged on the same samples, known by their content, from
-    the scores that the runs kept; on those that both have, where that is at least half of them;
-    else it is unpaired, which takes more samples to show the same, and the table says so.
+    A difference is paired where both were judged on the same samples, known
+    by their content, from the scores that the runs kept; on the samples that
+    both have, where those are at least half; else it is unpaired, which takes
+    more samples to show as much, and the table says so.
 
     Example: [bold]matboard compare runs/demo runs/longer[/bold]
     """

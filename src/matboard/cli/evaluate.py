@@ -30,7 +30,7 @@ def evaluate(
     prompts: Annotated[
         list[str],
         typer.Argument(
-            metavar="PROMPT...",
+            metavar="PROMPT",
             help=f"{PROMPT} Several are judged side by side.",
             show_default=False,
             autocompletion=completion.prompts,
@@ -96,12 +96,13 @@ def evaluate(
     """Judge prompts on models and tasks, beside the baselines that tell whether they help: no
     prompt, a black border, a random one.
 
-    Several prompts stand in one table, each under the shortest end of its path that no other has,
-    with one minus another, on the same samples, below it; what they have in common is judged once.
-    [bold]matboard compare[/bold] sets them side by side model by model.
+    Several prompts stand in one table, each under the shortest end of its
+    path that no other has; what they have in common is judged once, and below
+    it stands one minus another, on the same samples. [bold]matboard compare[/bold]
+    sets them side by side model by model.
 
-    Example: [bold]matboard evaluate runs/demo/prompt --models tiny-blip2 --tasks scenes-counting
-    --out runs/judged[/bold]
+    Example: [bold]matboard evaluate runs/demo/prompt --models tiny-blip2
+    --tasks scenes-counting --out runs/judged[/bold]
     """
     one_form(csv, json)
     options = model_options(

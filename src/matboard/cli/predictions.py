@@ -37,8 +37,8 @@ def predictions(
     """Write what models said, one file for each model, task and condition, one line a sample: id,
     question, answer, what was said, whether that is right, and every candidate's score.
 
-    The scores are those that the run kept: nothing is judged anew. Choices, searches and streams
-    have no such files, and say what to do instead.
+    The scores are those that the run kept: nothing is judged anew. Choices,
+    searches and streams have no such files, and say what to do instead.
 
     Example: [bold]matboard predictions runs/demo --csv[/bold]
     """

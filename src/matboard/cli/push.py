@@ -36,7 +36,8 @@ def push(
     that tells how models did with it. The repository is made where there is none; in one that is
     there the files are replaced, by a commit.
 
-    Log in first, by [bold]hf auth login[/bold] or HF_TOKEN, with a token that may write.
+    Log in first, by [bold]hf auth login[/bold] or HF_TOKEN, with a token that
+    may write.
 
     Example: [bold]matboard push runs/demo/prompt you/border --private[/bold]
     """

@@ -17,7 +17,7 @@ import asyncio
 import http.cookiejar
 import logging
 import os
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from urllib.parse import urlsplit
@@ -31,6 +31,7 @@ from starlette.types import Receive, Scope, Send
 
 from matboard.errors import ConfigError, first_line, shown
 from matboard.serving.fetching import Fetcher
+from matboard.serving.headers import Headers, passed_on
 from matboard.serving.pictures import Asked, Outcome, Prompts
 from matboard.serving.wire import Refused, on_any, on_http, read_body
 
@@ -44,18 +45,6 @@ LONGEST = 400
 """Characters of a warning."""
 CONVERSATIONS = {"/chat/completions": "messages", "/responses": "input"}
 """The end of a path → what a request there holds its pictures in."""
-HOP_BY_HOP = {
-    b"connection",
-    b"keep-alive",
-    b"proxy-authenticate",
-    b"proxy-authorization",
-    b"proxy-connection",
-    b"te",
-    b"trailer",
-    b"transfer-encoding",
-    b"upgrade",
-}
-Headers = list[tuple[bytes, bytes]]
 
 logger = logging.getLogger(__name__)
 
@@ -98,6 +87,11 @@ def make_proxy(
 
 def origin_of(upstream: str) -> str:
     """Scheme, host and port of a server's address. Raises ConfigError."""
+    if "@" in upstream:
+        raise ConfigError(
+            "The upstream's address holds a user or password; leave it out. Clients send their own"
+            " key, and it is passed on."
+        )
     try:
         parts = urlsplit(upstream)
         usable = parts.port != 0 and not parts.query and not parts.fragment
@@ -108,11 +102,6 @@ def origin_of(upstream: str) -> str:
         raise ConfigError(
             f"The upstream is {shown(upstream)}; expected the address of an OpenAI-compatible"
             " server, such as http://127.0.0.1:8000/v1 or https://api.openai.com/v1."
-        )
-    if url.userinfo:
-        raise ConfigError(
-            "The upstream's address holds a user or password; leave it out. Clients send their own"
-            " key, and it is passed on."
         )
     return str(url).rstrip("/")
 
@@ -243,15 +232,6 @@ class _NoCookies(http.cookiejar.DefaultCookiePolicy):
     def set_ok(self, *_: object) -> bool:
         """See `http.cookiejar.CookiePolicy.set_ok`."""
         return False
-
-
-def passed_on(headers: Iterable[tuple[bytes, bytes]], *but: bytes) -> Headers:
-    """Headers without those that belong to one connection, nor ``but``."""
-    given = list(headers)
-    named = [value for name, value in given if name.lower() == b"connection"]
-    own = {one.strip().lower() for value in named for one in value.split(b",")}
-    left_out = HOP_BY_HOP | own | set(but)
-    return [(name, value) for name, value in given if name.lower() not in left_out]
 
 
 def _target(scope: Scope) -> bytes:
