@@ -233,6 +233,21 @@ def re_joined(said: str) -> str:
     return said.replace("\n", " ")
 
 
+def test_models_that_are_paired_otherwise_are_told_apart(one, tmp_path):
+    two = Made(tmp_path / "two", {"tvp": [0.8]}, seed=1)
+    found = compare([one.folder, two.folder])
+    (row,) = found.rows
+    (other,) = row.others
+    few = other.difference.model_copy(update={"low": None, "high": None})
+    gone = {"samples": None, "why": "gone", "difference": few}
+    unpaired = other.model_copy(update=gone)
+    more = row.model_copy(update={"model": "b", "others": (unpaired,)})
+    said = text(found.model_copy(update={"rows": (row, more)}))
+    assert f"two: paired, n=24 ({MODEL})" in said
+    assert "two: unpaired, n=24; gone (b)" in said
+    assert "few: too few samples for an interval" in said
+
+
 def test_three_runs_fit_80_columns_and_none_is_lost(one, tmp_path):
     folders = [one.folder]
     for number in range(3):

@@ -15,6 +15,7 @@ from matboard.errors import ConfigError
 from matboard.prompts.canvas import Canvas
 from matboard.prompts.pixel import PixelPrompt
 from matboard.results import TransferResults, read
+from matboard.studies.choose.candidates import load_candidates
 from matboard.studies.evaluate import evaluate
 from matboard.studies.work import work
 
@@ -93,4 +94,18 @@ def test_a_worker_finds_it_finished(run):
 def test_one_that_is_given_twice_is_refused(prompts, tmp_path):
     with pytest.raises(ConfigError, match="was given twice; name it once"):
         list(evaluate([prompts[0]] * 2, [MODEL], [TASK], tmp_path / "run"))
+    spelt = f"{prompts[0]}/../prompt"
+    with pytest.raises(ConfigError, match="was given twice; name it once"):
+        list(evaluate([prompts[0], spelt], [MODEL], [TASK], tmp_path / "run"))
     assert not (tmp_path / "run").exists()
+
+
+def test_two_that_only_an_ending_tells_apart_are_refused(tmp_path):
+    folder = save(tmp_path / "a", 30, 1, MODEL)
+    picture = tmp_path / "a.png"
+    load_prompt(save(tmp_path / "b", 30, 2, MODEL)).preview().save(picture)
+    said = f"{folder} and {picture} would both be called 'a'"
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        list(evaluate([folder, str(picture)], [MODEL], [TASK], tmp_path / "run"))
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        load_candidates([folder, str(picture)])

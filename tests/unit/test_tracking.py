@@ -117,9 +117,10 @@ def test_the_finished_table_is_shown_once(tmp_path):
     assert scalars(tmp_path, "results") == {"accuracy/t/m/full": [(0, 0.5)]}
 
 
-def test_a_damaged_record_of_what_was_shown_starts_anew(tmp_path):
+@pytest.mark.parametrize("damaged", ["{", "5"])
+def test_a_damaged_record_of_what_was_shown_starts_anew(tmp_path, damaged):
     begun(tmp_path).log(row(1))
-    (tmp_path / STATE).write_text("{")
+    (tmp_path / STATE).write_text(damaged)
     follow(tmp_path, "tensorboard")
     assert json.loads((tmp_path / STATE).read_text())["upto"] == {
         "tensorboard": {"vp-s0": 1}

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from matboard.cli import app
 from matboard.report import write_report
 from matboard.report.cost import cost_table, cost_view
+from matboard.report.dots import Tried, draw_tried
 from matboard.report.search import search_view
 
 
@@ -38,6 +39,13 @@ def test_a_search_has_its_trials_best_first_and_a_figure_a_key(tmp_path: Path) -
         assert len(re.findall(r"<use [^>]*fill: var\(--surface\)", drawing.svg)) == 1
         assert len(re.findall(r"<use [^>]*stroke: var\(--ink\)", drawing.svg)) == 1
     assert ">False</text>" in drawings[2].svg and ">True</text>" in drawings[2].svg
+
+
+def test_values_that_are_words_and_numbers_stand_beside_each_other() -> None:
+    """Such as a resolution of 8, or none."""
+    tried = [Tried(None, 0.5, whole=True, best=True), Tried(8, 0.25, whole=True)]
+    svg = draw_tried("prompt.resolution", tried, log=True).svg
+    assert ">8</text>" in svg and ">None</text>" in svg
 
 
 def test_costs_are_said_in_units_that_people_read(tmp_path: Path) -> None:

@@ -111,7 +111,7 @@ def _tables(
     """The rows of one task, beside `OTHERS` at a time; ``alone``: all are conditions of one run."""
     from rich.text import Text
 
-    wide = {_place(other): other for row in rows for other in row.others}
+    wide = dict.fromkeys(_place(other) for row in rows for other in row.others)
     heads = {place: _head(condition, *place, alone=alone) for place in wide}
     own = _head(condition, rows[0].reference.run, condition, alone=alone)
     for start in range(0, len(wide), OTHERS):
@@ -119,9 +119,8 @@ def _tables(
         title = Text(f"{condition} · {rows[0].task}", style="bold")
         title.append(f" · {_facts(rows[0])}", style="not bold")
         for place in shown:
-            title.append(
-                f"\n{_pairing(heads[place], wide[place])}", style="not bold dim"
-            )
+            for words in _pairings(heads[place], place, rows):
+                title.append(f"\n{words}", style="not bold dim")
         yield title
         table = _empty_table([own, *(heads[place] for place in shown)], rows)
         for row in rows:
@@ -175,8 +174,20 @@ def _facts(row: ComparedRow) -> str:
     return f"{row.metric}{by}, n={row.reference.value.n}"
 
 
+def _pairings(
+    head: str, place: tuple[str, str], rows: Sequence[ComparedRow]
+) -> Iterator[str]:
+    """How a column is compared with the first run's; with the models where they differ in it."""
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        for other in row.others:
+            if _place(other) == place:
+                found.setdefault(_pairing(head, other), []).append(row.model)
+    for words, models in found.items():
+        yield words if len(found) == 1 else f"{words} ({', '.join(models)})"
+
+
 def _pairing(head: str, other: Beside) -> str:
-    """How a column is compared with the first run's."""
     if other.samples is None:
         return f"{head}: unpaired, n={other.side.value.n}; {other.why}"
     return f"{head}: paired, n={other.samples}{'; ' if other.why else ''}{other.why}"
@@ -217,7 +228,12 @@ def _captions(found: RunComparison) -> Iterator[str]:
     if len(found.runs) == 1:
         first = found.rows[0].reference.condition
     yield f"differences: minus {first} · 95 % intervals below · ▲ better, ▼ worse (95 %)"
-    values = [row.reference.value for row in found.rows]
+    others = [other for row in found.rows for other in row.others]
+    values = [
+        *(row.reference.value for row in found.rows),
+        *(other.side.value for other in others),
+        *(other.difference for other in others),
+    ]
     if any(one.too_few for one in values):
         yield "few: too few samples for an interval"
     for note in found.notes:

@@ -89,10 +89,11 @@ class Tried:
 
 def draw_tried(title: str, tried: Sequence[Tried], *, log: bool) -> Drawing:
     """A dot a trial: full where it was learned to its end, else hollow, and a ring round the best.
-    What is no number has a place of its own for each value.
+    Where some value is no number, each has a place of its own.
     """
-    words = [str(one.value) for one in tried if not _is_number(one.value)]
-    names = sorted(set(words))
+    names: list[str] = []
+    if not all(_is_number(one.value) for one in tried):
+        names = sorted({str(one.value) for one in tried})
     with style(f"tried {title}"):
         axes = new_axes(WIDTH, 220, left=46, bottom=40)
         for one in tried:

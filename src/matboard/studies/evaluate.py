@@ -104,10 +104,12 @@ def _load(prompts: Sequence[str]) -> dict[str, VisualPrompt]:
     """Name in the table → prompt. Raises ConfigError where one is given twice, PromptError."""
     if not prompts:
         raise ConfigError("No prompt was given; name at least one.")
-    for place, prompt in enumerate(prompts):
-        if prompt in prompts[:place]:
-            raise ConfigError(f"The prompt {prompt!r} was given twice; name it once.")
     names = [NAME] if len(prompts) == 1 else names_of(prompts)
+    for place, name in enumerate(names):
+        if name in names[:place]:
+            raise ConfigError(
+                f"The prompt {prompts[place]!r} was given twice; name it once."
+            )
     return {name: load_prompt(one) for name, one in zip(names, prompts, strict=True)}
 
 

@@ -66,10 +66,9 @@ class _Shown:
         self._run = Run(out)
         self._trackers = {name: TRACKERS[name](out) for name in names}
         self._state: dict[str, dict[str, Any]] = {"upto": {}, "ids": {}, "table": {}}
-        with suppress(
-            OSError, ValueError
-        ):  # none yet, or damaged: shown from the start
-            self._state |= json.loads((out / STATE).read_text(encoding="utf-8"))
+        # none yet, or damaged: shown from the start
+        with suppress(OSError, ValueError, TypeError):
+            self._state |= dict(json.loads((out / STATE).read_text(encoding="utf-8")))
         self._written = self._text
         self._sizes: dict[str, int] = {}
         self._ended: set[str] = set()

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from matboard.errors import PromptError
+from matboard.errors import ConfigError, PromptError
 from matboard.prompts.artifact import VisualPrompt, load_prompt
 from matboard.prompts.folder import CONFIG
 from matboard.transfer.choose import NONE
@@ -101,8 +101,20 @@ def _places(prompt: str) -> Iterator[str]:
 
 
 def names_of(places: Sequence[str]) -> list[str]:
-    """The shortest end of each path that no other has; the whole path where one is given twice."""
+    """The shortest end of each path that no other has; one that is given twice has one name.
+
+    Raises:
+        ConfigError: two places have one name, such as ``a`` and ``a.png``.
+    """
     parts = [_parts(place) for place in places]
+    first: dict[tuple[str, ...], str] = {}
+    for place, own in zip(places, parts, strict=True):
+        other = first.setdefault(own, place)
+        if Path(other).resolve() != Path(place).resolve():
+            raise ConfigError(
+                f"{other} and {place} would both be called {own[-1]!r}; give one of them another"
+                " name."
+            )
     names = []
     for own in parts:
         length = 1

@@ -62,7 +62,7 @@ def loss_of(models: Sequence[FrozenModel], task: Task) -> Kind:
 
 
 class Losses:
-    """Loses of prompts, picture by picture, the mean over source models.
+    """Losses of prompts, picture by picture, the mean over source models.
 
     Args:
         kind: see `loss_of`.
