@@ -21,7 +21,7 @@ from matboard.results import TransferResults
 from matboard.results.comparison import RunComparison
 from matboard.results.transfer import Cell, Condition, Model, TaskFacts
 from matboard.runs import Run
-from matboard.studies.comparing import compare
+from matboard.studies.compare.comparing import compare
 from matboard.studies.config import TaskConfig
 from matboard.studies.judging import FolderStore
 from matboard.studies.loading import load

@@ -9,8 +9,8 @@ import pytest
 from matboard.errors import RunError
 from matboard.metrics import stream_difference
 from matboard.results import read
-from matboard.studies.comparing import compare
-from matboard.studies.comparing_streams import StreamRun
+from matboard.studies.compare.comparing import compare
+from matboard.studies.compare.streams import StreamRun
 from matboard.studies.config import ContinualConfig
 from matboard.studies.reading import parse
 from matboard.studies.streams import continual

@@ -45,7 +45,7 @@ def compare(
     one_form(csv, json)
     require("torch")
     from matboard import report
-    from matboard.studies.comparing import compare as compared
+    from matboard.studies.compare.comparing import compare as compared
 
     quiet_transformers()
     found = compared(runs)

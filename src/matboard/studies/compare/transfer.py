@@ -17,7 +17,7 @@ from matboard.results import Difference, Interval, TransferResults
 from matboard.results.comparison import Beside, ComparedRow, Side
 from matboard.results.transfer import Cell, Scorer, TaskFacts
 from matboard.runs import Run
-from matboard.studies.comparable import Comparable, Rows, shared, unpaired
+from matboard.studies.compare.comparable import Comparable, Rows, shared, unpaired
 from matboard.studies.engine import STORE
 from matboard.studies.finished import Finished
 from matboard.studies.judging import FolderStore

@@ -14,7 +14,7 @@ from matboard.results import Difference, StreamResults
 from matboard.results.comparison import Beside, ComparedRow, Side
 from matboard.results.stream import Summary
 from matboard.runs import Run
-from matboard.studies.comparable import Comparable, unpaired
+from matboard.studies.compare.comparable import Comparable, unpaired
 from matboard.studies.config import ContinualConfig
 from matboard.studies.engine import STORE
 from matboard.studies.reading import parse

@@ -15,9 +15,9 @@ from matboard.errors import RunError
 from matboard.results import StreamResults, TransferResults, read
 from matboard.results.comparison import ComparedRow, RunComparison
 from matboard.studies.choose.candidates import names_of
-from matboard.studies.comparable import Comparable
-from matboard.studies.comparing_streams import StreamRun
-from matboard.studies.comparing_transfer import TransferRun
+from matboard.studies.compare.comparable import Comparable
+from matboard.studies.compare.streams import StreamRun
+from matboard.studies.compare.transfer import TransferRun
 
 One = TypeVar("One", bound=Comparable)
 
