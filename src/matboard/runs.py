@@ -48,6 +48,8 @@ ENVIRONMENT = "environment.json"
 LOG = "metrics.jsonl"
 CHECKPOINT = "checkpoint.safetensors"
 RESULTS = "results.json"
+STEP_BY_STEP = ("", "-c", "ipykernel_launcher.py", "ipython")
+"""What Python calls a program of which no command is known."""
 DECIDES_NUMBERS = ("python", "packages", "threads", "processes", "device")
 """What of an environment can change the last digits of what is learned."""
 
@@ -346,8 +348,12 @@ def _digest(arrays: Mapping[str, NDArray[Any]], meta: Mapping[str, str]) -> str:
 
 
 def _command() -> list[str]:
-    """The command line as a person would give it again."""
+    """The command line as a person would give it again; none where Python was asked step by step:
+    in a notebook, at its prompt, or by ``-c``.
+    """
     program = Path(sys.argv[0])
+    if program.name in STEP_BY_STEP:
+        return []
     if program.name == "__main__.py":
         return ["python", "-m", program.parent.name, *sys.argv[1:]]
     return [program.name, *sys.argv[1:]]

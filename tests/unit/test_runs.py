@@ -23,6 +23,23 @@ def test_a_run_is_created_and_taken_up_again(tmp_path):
     assert Run(tmp_path / "run").finished
 
 
+@pytest.mark.parametrize(
+    ("argv", "command"),
+    [
+        (["/x/matboard/__main__.py", "fit"], ["python", "-m", "matboard", "fit"]),
+        (["/bin/matboard", "fit"], ["matboard", "fit"]),
+        (["/lib/ipykernel_launcher.py", "-f", "kernel.json"], []),
+        (["-c"], []),
+        ([""], []),
+    ],
+)
+def test_a_command_is_recorded_where_there_was_one(
+    tmp_path, monkeypatch, argv, command
+):
+    monkeypatch.setattr("sys.argv", argv)
+    assert Run.open(tmp_path / "run", {}).environment()["command"] == command
+
+
 def test_another_configuration_is_refused_and_named(tmp_path):
     Run.open(tmp_path / "run", {"steps": 3, "prompt": {"width": 30}})
     with pytest.raises(

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from matboard.report.terminal import Line, fitted
-from matboard.report.words import MARKS, STYLES, fixed, signed
-from matboard.results.parts import Decision, Difference, Interval
+from matboard.report.words import MARKS, STYLES, signed
+from matboard.results.parts import Decision, Difference
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -55,14 +55,7 @@ def gain_cell(difference: Difference | None) -> Said:
     if difference is None or difference.value is None:
         return Said("–")
     words = f"{signed(difference.value)} {MARKS[difference.decision]}".rstrip()
-    return Said(words, _ends(difference, signed), difference.decision)
-
-
-def value_cell(value: Interval | None) -> Said:
-    """A value and its interval below."""
-    if value is None or value.value is None:
-        return Said("–")
-    return Said(fixed(value.value), _ends(value, fixed))
+    return Said(words, _ends(difference), difference.decision)
 
 
 def as_markdown(table: PlainTable) -> str:
@@ -92,13 +85,10 @@ def as_rich(table: PlainTable) -> Group:
     return Group(*tables, *note)
 
 
-def _ends(value: Interval, form: object) -> str:
-    assert callable(form)
+def _ends(value: Difference) -> str:
     if value.too_few:
         return "too few samples" if value.n else ""
-    if value.low is None:
-        return ""
-    return f"[{form(value.low)}, {form(value.high)}]"
+    return f"[{signed(value.low)}, {signed(value.high)}]"
 
 
 def _line(cells: Sequence[str]) -> str:
