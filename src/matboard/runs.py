@@ -45,6 +45,8 @@ PACKAGES = (
 )
 CONFIG = "config.yaml"
 ENVIRONMENT = "environment.json"
+STORE = "store"
+"""Where ``environment.json`` says that fits and scores lie, as seen from the run folder."""
 LOG = "metrics.jsonl"
 CHECKPOINT = "checkpoint.safetensors"
 RESULTS = "results.json"
@@ -114,6 +116,14 @@ class Run:
     def environment(self) -> dict[str, Any]:
         """Versions and machine. Raises RunError where they cannot be read."""
         return dict(self._read(ENVIRONMENT, json.loads, ValueError))
+
+    @property
+    def store(self) -> Path:
+        """Where its fits and scores lie: the folder that it was begun with, or its own, as where a
+        run was copied without saying how it was made.
+        """
+        known = self.environment() if self.path(ENVIRONMENT).exists() else {}
+        return self.folder.resolve() / str(known.get(STORE, "."))
 
     @property
     def finished(self) -> bool:

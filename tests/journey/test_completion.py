@@ -85,6 +85,19 @@ def test_prompts_wherever_they_lie(folders) -> None:
     ]
 
 
+def test_hidden_folders_links_and_depths_are_not_searched(folders) -> None:
+    for place in (".cache", "a/b/c/d/e"):
+        Path(place).mkdir(parents=True)
+        (Path(place) / "config.yaml").touch()
+    Path("loop").symlink_to(".")
+    assert completed("matboard report ") == ["runs/photos", "runs/widths"]
+
+
+def test_only_so_many_folders_are_looked_into(folders, monkeypatch) -> None:
+    monkeypatch.setattr("matboard.cli.completion.MOST", 1)
+    assert completed("matboard report ") == []
+
+
 @pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
 def test_bash_itself_completes(folders, tmp_path: Path) -> None:
     command = tmp_path / "bin" / "matboard"

@@ -88,6 +88,10 @@ def test_an_owner_brings_predictions(grey, tmp_path):
             ["--predictions", "none.csv"],
             "none.csv cannot be read: no such file or directory.",
         ),
+        (
+            ["--predictions", "none.csv", "--max-calls", "9"],
+            "--max-calls came, but no --model is asked anything; leave it out.",
+        ),
     ],
 )
 def test_bad_wishes_are_answered_in_a_sentence(words, sentence, tmp_path):

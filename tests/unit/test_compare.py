@@ -181,6 +181,13 @@ def test_scores_that_are_gone_leave_an_unpaired_difference(one, tmp_path):
     assert other.difference.low < other.difference.value < other.difference.high
 
 
+def test_a_run_copied_without_saying_how_it_was_made_is_compared_too(one, tmp_path):
+    two = Made(tmp_path / "two", {"tvp": [0.8]}, seed=1)
+    (two.folder / "environment.json").unlink(missing_ok=True)
+    _, other = only(compare([one.folder, two.folder]))
+    assert other.samples is not None
+
+
 def test_seeds_are_paired_by_number_and_a_single_one_meets_all(one, tmp_path):
     shares = [0.5, 0.6, 0.9]
     three = Made(tmp_path / "three", {"tvp": shares}, seed=2)

@@ -436,6 +436,13 @@ def test_no_depth_of_a_body_is_a_failure():
     assert deepest > 900
 
 
+def test_a_number_that_json_cannot_carry_is_refused():
+    body = json.dumps(chat(jpeg())).replace("{", '{"top_p": 1e400, ', 1).encode()
+    asked = Asked(body, "messages")
+    with pytest.raises(Refused, match="a number that is too large"):
+        asked.with_prompt(PROMPT, {}, 10**6)
+
+
 def test_pictures_in_a_body_are_replaced_and_nothing_else():
     url = jpeg()
     body = chat(url, url)

@@ -327,6 +327,14 @@ def test_the_command_makes_a_folder(
     ).read_bytes()
 
 
+def test_parts_of_other_families_are_refused(tmp_path: Path) -> None:
+    words = ["convert", "visualglm", str(tmp_path / "made"), "--checkpoint", "files"]
+    done = CliRunner().invoke(app, [*words, "--eye", "eye.pth", "--blip2", "blip2"])
+    assert str(done.exception) == (
+        "--eye and --blip2 came, but visualglm's --checkpoint holds all of it; leave them out."
+    )
+
+
 def test_auto_classes_find_its_parts(made: Made) -> None:
     words = hf.AutoTokenizer.from_pretrained(made.folder)
     assert type(words).__name__ == "IceTokenizer"

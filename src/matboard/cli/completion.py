@@ -4,12 +4,16 @@ torch, for somebody waits for it at a key.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-DEPTHS = ("*", "*/*", "*/*/*", "*/*/*/*")
-"""How far below what is typed folders are looked for; a prompt of a study's lies four deep."""
+DEEPEST = 4
+"""How far below what is typed folders are looked for: a prompt of a study's lies so deep."""
+MOST = 2000
+"""Folders that are looked into, the nearest first: somebody waits (guess)."""
 Completion = tuple[str, str]
 """A word, and what a shell that can says beside it."""
 
@@ -85,5 +89,28 @@ def _folders(holding: str, incomplete: str) -> list[str]:
     """Folders below what is typed that hold a file of that name."""
     above, slash, _ = incomplete.rpartition("/")
     start = Path(f"{above}{slash}")
-    found = {str(file.parent) for d in DEPTHS for file in start.glob(f"{d}/{holding}")}
+    near = islice(_below(start), MOST)
+    found = (str(folder) for folder in near if (folder / holding).is_file())
     return sorted(folder for folder in found if folder.startswith(incomplete))
+
+
+def _below(start: Path) -> Iterator[Path]:
+    """Folders, level by level; no hidden ones, and none behind a link."""
+    level = [start]
+    for _ in range(DEEPEST):
+        deeper = []
+        for folder in level:
+            for found in _inside(folder):
+                yield found
+                deeper.append(found)
+        level = deeper
+
+
+def _inside(folder: Path) -> list[Path]:
+    """The folders in a folder; none where it cannot be read."""
+    try:
+        with os.scandir(folder) as entries:
+            names = [e.name for e in entries if e.is_dir(follow_symlinks=False)]
+    except OSError:
+        return []
+    return [folder / name for name in sorted(names) if not name.startswith(".")]

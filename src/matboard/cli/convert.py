@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -68,7 +69,9 @@ def convert(
     """
     _refuse(family)
     needed = {"--checkpoint": checkpoint}
-    if family != "visualglm":
+    if family == "visualglm":
+        _refuse_parts({"--language": language, "--eye": eye, "--blip2": blip2})
+    else:
         needed["--language"] = language
     for option, value in needed.items():
         if value is None:
@@ -100,4 +103,14 @@ def _refuse(family: str) -> None:
     if family in ("blip2", "instructblip"):
         raise ModelError(
             f"{PAPER[family].title} needs no conversion: {PAPER[family].how} is a model as it is."
+        )
+
+
+def _refuse_parts(given: Mapping[str, str | None]) -> None:
+    """VisualGLM is published whole. Raises ModelError."""
+    unused = [option for option, value in given.items() if value is not None]
+    if unused:
+        raise ModelError(
+            f"{' and '.join(unused)} came, but visualglm's --checkpoint holds all of it; leave"
+            f" {'it' if len(unused) == 1 else 'them'} out."
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -134,6 +134,7 @@ def select(
 
     given = list(prompts or [])
     _check(given, model, task, predictions, pictures_out)
+    _check_limits(model, {"--max-calls": max_calls, "--max-tokens": max_tokens})
     asked = Asked(pictures, alpha, every_part=every_part)
     if pictures_out is not None:
         _work_off(write_out(given, str(task), pictures_out, asked))
@@ -188,6 +189,15 @@ def _check(
         raise ConfigError("No prompt was given; name at least one to choose from.")
     if task is None:
         raise ConfigError("No labelled pictures were given; name them with --task.")
+
+
+def _check_limits(model: str | None, limits: Mapping[str, int | None]) -> None:
+    """A limit of cost is for a model that is asked. Raises ConfigError."""
+    given = [option for option, limit in limits.items() if limit is not None]
+    if given and model is None:
+        raise ConfigError(
+            f"{' and '.join(given)} came, but no --model is asked anything; leave it out."
+        )
 
 
 def _folder(who: str, task: str | None) -> Path:

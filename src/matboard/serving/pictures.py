@@ -154,7 +154,10 @@ class Asked:
 
     def _written(self) -> bytes:
         try:
-            return json.dumps(self._body).encode()
+            return json.dumps(self._body, allow_nan=False).encode()
+        except ValueError:  # 1e400 was read as infinity
+            said = "The request holds a number that is too large, or none (NaN)."
+            raise Refused(said) from None
         except RecursionError:
             raise Refused("The request is nested too deeply.") from None
 

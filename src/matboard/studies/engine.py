@@ -26,14 +26,12 @@ from typing import Any, Literal
 from matboard.disk import look_again
 from matboard.errors import RunError
 from matboard.results import PlannedFit, StudyPlan
-from matboard.runs import Checkpoint, Run, address, write_atomically
+from matboard.runs import STORE, Checkpoint, Run, address, write_atomically
 from matboard.studies.leases import LEASE, WAIT, Leases
 from matboard.studies.progress import Progress
 
 LOCKS = ".locks"
 """The folder of leases, in a store and in a run folder."""
-STORE = "store"
-"""What a run folder's environment calls the place of the store, as seen from the run folder."""
 
 
 class Unit(ABC):

@@ -30,7 +30,6 @@ from matboard.errors import RunError
 from matboard.results import read
 from matboard.results.transfer import Cell
 from matboard.runs import Run, write_atomically
-from matboard.studies.engine import STORE
 from matboard.studies.finished import Finished
 from matboard.studies.judging import FolderStore
 from matboard.studies.progress import Progress
@@ -87,8 +86,7 @@ def write_predictions(
         raise RunError(f"{run} holds {INSTEAD[kind].format(run=run)}.")
     study = Finished.read(run)
     tasks = _by_name(study)
-    store = run.resolve() / str(Run(run).environment().get(STORE, "."))
-    kept = FolderStore(store / "scores")
+    kept = FolderStore(Run(run).store / "scores")
     folder = out or run / FOLDER
     cells = [cell for cell in study.results.cells if cell.failed is None]
     taken: set[Path] = set()

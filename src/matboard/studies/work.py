@@ -14,7 +14,6 @@ from matboard.studies.config import (
     ModelConfig,
     StudyConfig,
 )
-from matboard.studies.engine import STORE
 from matboard.studies.evaluate import evaluate
 from matboard.studies.progress import Progress
 from matboard.studies.prompts import study
@@ -40,7 +39,7 @@ def work(folder: Path) -> Iterator[Progress]:
             f" evaluate and --out {folder}; then any number of workers can join."
         )
     asked = run.config()
-    store = folder.resolve() / str(run.environment().get(STORE, "."))
+    store = run.store
     origin = str(run.path(CONFIG))
     if "search" in asked:
         raise RunError(

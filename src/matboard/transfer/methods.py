@@ -156,7 +156,8 @@ METHODS: dict[str, Method] = {
         validation={"patience": None},
     ),
     # Oh et al. (arXiv 2303.14773), their baseline "VP with SPSA-GC": two-sided estimates and
-    # Nesterov's momentum; see `black_box.spsa` for what is theirs.
+    # Nesterov's momentum; see `black_box.spsa` for what is theirs. Rate, radius and number of
+    # queries are guesses between what was tried (docs/log.md).
     "spsa": Method(
         optimiser="spsa",
         lr=0.2,
@@ -166,7 +167,8 @@ METHODS: dict[str, Method] = {
         validation={"every": 20},
         black_box={"radius": 0.1},
     ),
-    # Hansen & Ostermeier (2001); lr is the standard deviation that it starts with.
+    # Hansen & Ostermeier (2001); lr is the standard deviation that it starts with (tried, see
+    # docs/log.md).
     "cma": Method(
         optimiser="cma",
         lr=0.2,

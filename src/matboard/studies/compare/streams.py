@@ -16,7 +16,6 @@ from matboard.results.stream import Summary
 from matboard.runs import Run
 from matboard.studies.compare.comparable import Comparable, unpaired
 from matboard.studies.config import ContinualConfig
-from matboard.studies.engine import STORE
 from matboard.studies.reading import parse
 from matboard.studies.stream_fit import StreamFit
 from matboard.studies.streams import stream_fits
@@ -77,11 +76,10 @@ class StreamRun(Comparable):
         made of cannot be had any more, or has changed.
         """
         run = Run(self.folder)
-        store = self.folder.resolve() / str(run.environment().get(STORE, "."))
         found: dict[str, list[StreamFit]] = {}
         try:
             config = parse(ContinualConfig, run.config(), str(self.folder))
-            for fit in stream_fits(config, store):
+            for fit in stream_fits(config, run.store):
                 fit.restore()
                 found.setdefault(fit.variant.name, []).append(fit)
         except InputError:

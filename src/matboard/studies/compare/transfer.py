@@ -18,7 +18,6 @@ from matboard.results.comparison import Beside, ComparedRow, Side
 from matboard.results.transfer import Cell, Scorer, TaskFacts
 from matboard.runs import Run
 from matboard.studies.compare.comparable import Comparable, Rows, shared, unpaired
-from matboard.studies.engine import STORE
 from matboard.studies.finished import Finished
 from matboard.studies.judging import FolderStore
 from matboard.tasks.task import sample_fingerprints
@@ -32,8 +31,7 @@ class TransferRun(Comparable):
     def __init__(self, name: str, folder: Path, results: TransferResults) -> None:
         super().__init__(name, folder)
         self.results = results
-        store = folder.resolve() / str(Run(folder).environment().get(STORE, "."))
-        self.kept = FolderStore(store / "scores")
+        self.kept = FolderStore(Run(folder).store / "scores")
 
     @property
     def conditions(self) -> list[str]:
