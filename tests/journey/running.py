@@ -16,7 +16,9 @@ class Running:
 
     def __init__(self, *command: object) -> None:
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        self.process = subprocess.Popen([sys.executable, *map(str, command)], **streams)
+        self.process = subprocess.Popen(
+            [sys.executable, *map(str, command)], preexec_fn=_heed_interrupts, **streams
+        )
         self.address = self.process.stdout.readline().strip()
 
     def interrupted(self) -> tuple[int, str]:
@@ -24,6 +26,11 @@ class Running:
         self.process.send_signal(signal.SIGINT)
         said, told = self.process.communicate(timeout=300)
         return self.process.returncode, said + told
+
+
+def _heed_interrupts() -> None:
+    """What a shell starts in the background ignores them, and so do its children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @contextmanager

@@ -96,12 +96,12 @@ def test_options_for_all_models_lie_over_what_each_has():
         "c": ModelConfig(mapping="random"),
     }
     assert with_options(asked, ["a", "b"], ModelConfig()) == asked
-    assert model_options(None, None, False) is None
-    assert model_options("8bit", None, True) == ModelConfig(
-        quantise="8bit", trust_remote_code=True
-    )
+    assert model_options(quantise=None, trust_remote_code=False) is None
+    assert model_options(
+        quantise="8bit", device_map=None, trust_remote_code=True
+    ) == ModelConfig(quantise="8bit", trust_remote_code=True)
     with pytest.raises(ConfigError, match=r"quantise: expected '4bit' or '8bit'"):
-        model_options("4", None, False)
+        model_options(quantise="4")
 
 
 @pytest.mark.skipif(
