@@ -11,6 +11,7 @@ import typer
 
 from matboard.cli.completion import prompts
 from matboard.cli.console import PROMPT, say, tell
+from matboard.cli.serve_model import Host, Port
 from matboard.errors import ConfigError
 from matboard.extras import require
 
@@ -52,13 +53,8 @@ def proxy(
             ),
         ),
     ] = False,
-    host: Annotated[
-        str,
-        typer.Option(help="The address to serve at; by default only this machine."),
-    ] = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option(min=0, max=65535, help="The port; 0 is any free one.")
-    ] = 8001,
+    host: Host = "127.0.0.1",
+    port: Port = 8001,
 ) -> None:
     """Put a prompt on every picture on its way to an OpenAI-compatible server, so that tools work
     unchanged: give them the address that this command prints instead of the server's.
@@ -95,8 +91,8 @@ def proxy(
     ]:
         tell(f"{name}: {one.geometry if one else 'no prompt'}")
     try:
-        say(f"{origin(listening)}{urlsplit(upstream).path.rstrip('/')}")
-        serve(app, listening, own_headers=False)
+        address = f"{origin(listening)}{urlsplit(upstream).path.rstrip('/')}"
+        serve(app, listening, lambda: say(address), own_headers=False)
     except KeyboardInterrupt:
         tell("Stopped.")
 

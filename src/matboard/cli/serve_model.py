@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import typer
 
 from matboard.cli.completion import models
 from matboard.cli.console import say, tell
 from matboard.extras import require
+
+Host: TypeAlias = Annotated[
+    str, typer.Option(help="The address to serve at; by default only this machine.")
+]
+Port: TypeAlias = Annotated[
+    int, typer.Option(min=0, max=65535, help="The port; 0 is any free one.")
+]
 
 
 def serve_model(
@@ -21,13 +28,8 @@ def serve_model(
             autocompletion=models,
         ),
     ],
-    host: Annotated[
-        str,
-        typer.Option(help="The address to serve at; by default only this machine."),
-    ] = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option(min=0, max=65535, help="The port; 0 is any free one.")
-    ] = 8000,
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
 ) -> None:
     """Serve a model at this machine, by the protocol of OpenAI's chat completions: pictures as data
     URLs, streaming, log-probabilities. Answers are greedy, one question about one picture each.
@@ -51,7 +53,7 @@ def serve_model(
             f"warning: whoever reaches {host} can use this server; it asks for no key."
         )
     try:
-        say(f"openai:{model}@{origin(listening)}/v1")
-        serve(app, listening)
+        address = f"openai:{model}@{origin(listening)}/v1"
+        serve(app, listening, lambda: say(address))
     except KeyboardInterrupt:
         tell("Stopped.")

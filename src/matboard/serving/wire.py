@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Any
 
@@ -127,10 +128,30 @@ def is_local(listening: socket.socket) -> bool:
     return ip_address(listening.getsockname()[0]).is_loopback
 
 
-def serve(app: ASGIApp, listening: socket.socket, *, own_headers: bool = True) -> None:
+class _Announced(uvicorn.Server):
+    """A server that says when it answers, and heeds interrupts."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], object]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """See uvicorn."""
+        await super().startup(sockets)
+        self._ready()
+
+
+def serve(
+    app: ASGIApp,
+    listening: socket.socket,
+    ready: Callable[[], object],
+    *,
+    own_headers: bool = True,
+) -> None:
     """Serve until the process is interrupted.
 
     Args:
+        ready: is called once requests are answered.
         own_headers: whether replies name this server and its time.
     """
     config = uvicorn.Config(
@@ -142,4 +163,4 @@ def serve(app: ASGIApp, listening: socket.socket, *, own_headers: bool = True) -
         date_header=own_headers,
         timeout_graceful_shutdown=PARTING,
     )
-    uvicorn.Server(config).run(sockets=[listening])
+    _Announced(config, ready).run(sockets=[listening])
